@@ -1,0 +1,161 @@
+"""The training loop: resumable, deterministic for a seed on one machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from rtqc.training.augment import augmented, windowed
+from rtqc.training.network import HeartNet
+from rtqc.training.samples import Sample
+from rtqc.training.settings import Settings
+
+#: Weight of the half-resolution output in the loss (deep supervision).
+_DEEP_WEIGHT = 0.3
+_CHECKPOINT = "checkpoint.pt"
+Progress = Callable[[int, int, float], None]
+
+
+def learn(
+    samples: Sequence[Sample],
+    settings: Settings,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    minutes: float | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> tuple[HeartNet, list[tuple[int, float]]]:
+    """Train a network.
+
+    Args:
+        samples: at least one real or synthetic sample.
+        settings: the recipe.
+        folder: checkpoints go here.
+        device: ``cpu`` or ``cuda``.
+        minutes: stop after this long; the learning-rate schedule stays that of ``settings.iterations``.
+        resume: go on from the folder's checkpoint.
+        progress: called with iteration, total and smoothed loss.
+
+    Returns:
+        The network with averaged weights, and the learning curve (iteration, smoothed loss).
+
+    Raises:
+        ValueError: no samples.
+        FileNotFoundError: ``resume`` without a checkpoint.
+    """
+    if not samples:
+        raise ValueError("there is nothing to learn from: no sample with a heart was found")
+    torch.manual_seed(settings.seed)
+    net = HeartNet(len(settings.windows), settings.base).to(device, memory_format=torch.channels_last_3d)
+    average = HeartNet(len(settings.windows), settings.base)
+    average.load_state_dict(net.state_dict())
+    optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    state: dict[str, Any] = {"iteration": 0, "loss": 1.5, "curve": []}
+    checkpoint = folder / _CHECKPOINT
+    if resume:
+        state = _load(checkpoint, net, average, optimizer)
+    folder.mkdir(parents=True, exist_ok=True)
+    began = saved = time.monotonic()
+    for iteration in range(state["iteration"], settings.iterations):
+        loss = _update(net, optimizer, _batch(samples, settings, iteration), settings, iteration, device)
+        _follow(average, net, min(settings.average, (1 + iteration) / (10 + iteration)))
+        state["iteration"] = iteration + 1
+        state["loss"] += 0.02 * (loss - state["loss"])
+        if (iteration + 1) % 50 == 0:
+            state["curve"].append((iteration + 1, round(state["loss"], 4)))
+        if progress:
+            progress(iteration + 1, settings.iterations, state["loss"])
+        now = time.monotonic()
+        if now - saved > settings.checkpoint_minutes * 60:
+            _save(checkpoint, state, net, average, optimizer)
+            saved = now
+        if minutes is not None and now - began > minutes * 60:
+            break
+    _save(checkpoint, state, net, average, optimizer)
+    return average.eval(), state["curve"]
+
+
+def _batch(samples: Sequence[Sample], settings: Settings, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The crops of one iteration; they depend on seed and iteration only, so a resumed run sees the same ones."""
+    rng = np.random.default_rng([settings.seed, iteration])
+    real = [s for s in samples if s.real]
+    synthetic = [s for s in samples if not s.real]
+    inputs, targets = [], []
+    for _ in range(settings.batch):
+        pool = real if real and (not synthetic or rng.random() < settings.real_share) else synthetic
+        hu, heart = augmented(
+            pool[int(rng.integers(len(pool)))], settings.patch, settings.spacing_mm, settings.augmentation, rng
+        )
+        inputs.append(windowed(hu, settings.windows))
+        targets.append(heart[None])
+    return torch.stack(inputs), torch.stack(targets)
+
+
+def _update(
+    net: HeartNet,
+    optimizer: torch.optim.Optimizer,
+    batch: tuple[torch.Tensor, torch.Tensor],
+    settings: Settings,
+    iteration: int,
+    device: str,
+) -> float:
+    warm_up = min(1.0, (iteration + 1) / 50)
+    rate = settings.learning_rate * warm_up * (1 - iteration / settings.iterations) ** 0.9
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    x, target = (t.to(device) for t in batch)
+    x = x.contiguous(memory_format=torch.channels_last_3d)
+    with torch.autocast(device, dtype=torch.bfloat16):
+        logits, coarse = net.both(x)
+    loss = _loss(logits.float(), target) + _DEEP_WEIGHT * _loss(coarse.float(), F.avg_pool3d(target, 2))
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(net.parameters(), 12.0)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy plus soft Dice."""
+    probability = torch.sigmoid(logits)
+    overlap = 2 * (probability * target).sum() + 1.0
+    dice = overlap / (probability.sum() + target.sum() + 1.0)
+    return F.binary_cross_entropy_with_logits(logits, target) + 1 - dice
+
+
+def _follow(average: HeartNet, net: HeartNet, decay: float) -> None:
+    with torch.no_grad():
+        for slow, fast in zip(average.parameters(), net.parameters(), strict=True):
+            slow.lerp_(fast.to(slow.device), 1 - decay)
+
+
+def _save(path: Path, state: dict[str, Any], net: HeartNet, average: HeartNet, optimizer: torch.optim.Optimizer) -> None:
+    """Written whole under another name first: a killed run keeps its last checkpoint."""
+    content = {
+        "state": state,
+        "net": net.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    part = path.with_suffix(".part")
+    torch.save(content, part)
+    os.replace(part, path)
+
+
+def _load(path: Path, net: HeartNet, average: HeartNet, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint to resume from in {path.parent}: start without --resume")
+    content = torch.load(path, weights_only=True)
+    net.load_state_dict(content["net"])
+    average.load_state_dict(content["average"])
+    optimizer.load_state_dict(content["optimizer"])
+    state: dict[str, Any] = content["state"]
+    return state

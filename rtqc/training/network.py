@@ -1,0 +1,60 @@
+"""The network: a small 3D U-Net, wide where it is coarse and thin where it is fine."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+#: In-plane and axial size of the input must be a multiple of this: four halvings.
+SIZE_MULTIPLE = 16
+
+
+def _block(inputs: int, outputs: int, convolutions: int = 2, stride: int = 1) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for number in range(convolutions):
+        layers += [
+            nn.Conv3d(inputs if number == 0 else outputs, outputs, 3, stride if number == 0 else 1, 1, bias=False),
+            nn.InstanceNorm3d(outputs, affine=True),
+            nn.LeakyReLU(0.01, inplace=True),
+        ]
+    return nn.Sequential(*layers)
+
+
+class HeartNet(nn.Module):
+    """Logits of "heart" for every voxel.
+
+    Input (batch, windows, slices, rows, columns), output (batch, 1, slices, rows, columns).
+
+    Args:
+        windows: number of intensity windows of the input.
+        base: channels at full resolution.
+    """
+
+    def __init__(self, windows: int = 2, base: int = 12) -> None:
+        super().__init__()
+        widths = [base, base * 2, base * 4, base * 8, base * 10]
+        self.down = nn.ModuleList([_block(windows, widths[0], 1)])
+        self.down.extend(_block(a, b, 2, 2) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        self.up = nn.ModuleList(nn.ConvTranspose3d(b, a, 2, 2) for a, b in pairs)
+        self.merge = nn.ModuleList(_block(2 * a, a, 1) for a, _ in pairs)
+        self.head = nn.Conv3d(widths[0], 1, 1)
+        self.deep_head = nn.Conv3d(widths[1], 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits at full resolution."""
+        return self.both(x)[0]
+
+    def both(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits at full and at half resolution (the second only for deep supervision)."""
+        skips = []
+        for block in self.down:
+            x = block(x)
+            skips.append(x)
+        x = skips.pop()
+        coarse = x
+        for level in reversed(range(len(self.up))):
+            x = self.merge[level](torch.cat([self.up[level](x), skips[level]], dim=1))
+            if level == 1:
+                coarse = x
+        return self.head(x), self.deep_head(coarse)

@@ -1,0 +1,73 @@
+"""What the network learns from: images and hearts on the model's grid, real ones and synthetic ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtqc.core.grid import Grid
+from rtqc.core.structure import Structure
+from rtqc.core.volumes import Image
+from rtqc.geometry.rasterize import cover
+from rtqc.heart.resample import averaged
+from rtqc.phantom.anatomy import Anatomy, organs_at
+from rtqc.phantom.render import points_of, render_ct
+
+#: Field of a synthetic sample, mm: a thorax with its neighbourhood.
+_SYNTHETIC_EXTENT_MM = (336.0, 352.0, 416.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One patient on the model's grid.
+
+    Attributes:
+        name: patient or seed.
+        grid: even axial grid of the model's spacing.
+        hu: float16, shape ``grid.shape``, in HU.
+        heart: float16, share of each voxel that is heart, 0 to 1.
+        real: whether it is a patient.
+    """
+
+    name: str
+    grid: Grid
+    hu: NDArray[np.float16]
+    heart: NDArray[np.float16]
+    real: bool
+
+
+def model_grid(image: Image, spacing_mm: float) -> Grid:
+    """The axial grid of the model's spacing that covers an image."""
+    corners = image.grid.corners_mm()
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    shape = np.maximum(np.round((high - low) / spacing_mm).astype(int) + 1, 1)
+    return Grid.regular(shape[::-1], (spacing_mm,) * 3, low)
+
+
+def real_sample(name: str, image: Image, heart: Structure, spacing_mm: float) -> Sample:
+    """A patient whose heart was drawn by hand."""
+    grid = model_grid(image, spacing_mm)
+    # Four sub-planes a voxel give the share of the voxel along z too; cover is exact within the plane.
+    fine = Grid.regular(
+        (grid.shape[0] * 4, *grid.size),
+        (spacing_mm / 4, spacing_mm, spacing_mm),
+        grid.patient_mm([(0, 0, 0)])[0] - (0, 0, spacing_mm * 3 / 8),
+    )
+    share = cover(heart, fine).reshape(grid.shape[0], 4, *grid.size).mean(axis=1)
+    return Sample(name, grid, averaged(image, grid).astype(np.float16), share.astype(np.float16), real=True)
+
+
+def synthetic_sample(seed: int, spacing_mm: float) -> Sample:
+    """A patient of :mod:`rtqc.phantom`, drawn by its seed."""
+    anatomy = Anatomy.random(seed)
+    rng = np.random.default_rng([seed, 7])
+    shape = [round(e / spacing_mm) for e in _SYNTHETIC_EXTENT_MM]
+    origin = (-_SYNTHETIC_EXTENT_MM[2] / 2, -_SYNTHETIC_EXTENT_MM[1] / 2 - 10, -170 + rng.uniform(-20, 20))
+    grid = Grid.regular(shape, (spacing_mm,) * 3, origin)
+    # Noise averages out when fine voxels become the model's coarse ones.
+    image = render_ct(anatomy, grid, noise_hu=float(rng.uniform(2, 8)))
+    heart = np.broadcast_to(organs_at(anatomy, points_of(grid)).heart, grid.shape)
+    share = np.clip(0.5 - heart / spacing_mm, 0, 1)
+    return Sample(f"synthetic-{seed}", grid, image.hu.astype(np.float16), share.astype(np.float16), real=False)

@@ -1,0 +1,62 @@
+"""Settings of a training run: a TOML file, every key checked."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rtqc.training.augment import Augmentation
+
+
+class Settings(BaseModel):
+    """A recipe.
+
+    Attributes:
+        name: name of the model.
+        spacing_mm: the model's voxel, all three axes.
+        patch: side of the training crop, in voxels; a multiple of 16.
+        windows: intensity windows (low, high) in HU.
+        base: channels at full resolution.
+        iterations: weight updates.
+        batch: crops an update.
+        learning_rate: at the start; falls polynomially to 0.
+        weight_decay: of AdamW.
+        average: decay of the moving average of weights that is exported.
+        real_share: part of the crops that come from patients, the rest from synthetic ones.
+        synthetic: number of synthetic patients.
+        seed: of everything random.
+        checkpoint_minutes: time between checkpoints.
+        augmentation: see :class:`~rtqc.training.augment.Augmentation`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = "heart-v1"
+    spacing_mm: float = Field(4.0, gt=0)
+    patch: int = Field(80, ge=32, multiple_of=16)
+    windows: tuple[tuple[float, float], ...] = ((-160.0, 240.0), (-1000.0, 600.0))
+    base: int = Field(12, ge=4)
+    iterations: int = Field(3000, ge=1)
+    batch: int = Field(1, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    average: float = Field(0.995, ge=0, lt=1)
+    real_share: float = Field(0.65, ge=0, le=1)
+    synthetic: int = Field(60, ge=0)
+    seed: int = 1
+    checkpoint_minutes: float = Field(3.0, gt=0)
+    augmentation: Augmentation = Augmentation()
+
+
+def read_settings(path: Path) -> Settings:
+    """Settings from a TOML file.
+
+    Raises:
+        ValueError: the file is not TOML or has a key or value that is not known; the message names it.
+    """
+    try:
+        return Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not TOML: {error}") from error
