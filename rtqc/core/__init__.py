@@ -1,0 +1,31 @@
+"""What every room speaks: grids, images, structures, cases, findings and assessments.
+
+Values only: nothing here reads a file, a clock or the environment. Patient coordinates are LPS in mm, dose is in Gy.
+"""
+
+from rtqc.core.case import Case, ContourDefect, Plan, Prescription, Provenance, Roi
+from rtqc.core.finding import Certainty, Evidence, Finding, Severity
+from rtqc.core.grid import Grid
+from rtqc.core.orientation import AXIAL, Orientation
+from rtqc.core.structure import Structure
+from rtqc.core.volumes import Dose, Image, Mask
+
+__all__ = [
+    "AXIAL",
+    "Case",
+    "Certainty",
+    "ContourDefect",
+    "Dose",
+    "Evidence",
+    "Finding",
+    "Grid",
+    "Image",
+    "Mask",
+    "Orientation",
+    "Plan",
+    "Prescription",
+    "Provenance",
+    "Roi",
+    "Severity",
+    "Structure",
+]

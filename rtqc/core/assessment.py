@@ -1,0 +1,181 @@
+"""Everything that was measured on a case, the findings and the verdict: the public JSON.
+
+The keys are a contract (``docs/json.md``); values that could not be computed are null, with a finding that says why.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rtqc.core.finding import Finding
+
+SCHEMA_VERSION = "1.0"
+Verdict = Literal["pass", "flag", "error"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CaseSummary(_Model):
+    """Which plan it is. Text comes from the files as it stands there."""
+
+    patient_id: str = ""
+    patient_name: str = ""
+    plan_label: str = ""
+    structure_set_label: str = ""
+    study_uid: str = ""
+    ct_series_uid: str = ""
+    rtstruct_uid: str = ""
+    rtplan_uid: str = ""
+    rtdose_uids: tuple[str, ...] = ()
+    image_shape: tuple[int, int, int] | None = None
+    voxel_spacing_mm: tuple[float, float, float] | None = None
+    structures: tuple[str, ...] = ()
+    prescription_gy: float | None = None
+    fractions: int | None = None
+    files: dict[str, int] = Field(default_factory=dict)
+
+
+class ContouredHeart(_Model):
+    """The heart that the dosimetrist drew. ``extent_mm``: first and last plane along the slice normal."""
+
+    name: str
+    volume_ml: float
+    extent_mm: tuple[float, float] | None = None
+
+
+class DraftHeart(_Model):
+    """The heart that rtqc drew. ``confidence`` and ``predicted_dice`` are 0 to 1, estimates."""
+
+    volume_ml: float
+    model: str
+    model_hash: str = ""
+    confidence: float
+    predicted_dice: float
+    trusted: bool
+    extent_mm: tuple[float, float] | None = None
+
+
+class Hearts(_Model):
+    """Both hearts."""
+
+    contoured: ContouredHeart | None = None
+    draft: DraftHeart | None = None
+
+
+class SliceAgreement(_Model):
+    """Two structures on one plane; areas in mm², distances in mm; ``missing``: where nothing is drawn."""
+
+    position_mm: float
+    dice: float
+    hausdorff_mm: float | None
+    area_a_mm2: float
+    area_b_mm2: float
+    only_a_mm2: float
+    only_b_mm2: float
+    missing: Literal["a", "b"] | None = None
+
+
+class Agreement(_Model):
+    """How two structures A (contoured) and B (draft) agree; ``docs/metrics.md`` defines each number.
+
+    ``volume_difference_ml`` and ``centroid_shift_mm`` (left, posterior, superior) are B minus A.
+    Distances are null where one of the two is empty.
+    """
+
+    dice: float
+    jaccard: float
+    surface_dice_3mm: float | None
+    hausdorff_mm: float | None
+    hausdorff95_mm: float | None
+    mean_surface_distance_mm: float | None
+    volume_difference_ml: float
+    centroid_shift_mm: tuple[float, float, float] | None
+    added_path_length_mm: float
+    slices: tuple[SliceAgreement, ...] = ()
+
+
+class DoseMetrics(_Model):
+    """Dose to a structure, in Gy and percent of its volume; names after TG-263 and ICRU 83.
+
+    ``covered_percent``: share of the volume that lies inside the dose grid; all else is for that share.
+    """
+
+    mean_gy: float | None = None
+    max_gy: float | None = None
+    d0_03cc_gy: float | None = None
+    d2_percent_gy: float | None = None
+    v5_gy_percent: float | None = None
+    v10_gy_percent: float | None = None
+    v15_gy_percent: float | None = None
+    v20_gy_percent: float | None = None
+    v25_gy_percent: float | None = None
+    v30_gy_percent: float | None = None
+    v35_gy_percent: float | None = None
+    v40_gy_percent: float | None = None
+    min_gy: float | None = None
+    d50_percent_gy: float | None = None
+    d98_percent_gy: float | None = None
+    covered_percent: float | None = None
+
+
+class Curve(_Model):
+    """A cumulative DVH: volume in ml that receives at least each dose in Gy."""
+
+    dose_gy: tuple[float, ...]
+    volume_ml: tuple[float, ...]
+
+
+class DoseComparison(_Model):
+    """Heart dose with the contour, with the draft, and draft minus contour; curves for the plot."""
+
+    contoured: DoseMetrics | None = None
+    draft: DoseMetrics | None = None
+    difference: DoseMetrics | None = None
+    second_calculation: DoseMetrics | None = None
+    contoured_curve: Curve | None = None
+    draft_curve: Curve | None = None
+
+
+class ConstraintResult(_Model):
+    """A dose constraint with both hearts. ``limit`` in ``unit``; a value above it is exceeded."""
+
+    id: str
+    description: str
+    limit: float
+    unit: str
+    source: str
+    contoured: float | None = None
+    draft: float | None = None
+    contoured_met: bool | None = None
+    draft_met: bool | None = None
+    outcome_flips: bool = False
+
+
+class Run(_Model):
+    """How it ran: the one block that differs between two runs on the same input."""
+
+    started: str
+    seconds: dict[str, float] = Field(default_factory=dict)
+    host: str = ""
+    device: str = ""
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class Assessment(_Model):
+    """A case, assessed."""
+
+    schema_version: str = SCHEMA_VERSION
+    verdict: Verdict
+    headline: str
+    protocol: str = ""
+    case: CaseSummary
+    heart: Hearts = Hearts()
+    agreement: Agreement | None = None
+    dose: DoseComparison | None = None
+    constraints: tuple[ConstraintResult, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    run: Run

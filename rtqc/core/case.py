@@ -1,0 +1,152 @@
+"""A plan as it was read: image, structures, plan, dose, and what was wrong with the files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rtqc.core.finding import Finding
+from rtqc.core.structure import Structure
+from rtqc.core.volumes import Dose, Image
+
+DefectKind = Literal[
+    "few_points", "open", "self_intersecting", "not_a_number", "not_planar", "no_area", "too_many_points"
+]
+
+
+@dataclass(frozen=True)
+class ContourDefect:
+    """A contour that could not be taken as it stands.
+
+    Attributes:
+        kind: what is wrong.
+        position_mm: its plane, in mm; None where even that is unknown.
+        dropped: whether the contour was left out.
+    """
+
+    kind: DefectKind
+    position_mm: float | None
+    dropped: bool
+
+
+@dataclass(frozen=True)
+class Roi:
+    """An item of the Structure Set ROI Sequence.
+
+    Attributes:
+        number: ROI Number.
+        structure: name, type and contours; may be empty.
+        frame_of_reference_uid: Referenced Frame of Reference UID; empty where absent.
+        contour_count: number of contours in the file.
+        defects: contours that could not be taken as they stand.
+        drawn_by: ROI Generation Algorithm (AUTOMATIC, SEMIAUTOMATIC, MANUAL or empty).
+    """
+
+    number: int
+    structure: Structure
+    frame_of_reference_uid: str = ""
+    contour_count: int = 0
+    defects: tuple[ContourDefect, ...] = ()
+    drawn_by: str = ""
+
+
+@dataclass(frozen=True)
+class Prescription:
+    """Prescribed dose to a target.
+
+    Attributes:
+        dose_gy: total dose, in Gy.
+        target: what it is prescribed to, as far as the plan says.
+    """
+
+    dose_gy: float
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What rtqc needs of an RTPLAN.
+
+    Attributes:
+        label: RT Plan Label.
+        prescriptions: highest first; empty where the plan has none.
+        fractions: planned number of fractions; None where the plan does not say.
+        beams: number of treatment beams.
+        approval: Approval Status.
+        operator: Operators' Name.
+    """
+
+    label: str = ""
+    prescriptions: tuple[Prescription, ...] = ()
+    fractions: int | None = None
+    beams: int = 0
+    approval: str = ""
+    operator: str = ""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a case came from; all text is as it stands in the files and must be escaped before it is shown.
+
+    Attributes:
+        patient_id, patient_name, patient_sex, patient_birth_date: of the patient.
+        study_uid, ct_series_uid, frame_of_reference_uid: of the planning CT.
+        rtstruct_uid, rtplan_uid, rtdose_uids: SOP Instance UIDs; empty where absent.
+        labels: what the files call themselves, by kind (structure set, plan, CT series).
+        files: number of files of each kind that were used.
+        structure_set_file: the structure set's file, relative to the folder that was read.
+        slice_uids: SOP Class and Instance UID of each CT slice, in the grid's order.
+    """
+
+    patient_id: str = ""
+    patient_name: str = ""
+    patient_sex: str = ""
+    patient_birth_date: str = ""
+    study_uid: str = ""
+    study_date: str = ""
+    study_time: str = ""
+    study_id: str = ""
+    accession_number: str = ""
+    referring_physician: str = ""
+    position_reference: str = ""
+    ct_series_uid: str = ""
+    frame_of_reference_uid: str = ""
+    rtstruct_uid: str = ""
+    rtplan_uid: str = ""
+    rtdose_uids: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, int] = field(default_factory=dict)
+    structure_set_file: str = ""
+    slice_uids: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One plan of one patient, or what there is of it.
+
+    Attributes:
+        provenance: identifiers.
+        image: planning CT; None where it is absent or unusable.
+        rois: every ROI of the structure set, in file order.
+        plan, dose: None where absent or unusable; a finding says why.
+        findings: made while reading.
+        has_structure_set: whether a structure set was read at all.
+    """
+
+    provenance: Provenance = Provenance()
+    image: Image | None = None
+    rois: tuple[Roi, ...] = ()
+    plan: Plan | None = None
+    dose: Dose | None = None
+    findings: tuple[Finding, ...] = ()
+    has_structure_set: bool = False
+
+    @property
+    def structures(self) -> dict[str, Structure]:
+        """Structures by name; of two of one name the first keeps it, the next is ``"Name (ROI 7)"``."""
+        named: dict[str, Structure] = {}
+        for roi in self.rois:
+            name = roi.structure.name
+            named[name if name not in named else f"{name} (ROI {roi.number})"] = roi.structure
+        return named

@@ -1,0 +1,62 @@
+"""One thing that somebody must know about a case."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Severity = Literal["info", "warning", "fail"]
+Certainty = Literal["fact", "estimate"]
+
+#: Worst first.
+SEVERITY_ORDER: dict[str, int] = {"fail": 0, "warning": 1, "info": 2}
+
+
+class Evidence(BaseModel):
+    """What a finding rests on, so that a reviewer can check it by hand.
+
+    Attributes:
+        positions_mm: slice positions that it is about (axial: patient z), in mm, ascending.
+        measured: the measured value.
+        limit: the threshold that it was held against.
+        unit: unit of both.
+        source: where the limit comes from.
+        structures: names of the structures that it is about.
+        files: names of the files that it is about, relative to the folder that was read.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    positions_mm: tuple[float, ...] = ()
+    measured: float | str | None = None
+    limit: float | str | None = None
+    unit: str = ""
+    source: str = ""
+    structures: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+class Finding(BaseModel):
+    """A rule that fired.
+
+    Attributes:
+        rule: id of the rule, stable; the catalogue in ``docs/rules.md`` lists all.
+        severity: ``fail``: the plan must not go on like this; ``warning``: somebody must look; ``info``: good to know.
+        certainty: ``fact`` when it follows from the files, ``estimate`` when it rests on the draft or a heuristic.
+        message: one sentence that a physicist understands.
+        evidence: what it rests on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: str
+    severity: Severity
+    certainty: Certainty
+    message: str
+    evidence: Evidence = Evidence()
+
+
+def worst_first(findings: list[Finding]) -> list[Finding]:
+    """Sorted by severity, facts before estimates, else in the order given."""
+    return sorted(findings, key=lambda f: (SEVERITY_ORDER[f.severity], f.certainty != "fact"))

@@ -1,0 +1,253 @@
+"""What lies in a folder: headers of every DICOM object, sorted by what they say, never by their file names."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from rtqc.core.finding import Finding
+from rtqc.dicom.elements import items, text
+from rtqc.dicom.notes import note
+
+#: Read from every file; pixels and contours stay on disk.
+_HEADER_TAGS = [
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "Modality",
+    "ImageType",
+    "PatientID",
+    "PatientName",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "ReferencedFrameOfReferenceSequence",
+    "ReferencedStructureSetSequence",
+    "ReferencedRTPlanSequence",
+    "StructureSetLabel",
+    "RTPlanLabel",
+    "InstanceCreationDate",
+    "InstanceCreationTime",
+]
+
+#: A file of these endings claims to be DICOM: if it is not, somebody must know.
+_DICOM_ENDINGS = {".dcm", ".dicom", ".ima", ".dic"}
+_PREAMBLE = 132
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the index knows of a file.
+
+    Attributes:
+        path: the file.
+        name: its path relative to the folder that was read, for messages.
+        modality: Modality; RT objects are told by their SOP Class.
+        refers_to: SOP Instance UIDs (or, for a structure set, Series Instance UIDs) that it is based on.
+    """
+
+    path: Path
+    name: str
+    sop_class: str
+    uid: str
+    modality: str
+    patient_id: str
+    patient_name: str
+    study_uid: str
+    series_uid: str
+    frame_uid: str
+    image_type: str
+    refers_to: tuple[str, ...]
+    label: str
+    created: str
+
+
+@dataclass
+class Index:
+    """All headers of a folder.
+
+    Attributes:
+        root: the folder (or file) that was read.
+        ct: Series Instance UID -> CT headers.
+        structure_sets, plans, doses: RT objects in the order of their creation.
+        findings: files that could not be read.
+        others: number of DICOM objects of other kinds.
+    """
+
+    root: Path
+    ct: dict[str, list[Header]] = field(default_factory=lambda: defaultdict(list))
+    structure_sets: list[Header] = field(default_factory=list)
+    plans: list[Header] = field(default_factory=list)
+    doses: list[Header] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    others: int = 0
+
+
+#: Modality by SOP Class; a CT is only a CT Image Storage object (or its enhanced form is refused with its name).
+_MODALITY_OF_CLASS = {
+    "1.2.840.10008.5.1.4.1.1.2": "CT",
+    "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
+    "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
+    "1.2.840.10008.5.1.4.1.1.481.5": "RTPLAN",
+}
+
+
+def index_folder(root: Path, progress: Callable[[int], None] | None = None) -> Index:
+    """Read the headers of all files below a folder (or of one file).
+
+    Args:
+        root: folder or file.
+        progress: called with the number of files read so far.
+
+    Raises:
+        FileNotFoundError: ``root`` does not exist.
+    """
+    if not root.exists():
+        raise FileNotFoundError(f"{root} does not exist")
+    index = Index(root)
+    for number, path in enumerate(_files(root, index)):
+        _add(index, path)
+        if progress:
+            progress(number + 1)
+    for headers in (index.structure_sets, index.plans, index.doses):
+        headers.sort(key=lambda h: (h.created, h.name))
+    return index
+
+
+def _files(root: Path, index: Index) -> Iterator[Path]:
+    if root.is_file():
+        yield root
+        return
+
+    def refused(error: OSError) -> None:
+        name = relative(Path(error.filename), root) if error.filename else str(root)
+        index.findings.append(
+            note("file.unreadable", f"The folder {name} could not be listed ({error.strerror}): check its permissions.", files=[name])
+        )
+
+    for folder, folders, names in os.walk(root, onerror=refused):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for name in sorted(names):
+            if name != "DICOMDIR" and not name.startswith("."):
+                yield Path(folder, name)
+
+
+def relative(path: Path, root: Path) -> str:
+    """The path as messages show it: below the folder that was read, else its last part."""
+    try:
+        return path.relative_to(root if root.is_dir() else root.parent).as_posix() or path.name
+    except ValueError:
+        return path.name
+
+
+def _add(index: Index, path: Path) -> None:
+    name = relative(path, index.root)
+    claims = path.suffix.lower() in _DICOM_ENDINGS or path == index.root
+    try:
+        dataset = _read_header(path)
+    except (InvalidDicomError, EOFError):
+        if claims or _is_empty(path):
+            size = "is empty" if _is_empty(path) else "is not a DICOM file"
+            index.findings.append(note("file.unreadable", f"{name} {size}: export it again or remove it.", files=[name]))
+        return
+    except OSError as error:
+        index.findings.append(
+            note("file.unreadable", f"{name} could not be opened ({error.strerror or error}): check its permissions.", files=[name])
+        )
+        return
+    except Exception as error:  # a damaged header makes pydicom raise nearly anything
+        index.findings.append(
+            note("file.unreadable", f"{name} is damaged and was left out ({type(error).__name__}): export it again.", files=[name])
+        )
+        return
+    _sort_in(index, _header(path, name, dataset), claims)
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
+
+
+def _read_header(path: Path) -> Dataset:
+    with path.open("rb") as file:
+        start = file.read(_PREAMBLE)
+    if start[128:132] == b"DICM":
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
+    # Old archives leave out the preamble: a file that begins with group 0002 or 0008 is a data set all the same.
+    if start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00":
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS, force=True)
+        if text(dataset, "SOPClassUID"):
+            return dataset
+    raise InvalidDicomError(f"{path} is not DICOM")
+
+
+def _header(path: Path, name: str, dataset: Dataset) -> Header:
+    modality = _MODALITY_OF_CLASS.get(text(dataset, "SOPClassUID"), "")
+    if not modality and not text(dataset, "SOPClassUID"):
+        modality = text(dataset, "Modality")
+    return Header(
+        path=path,
+        name=name,
+        sop_class=text(dataset, "SOPClassUID"),
+        uid=text(dataset, "SOPInstanceUID"),
+        modality=modality,
+        patient_id=text(dataset, "PatientID"),
+        patient_name=text(dataset, "PatientName"),
+        study_uid=text(dataset, "StudyInstanceUID"),
+        series_uid=text(dataset, "SeriesInstanceUID"),
+        frame_uid=text(dataset, "FrameOfReferenceUID") or _referenced_frame(dataset),
+        image_type="\\".join(str(v) for v in (dataset.get("ImageType") or [])),
+        refers_to=_references(dataset, modality),
+        label=text(dataset, "StructureSetLabel") or text(dataset, "RTPlanLabel"),
+        created=text(dataset, "InstanceCreationDate") + text(dataset, "InstanceCreationTime"),
+    )
+
+
+def _referenced_frame(dataset: Dataset) -> str:
+    for frame in items(dataset, "ReferencedFrameOfReferenceSequence"):
+        uid = text(frame, "FrameOfReferenceUID")
+        if uid:
+            return uid
+    return ""
+
+
+def _references(dataset: Dataset, modality: str) -> tuple[str, ...]:
+    if modality == "RTPLAN":
+        return tuple(text(i, "ReferencedSOPInstanceUID") for i in items(dataset, "ReferencedStructureSetSequence"))
+    if modality == "RTDOSE":
+        return tuple(text(i, "ReferencedSOPInstanceUID") for i in items(dataset, "ReferencedRTPlanSequence"))
+    if modality == "RTSTRUCT":
+        return tuple(
+            text(series, "SeriesInstanceUID")
+            for frame in items(dataset, "ReferencedFrameOfReferenceSequence")
+            for study in items(frame, "RTReferencedStudySequence")
+            for series in items(study, "RTReferencedSeriesSequence")
+        )
+    return ()
+
+
+def _sort_in(index: Index, header: Header, claims: bool) -> None:
+    if header.modality == "CT":
+        # A scout view shares the series' folder and often its series; it is no slice of it.
+        if "LOCALIZER" not in header.image_type.upper():
+            index.ct[header.series_uid].append(header)
+    elif header.modality == "RTSTRUCT":
+        index.structure_sets.append(header)
+    elif header.modality == "RTPLAN":
+        index.plans.append(header)
+    elif header.modality == "RTDOSE":
+        index.doses.append(header)
+    elif header.sop_class:
+        index.others += 1
+    elif claims:
+        index.findings.append(
+            note("file.unreadable", f"{header.name} has no SOP Class and was left out: export it again.", files=[header.name])
+        )

@@ -1,0 +1,67 @@
+"""What can be wrong with files: the findings that reading makes, in one table.
+
+The severity is the catalogue's; a protocol may change it like that of any other rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rtqc.core.finding import Evidence, Finding, Severity
+
+#: Rule id -> severity and what it means; ``docs/rules.md`` is made from this table.
+READING_RULES: dict[str, tuple[Severity, str]] = {
+    "file.unreadable": ("warning", "A file could not be read: empty, cut off, not DICOM, or no permission."),
+    "ct.absent": ("fail", "There is no CT that belongs to the plan, so nothing can be drafted or compared."),
+    "ct.unusable": ("fail", "The CT cannot be used: a single slice, or pixels that cannot be decoded."),
+    "ct.slice_missing": ("warning", "A gap between slices is wider than the series' usual spacing."),
+    "ct.slice_duplicated": ("warning", "Two different slices lie at the same position; one of them was used."),
+    "ct.exported_twice": ("info", "The same object is there more than once."),
+    "ct.mixed": ("warning", "Slices of other size, spacing or direction lie in the series; they were left out."),
+    "ct.spacing": ("warning", "Slices are further apart than the limit: the heart's ends cannot be seen well."),
+    "ct.gantry_tilt": ("warning", "The gantry was tilted: slices were shifted to make a rectangular image."),
+    "ct.rescale_absent": ("warning", "RescaleSlope or RescaleIntercept is absent; 1 and 0 were assumed."),
+    "structure_set.absent": ("fail", "There is no structure set, so there is no contour to check."),
+    "structure_set.unusable": ("fail", "The structure set cannot be read."),
+    "reference.structure_set_ct": ("fail", "The structure set was drawn on another CT series than the one at hand."),
+    "reference.plan_structure_set": ("fail", "The plan refers to another structure set than the one at hand."),
+    "reference.dose_plan": ("fail", "The dose refers to another plan than the one at hand."),
+    "reference.patient": ("fail", "Files of different patients refer to each other or lie together."),
+    "dose.unusable": ("fail", "The dose cannot be used: relative units, a damaged grid, or a type that is not a dose."),
+    "dose.summation": ("fail", "The dose objects do not add up to the plan's dose."),
+    "dose.frame_of_reference": ("fail", "The dose has another frame of reference than the CT."),
+    "plan.unusable": ("warning", "The plan cannot be read."),
+}
+
+
+def note(
+    rule: str,
+    message: str,
+    *,
+    files: Iterable[str] = (),
+    positions_mm: Iterable[float] = (),
+    structures: Iterable[str] = (),
+    measured: float | str | None = None,
+    limit: float | str | None = None,
+    unit: str = "",
+    source: str = "",
+) -> Finding:
+    """A finding of reading; always a fact, since it follows from the files."""
+    severity, _ = READING_RULES[rule]
+    evidence = Evidence(
+        positions_mm=tuple(round(float(p), 2) for p in positions_mm),
+        measured=measured,
+        limit=limit,
+        unit=unit,
+        source=source,
+        structures=tuple(structures),
+        files=tuple(files),
+    )
+    return Finding(rule=rule, severity=severity, certainty="fact", message=message, evidence=evidence)
+
+
+def named(files: Iterable[str], most: int = 3) -> str:
+    """A few file names for a sentence: ``a, b, c and 4 more``."""
+    names = list(files)
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

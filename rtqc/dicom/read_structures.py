@@ -1,0 +1,167 @@
+"""RTSTRUCT -> ROIs. Contours are placed by their own coordinates; ContourImageSequence is optional and never used."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import shapely
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from shapely.geometry import LineString, MultiPolygon
+
+from rtqc.core.case import ContourDefect, DefectKind, Roi
+from rtqc.core.orientation import AXIAL, Orientation
+from rtqc.core.structure import Structure
+from rtqc.dicom.elements import decimals, items, number, text
+from rtqc.geometry.rings import area_of_ring, combine_even_odd
+
+#: Points of one contour may leave its plane by this much; planning systems round to 0.01 mm.
+PLANAR_TOLERANCE_MM = 0.1
+#: Contours nearer than this lie on one plane.
+SAME_PLANE_MM = 0.05
+#: More points than this on one contour are thinned out by :data:`THIN_MM`: no planning system draws so finely.
+MANY_POINTS = 20_000
+THIN_MM = 0.01
+
+
+@dataclass(frozen=True)
+class StructureSet:
+    """What a structure set file holds.
+
+    Attributes:
+        dataset: the file, contours still undecoded.
+        rois: in file order.
+        label: Structure Set Label.
+    """
+
+    dataset: Dataset
+    rois: tuple[Roi, ...]
+    label: str
+
+
+def read_structure_set(path: Path, orientation: Orientation = AXIAL, slice_spacing_mm: float | None = None) -> StructureSet:
+    """Read every ROI.
+
+    Args:
+        path: an RTSTRUCT file.
+        orientation: of the CT that it was drawn on; contours on planes that are not parallel to it are defects.
+        slice_spacing_mm: of that CT; needed for ROIs on a single plane.
+
+    Raises:
+        Exception: whatever pydicom raises on a damaged file.
+    """
+    dataset = pydicom.dcmread(path, force=True)
+    frame = orientation.canonical()
+    contours = {int(number(i, "ReferencedROINumber") or 0): i for i in items(dataset, "ROIContourSequence")}
+    kinds = {
+        int(number(i, "ReferencedROINumber") or 0): text(i, "RTROIInterpretedType")
+        for i in items(dataset, "RTROIObservationsSequence")
+    }
+    rois = []
+    for entry in items(dataset, "StructureSetROISequence"):
+        roi_number = int(number(entry, "ROINumber") or 0)
+        drawn = items(contours[roi_number], "ContourSequence") if roi_number in contours else []
+        planes, defects = _planes(drawn, frame)
+        rois.append(
+            Roi(
+                number=roi_number,
+                structure=Structure(text(entry, "ROIName"), planes, frame, kinds.get(roi_number, ""), slice_spacing_mm),
+                frame_of_reference_uid=text(entry, "ReferencedFrameOfReferenceUID"),
+                contour_count=len(drawn),
+                defects=tuple(defects),
+                drawn_by=text(entry, "ROIGenerationAlgorithm"),
+            )
+        )
+    return StructureSet(dataset, tuple(rois), text(dataset, "StructureSetLabel"))
+
+
+def _planes(drawn: list[Dataset], frame: Orientation) -> tuple[dict[float, MultiPolygon], list[ContourDefect]]:
+    rings: dict[float, list[MultiPolygon]] = defaultdict(list)
+    defects: list[ContourDefect] = []
+    for contour in drawn:
+        kind = text(contour, "ContourGeometricType").upper()
+        if kind == "POINT":
+            continue
+        placed = _ring(contour, frame, defects)
+        if placed is None:
+            continue
+        w, points = placed
+        if kind == "OPEN_PLANAR" or kind == "OPEN_NONPLANAR":
+            defects.append(ContourDefect("open", w, dropped=True))
+            continue
+        area = _area(points, w, defects)
+        if area is not None:
+            rings[_plane_key(rings, w)].append(area)
+    return {w: combine_even_odd(areas) for w, areas in rings.items()}, defects
+
+
+def _ring(
+    contour: Dataset, frame: Orientation, defects: list[ContourDefect]
+) -> tuple[float, NDArray[np.float64]] | None:
+    values, bad = decimals(contour, "ContourData")
+    usable = values.size // 3 * 3
+    points = values[:usable].reshape(-1, 3)
+    good = points[np.isfinite(points).all(axis=1)]
+    where = float(np.median(frame.to_frame(good)[:, 2])) if good.size else None
+
+    def defect(kind: DefectKind, dropped: bool) -> None:
+        defects.append(ContourDefect(kind, None if where is None else round(where, 2), dropped))
+
+    if bad or usable != values.size:
+        defect("not_a_number", dropped=True)
+        return None
+    if where is None or points.shape[0] < 3:
+        defect("few_points", dropped=True)
+        return None
+    in_frame = frame.to_frame(points)
+    if float(np.abs(in_frame[:, 2] - where).max()) > PLANAR_TOLERANCE_MM:
+        defect("not_planar", dropped=True)
+        return None
+    ring = in_frame[:, :2]
+    if ring.shape[0] > MANY_POINTS:
+        defect("too_many_points", dropped=False)
+        ring = shapely.get_coordinates(LineString(ring).simplify(THIN_MM, preserve_topology=False))
+    return round(where, 3), ring
+
+
+def _area(ring: NDArray[np.float64], w: float, defects: list[ContourDefect]) -> MultiPolygon | None:
+    distinct = ring[np.r_[True, (np.abs(np.diff(ring, axis=0)) > 1e-6).any(axis=1)]]
+    if distinct.shape[0] > 1 and np.allclose(distinct[0], distinct[-1], atol=1e-6):
+        distinct = distinct[:-1]
+    if distinct.shape[0] < 3:
+        defects.append(ContourDefect("few_points", w, dropped=True))
+        return None
+    area = area_of_ring(distinct)
+    if area.is_empty:
+        defects.append(ContourDefect("no_area", w, dropped=True))
+        return None
+    if _crosses_itself(distinct):
+        defects.append(ContourDefect("self_intersecting", w, dropped=False))
+    return area
+
+
+def _crosses_itself(ring: NDArray[np.float64]) -> bool:
+    """Whether edges truly cross. A keyhole's bridge and a repeated point touch, but do not."""
+    line = LineString(np.vstack([ring, ring[:1]]))
+    if line.is_simple:
+        return False
+    # A keyhole walks its bridge twice, along the same points: without these edges the rest must be simple.
+    edges = np.stack([ring, np.roll(ring, -1, axis=0)], axis=1)
+    keys = {tuple(np.round(e, 3).ravel()) for e in edges}
+    kept = [e for e in edges if tuple(np.round(e[::-1], 3).ravel()) not in keys]
+    if len(kept) == 0:
+        return True
+    noded = shapely.node(shapely.multilinestrings([shapely.linestrings(e) for e in kept]))
+    return int(shapely.get_num_geometries(noded)) > len(kept)
+
+
+def _plane_key(rings: dict[float, list[MultiPolygon]], w: float) -> float:
+    for known in (w, *(round(w + d, 3) for d in (-0.01, 0.01))):
+        if known in rings:
+            return known
+    near = [k for k in rings if abs(k - w) < SAME_PLANE_MM]
+    return near[0] if near else w
