@@ -1,0 +1,21 @@
+"""The draft: a model draws the heart on any CT and says how sure it is."""
+
+from rtqc.heart.draft import DRAFT_NAME, Draft, draft_heart, draft_with
+from rtqc.heart.engine import Device, DeviceError, Engine
+from rtqc.heart.manifest import DEFAULT_MODEL, Manifest, Model, ModelError, list_models, load_model
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "DRAFT_NAME",
+    "Device",
+    "DeviceError",
+    "Draft",
+    "Engine",
+    "Manifest",
+    "Model",
+    "ModelError",
+    "draft_heart",
+    "draft_with",
+    "list_models",
+    "load_model",
+]

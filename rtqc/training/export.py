@@ -1,0 +1,84 @@
+"""A trained network -> a model folder that every command accepts: ONNX, manifest and card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rtqc.heart.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE, Manifest, file_hash, load_model
+from rtqc.training.network import SIZE_MULTIPLE, HeartNet
+from rtqc.training.settings import Settings
+
+#: Largest difference of a logit between ONNX Runtime and torch that is taken as the same network.
+MAX_LOGIT_DIFFERENCE = 1e-3
+
+
+def export_model(
+    net: HeartNet, settings: Settings, folder: Path, *, training_data: tuple[str, ...], attribution: str, licence: str,
+    created: str, card: str,
+) -> Manifest:
+    """Write ``model.onnx``, ``manifest.toml`` and ``MODEL_CARD.md``, and check that ONNX computes the same.
+
+    Args:
+        net: with averaged weights.
+        settings: what it was trained with.
+        folder: made where absent.
+        training_data, attribution, licence, created: stand in the manifest.
+        card: text of the model card.
+
+    Raises:
+        ValueError: ONNX Runtime and torch disagree.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / WEIGHTS_FILE
+    example = torch.zeros(1, len(settings.windows), *(SIZE_MULTIPLE * 2,) * 3)
+    axes = {2: "slices", 3: "rows", 4: "columns"}
+    torch.onnx.export(
+        net.eval(), (example,), str(weights), input_names=["hu_windows"], output_names=["logit"], opset_version=17,
+        dynamic_axes={"hu_windows": axes, "logit": axes}, dynamo=False,
+    )  # fmt: skip
+    manifest = Manifest(
+        name=settings.name,
+        version="1",
+        spacing_mm=settings.spacing_mm,
+        size_multiple=SIZE_MULTIPLE,
+        patch=settings.patch,
+        windows=settings.windows,
+        sha256=file_hash(weights),
+        training_data=training_data,
+        attribution=attribution,
+        licence=licence,
+        created=created,
+    )
+    (folder / MANIFEST_FILE).write_text(_toml(manifest), encoding="utf-8")
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    check_export(net, folder)
+    return manifest
+
+
+def check_export(net: HeartNet, folder: Path) -> float:
+    """Largest difference of a logit between torch and the exported file.
+
+    Raises:
+        ValueError: it is above :data:`MAX_LOGIT_DIFFERENCE`.
+    """
+    from rtqc.heart.engine import Engine
+
+    hu = np.random.default_rng(0).normal(0, 300, (SIZE_MULTIPLE * 2, SIZE_MULTIPLE * 3, SIZE_MULTIPLE * 2)).astype(np.float32)
+    engine = Engine(load_model(folder), "cpu")
+    windows = [np.clip((hu - low) / (high - low) * 2 - 1, -1, 1) for low, high in engine.manifest.windows]
+    with torch.no_grad():
+        expected = net.eval()(torch.from_numpy(np.stack(windows)[None].astype(np.float32)))[0, 0].numpy()
+    difference = float(np.abs(engine.logits(hu) - expected).max())
+    if difference > MAX_LOGIT_DIFFERENCE:
+        raise ValueError(f"ONNX Runtime and torch disagree by {difference:.2g} in a logit (limit {MAX_LOGIT_DIFFERENCE:g})")
+    return difference
+
+
+def _toml(manifest: Manifest) -> str:
+    """Flat keys only: JSON's strings, numbers and lists are TOML's."""
+    values = manifest.model_dump(mode="json")
+    return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
