@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from rtqc.core.finding import Finding
@@ -97,6 +98,7 @@ class Provenance:
         files: number of files of each kind that were used.
         structure_set_file: the structure set's file, relative to the folder that was read.
         slice_uids: SOP Class and Instance UID of each CT slice, in the grid's order.
+        structure_set_path, dose_paths: the files themselves, for the second calculation; never reported.
     """
 
     patient_id: str = ""
@@ -119,6 +121,8 @@ class Provenance:
     files: Mapping[str, int] = field(default_factory=dict)
     structure_set_file: str = ""
     slice_uids: tuple[tuple[str, str], ...] = ()
+    structure_set_path: Path | None = None
+    dose_paths: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

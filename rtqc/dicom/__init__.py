@@ -3,3 +3,25 @@
 ``read_case`` and ``read_cases`` turn a folder of any shape into :class:`rtqc.core.Case`; ``write_rtstruct`` turns a
 structure back into a file that planning systems import.
 """
+
+from rtqc.dicom.compatibility import pydicom_with_read_file
+from rtqc.dicom.index import Index, index_folder
+from rtqc.dicom.read_case import Parts, load_case, plan_cases, read_case, read_cases
+from rtqc.dicom.read_structures import StructureSet, read_structure_set
+from rtqc.dicom.write_rtstruct import AlreadyThere, DrawnBy, write_rtstruct
+
+__all__ = [
+    "AlreadyThere",
+    "DrawnBy",
+    "Index",
+    "Parts",
+    "StructureSet",
+    "index_folder",
+    "load_case",
+    "plan_cases",
+    "pydicom_with_read_file",
+    "read_case",
+    "read_cases",
+    "read_structure_set",
+    "write_rtstruct",
+]

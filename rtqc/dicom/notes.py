@@ -18,7 +18,6 @@ READING_RULES: dict[str, tuple[Severity, str]] = {
     "ct.slice_duplicated": ("warning", "Two different slices lie at the same position; one of them was used."),
     "ct.exported_twice": ("info", "The same object is there more than once."),
     "ct.mixed": ("warning", "Slices of other size, spacing or direction lie in the series; they were left out."),
-    "ct.spacing": ("warning", "Slices are further apart than the limit: the heart's ends cannot be seen well."),
     "ct.gantry_tilt": ("warning", "The gantry was tilted: slices were shifted to make a rectangular image."),
     "ct.rescale_absent": ("warning", "RescaleSlope or RescaleIntercept is absent; 1 and 0 were assumed."),
     "structure_set.absent": ("fail", "There is no structure set, so there is no contour to check."),

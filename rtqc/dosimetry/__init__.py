@@ -1,0 +1,7 @@
+"""A structure and a dose: DVH, heart metrics, constraints, and an independent second calculation."""
+
+from rtqc.dosimetry.constraints import evaluate
+from rtqc.dosimetry.dvh import DVH, difference, dvh, metrics_of
+from rtqc.dosimetry.second_check import second_calculation
+
+__all__ = ["DVH", "difference", "dvh", "evaluate", "metrics_of", "second_calculation"]

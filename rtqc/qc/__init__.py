@@ -1,0 +1,27 @@
+"""Rules that turn measurements into findings, the protocols that hold their thresholds, and the verdict.
+
+``RULES`` is the whole catalogue; importing this room registers every rule.
+"""
+
+from rtqc.qc import agreement_rules, contour_rules, dose_rules
+from rtqc.qc.measurements import Measurements
+from rtqc.qc.protocol import DEFAULT_PROTOCOL, Protocol, ProtocolError, list_protocols, load_protocol
+from rtqc.qc.rule import RULES, run_rules, with_severities
+from rtqc.qc.verdict import headline_of, verdict_of
+
+__all__ = [
+    "DEFAULT_PROTOCOL",
+    "RULES",
+    "Measurements",
+    "Protocol",
+    "ProtocolError",
+    "agreement_rules",
+    "contour_rules",
+    "dose_rules",
+    "headline_of",
+    "list_protocols",
+    "load_protocol",
+    "run_rules",
+    "verdict_of",
+    "with_severities",
+]

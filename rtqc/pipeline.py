@@ -1,0 +1,259 @@
+"""Case -> Assessment: the one place where the steps are put in order."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from rtqc.comparison import compare
+from rtqc.core.assessment import (
+    Agreement,
+    Assessment,
+    CaseSummary,
+    ContouredHeart,
+    DoseComparison,
+    DraftHeart,
+    Hearts,
+    Run,
+)
+from rtqc.core.case import Case, Roi
+from rtqc.core.finding import Finding, worst_first
+from rtqc.core.names import find_hearts, heart_score
+from rtqc.core.structure import Structure
+from rtqc.core.version import rtqc_version
+from rtqc.dosimetry import difference, dvh, evaluate, metrics_of, second_calculation
+from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
+from rtqc.qc import Measurements, Protocol, headline_of, load_protocol, run_rules, verdict_of, with_severities
+
+#: Packages whose versions decide about numbers.
+_VERSIONS_OF = ("pydicom", "numpy", "scipy", "scikit-image", "shapely", "dicompyler-core")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to assess.
+
+    Attributes:
+        protocol: thresholds, constraints and names; None: the breast protocol.
+        model: shipped model's name or model folder.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        second_check: whether to run the independent dose calculation.
+        progress: called with the name of each step as it begins.
+    """
+
+    protocol: Protocol | None = None
+    model: str = DEFAULT_MODEL
+    device: Device = "auto"
+    second_check: bool = True
+    progress: Callable[[str], None] | None = None
+
+
+@dataclass(eq=False)
+class Assessed:
+    """An assessment with what it was made from, for the report's pictures.
+
+    Attributes:
+        assessment: the public result.
+        case: as read.
+        heart: the contoured heart; None where absent or empty.
+        draft: rtqc's heart; None where none could be drawn.
+    """
+
+    assessment: Assessment
+    case: Case
+    heart: Structure | None = None
+    draft: Draft | None = None
+
+
+@dataclass
+class _Clock:
+    progress: Callable[[str], None] | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time a step and announce it."""
+        if self.progress:
+            self.progress(name)
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - began, 3)
+
+
+def assess(case: Case, options: Options = Options(), draft: Draft | None = None) -> Assessment:
+    """Assess a case; see :func:`assess_fully`."""
+    return assess_fully(case, options, draft).assessment
+
+
+def assess_fully(case: Case, options: Options = Options(), draft: Draft | None = None) -> Assessed:
+    """Draft, compare, compute dose, apply the rules.
+
+    Args:
+        case: as read.
+        options: protocol, model, device.
+        draft: a draft made already; None: one is made.
+
+    Raises:
+        DeviceError: ``cuda`` was asked for and is not there.
+    """
+    started = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+    clock = _Clock(options.progress)
+    protocol = options.protocol or load_protocol()
+    findings = with_severities(case.findings, protocol)
+    candidates, roi = choose_heart(case, protocol)
+    if draft is None and case.image is not None:
+        with clock.step("draft"):
+            draft = _draft(case, options, findings)
+    heart = roi.structure if roi is not None and not roi.structure.is_empty else None
+    drawn = draft.structure if draft is not None and not draft.structure.is_empty else None
+    with clock.step("compare"):
+        agreement = _agreement(heart, drawn)
+    with clock.step("dose"):
+        dose = _dose(case, roi, heart, drawn, options.second_check)
+    constraints = evaluate(protocol.constraints, dose.contoured, dose.draft) if dose else ()
+    with clock.step("rules"):
+        measurements = Measurements(case, roi, tuple(candidates), draft, agreement, dose, constraints)
+        findings = worst_first(findings + run_rules(measurements, protocol))
+    verdict = verdict_of(findings)
+    assessment = Assessment(
+        verdict=verdict,
+        headline=headline_of(verdict, findings, dose),
+        protocol=protocol.name,
+        case=_summary(case),
+        heart=Hearts(contoured=_contoured(heart), draft=_drafted(draft)),
+        agreement=agreement,
+        dose=dose,
+        constraints=constraints,
+        findings=tuple(findings),
+        run=Run(
+            started=started,
+            seconds=clock.seconds,
+            host=platform.node(),
+            device=draft.device if draft else "",
+            versions=_versions(),
+        ),
+    )
+    return Assessed(assessment, case, heart, draft)
+
+
+def choose_heart(case: Case, protocol: Protocol) -> tuple[list[str], Roi | None]:
+    """Names that could be the heart, surest first, and the ROI taken: the surest one that has contours."""
+    names = [roi.structure.name for roi in case.rois]
+    candidates = find_hearts(names, protocol.name_table)
+    if not candidates:
+        return [], None
+    rois = [roi for roi in case.rois if roi.structure.name in candidates]
+    ranked = sorted(
+        rois, key=lambda r: (r.structure.is_empty, -heart_score(r.structure.name, protocol.name_table), -r.structure.volume_ml)
+    )
+    return candidates, ranked[0]
+
+
+def _draft(case: Case, options: Options, findings: list[Finding]) -> Draft | None:
+    assert case.image is not None
+    try:
+        return draft_with(case.image, Engine(load_model(options.model), options.device))
+    except ModelError as error:
+        findings.append(Finding(rule="model.unusable", severity="fail", certainty="fact", message=f"No draft could be made: {error}."))
+        return None
+
+
+def _agreement(heart: Structure | None, drawn: Structure | None) -> Agreement | None:
+    if heart is None or drawn is None or not heart.orientation.is_parallel(drawn.orientation):
+        return None
+    return compare(heart, drawn)
+
+
+def _dose(
+    case: Case, roi: Roi | None, heart: Structure | None, drawn: Structure | None, second_check: bool
+) -> DoseComparison | None:
+    if case.dose is None or (heart is None and drawn is None):
+        return None
+    histograms = [dvh(s, case.dose) if s is not None else None for s in (heart, drawn)]
+    metrics = [metrics_of(h) if h is not None else None for h in histograms]
+    curves = [h.curve() if h is not None and not h.is_empty else None for h in histograms]
+    second = None
+    files = case.provenance
+    if second_check and roi is not None and heart is not None and files.structure_set_path and len(files.dose_paths) == 1:
+        second = second_calculation(files.structure_set_path, files.dose_paths[0], roi.number)
+    both = metrics[0] is not None and metrics[1] is not None
+    return DoseComparison(
+        contoured=metrics[0],
+        draft=metrics[1],
+        difference=difference(metrics[1], metrics[0]) if both and metrics[0] and metrics[1] else None,
+        second_calculation=second,
+        contoured_curve=curves[0],
+        draft_curve=curves[1],
+    )
+
+
+def _summary(case: Case) -> CaseSummary:
+    provenance = case.provenance
+    grid = case.image.grid if case.image else None
+    prescriptions = case.plan.prescriptions if case.plan else ()
+    return CaseSummary(
+        patient_id=provenance.patient_id,
+        patient_name=provenance.patient_name,
+        plan_label=provenance.labels.get("plan", ""),
+        structure_set_label=provenance.labels.get("structure_set", ""),
+        study_uid=provenance.study_uid,
+        ct_series_uid=provenance.ct_series_uid,
+        rtstruct_uid=provenance.rtstruct_uid,
+        rtplan_uid=provenance.rtplan_uid,
+        rtdose_uids=provenance.rtdose_uids,
+        image_shape=grid.shape if grid else None,
+        voxel_spacing_mm=(round(grid.slice_spacing_mm, 4), *(round(s, 4) for s in grid.spacing_mm)) if grid else None,
+        structures=tuple(case.structures),
+        prescription_gy=prescriptions[0].dose_gy if prescriptions else None,
+        fractions=case.plan.fractions if case.plan else None,
+        files=dict(provenance.files),
+    )
+
+
+def _extent(structure: Structure) -> tuple[float, float] | None:
+    if structure.is_empty:
+        return None
+    return (round(float(structure.positions_mm[0]), 3), round(float(structure.positions_mm[-1]), 3))
+
+
+def _contoured(heart: Structure | None) -> ContouredHeart | None:
+    if heart is None:
+        return None
+    return ContouredHeart(name=heart.name, volume_ml=round(heart.volume_ml, 3), extent_mm=_extent(heart))
+
+
+def _drafted(draft: Draft | None) -> DraftHeart | None:
+    if draft is None:
+        return None
+    return DraftHeart(
+        volume_ml=round(draft.structure.volume_ml, 3),
+        model=draft.model,
+        model_hash=draft.model_hash,
+        confidence=draft.confidence,
+        predicted_dice=draft.predicted_dice,
+        trusted=draft.trusted,
+        extent_mm=_extent(draft.structure),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"rtqc": rtqc_version(), "python": platform.python_version()}
+    for package in _VERSIONS_OF:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    for package in ("onnxruntime-gpu", "onnxruntime"):
+        try:
+            found["onnxruntime"] = version(package)
+            break
+        except PackageNotFoundError:
+            continue
+    return found

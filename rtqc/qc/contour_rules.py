@@ -1,0 +1,287 @@
+"""Rules about the contour by itself: is it there, is it whole, could it be a heart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import shapely
+
+from rtqc.core.case import DefectKind
+from rtqc.core.structure import Structure
+from rtqc.geometry.rasterize import in_frame
+from rtqc.qc.measurements import AIR_HU, Measurements, holes_of, piece_volume_ml
+from rtqc.qc.protocol import Limits
+from rtqc.qc.rule import Hit, rule
+
+#: A heart drawn on fewer than this share of the slices inside its extent was drawn on every n-th slice on purpose.
+_SPARSE_SHARE = 0.7
+#: Symmetric difference under which two outlines are the same one copied, relative to the area.
+_COPY_TOLERANCE = 1e-4
+
+_DEFECTS: dict[DefectKind, str] = {
+    "few_points": "fewer than three different points",
+    "open": "an open contour",
+    "self_intersecting": "a contour that crosses itself",
+    "not_a_number": "coordinates that are not numbers",
+    "not_planar": "points that do not lie on one image plane",
+    "no_area": "a contour without area",
+    "too_many_points": "tens of thousands of points (thinned to 0.01 mm)",
+}
+
+
+def _at(positions: Iterable[float], most: int = 4) -> str:
+    """Slice positions for a sentence."""
+    values = sorted(positions)
+    shown = ", ".join(f"{v:.1f}" for v in values[:most])
+    return f"{shown} mm" if len(values) <= most else f"{shown} ... {values[-1]:.1f} mm ({len(values)} slices)"
+
+
+@rule("contour.missing", "fail", "fact", "The structure set has no ROI whose name means the heart.")
+def contour_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """No heart among the names."""
+    if m.case.has_structure_set and not m.candidates:
+        names = ", ".join(sorted(m.case.structures)[:12]) or "none"
+        yield Hit(f"The structure set has no heart contour (its structures: {names}): contour the heart, or add its name to the protocol.", files=(m.case.provenance.structure_set_file,))
+
+
+@rule("contour.empty", "fail", "fact", "The heart's ROI has no usable contour.")
+def contour_empty(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """A name without a region."""
+    if m.roi is not None and m.roi.structure.is_empty:
+        count = m.roi.contour_count
+        why = "none of its contours can be used" if count else "it has no contours"
+        yield Hit(f"{m.roi.structure.name} is empty: {why}. Contour the heart.", structures=(m.roi.structure.name,), measured=float(count))
+
+
+@rule("contour.two_hearts", "warning", "fact", "More than one ROI could be the heart; the surest name with contours was taken.")
+def contour_two_hearts(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Two candidates."""
+    if len(m.candidates) > 1 and m.roi is not None:
+        others = [name for name in m.candidates if name != m.roi.structure.name] or list(m.candidates[1:])
+        yield Hit(f"{len(m.candidates)} structures could be the heart: {m.roi.structure.name} was taken, {', '.join(others)} was not. Keep one.", structures=m.candidates)
+
+
+@rule("contour.degenerate", "warning", "fact", "Contours of the heart have fewer than 3 points, are open, cross themselves or are no numbers.")
+def contour_degenerate(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Contours that could not be taken as they stand."""
+    if m.roi is None:
+        return
+    for kind, words in _DEFECTS.items():
+        found = [d for d in m.roi.defects if d.kind == kind]
+        if found:
+            where = [d.position_mm for d in found if d.position_mm is not None]
+            dropped = sum(d.dropped for d in found)
+            done = f"{dropped} left out" if dropped else "read even-odd" if kind == "self_intersecting" else "kept"
+            place = f" at {_at(where)}" if where else ""
+            yield Hit(f"{m.roi.structure.name} has {len(found)} contour(s) with {words}{place}; {done}. Redraw them.", tuple(where), float(len(found)), structures=(m.roi.structure.name,))
+
+
+@rule("contour.off_plane", "warning", "fact", "Contours lie between CT slices.")
+def contour_off_plane(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Planes without a slice."""
+    if m.heart is None or m.slices_mm is None:
+        return
+    slices = m.slices_mm
+    limit = limits.contour_off_plane
+    off = {w: float(np.abs(slices - w).min()) for w in m.heart.planes}
+    between = [w for w, d in off.items() if d > limit.value and slices[0] < w < slices[-1]]
+    if between:
+        yield Hit(f"{m.heart.name} has contours between CT slices at {_at(between)}, up to {max(off[w] for w in between):.1f} mm off: redraw them on the slices.", tuple(between), max(off[w] for w in between), limit, (m.heart.name,))
+
+
+@rule("contour.outside_image", "fail", "fact", "Contours lie outside the CT.")
+def contour_outside_image(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Beyond the first or last slice, or beyond the pixels."""
+    if m.heart is None or m.slices_mm is None or m.case.image is None:
+        return
+    grid = m.case.image.grid
+    heart = in_frame(m.heart, grid.orientation)
+    half_row, half_column = grid.spacing_mm[0] / 2, grid.spacing_mm[1] / 2
+    field = shapely.box(
+        grid.columns_mm[0] - half_column, grid.rows_mm[0] - half_row, grid.columns_mm[-1] + half_column, grid.rows_mm[-1] + half_row
+    )  # fmt: skip
+    low, high = grid.slab_bounds_mm[0, 0], grid.slab_bounds_mm[-1, 1]
+    outside = [w for w, area in heart.planes.items() if not low <= w <= high or not shapely.covers(field, area)]
+    if outside:
+        sign = round(float(grid.orientation.transform_to(m.heart.orientation)[2, 2]))
+        where = tuple(sorted(w * sign for w in outside))
+        yield Hit(f"{m.heart.name} leaves the CT at {_at(where)}: it belongs to another image, or the CT is cut off.", where, float(len(where)), structures=(m.heart.name,))
+
+
+@rule("contour.outside_body", "fail", "fact", "Part of the heart lies outside the body.")
+def contour_outside_body(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Share of the volume outside the body's outline."""
+    limit = limits.contour_outside_body
+    percent, where = m.outside_body
+    if m.heart is not None and percent > limit.value:
+        yield Hit(f"{percent:.1f} % of {m.heart.name} lies outside the body, at {_at(where)}: check for stray or shifted contours.", where, percent, limit, (m.heart.name,))
+
+
+@rule("contour.frame_of_reference", "fail", "fact", "The heart belongs to another frame of reference than the CT.")
+def contour_frame_of_reference(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """ReferencedFrameOfReferenceUID against the CT's."""
+    frame = m.case.provenance.frame_of_reference_uid
+    if m.roi is not None and m.case.image is not None and frame and m.roi.frame_of_reference_uid not in ("", frame):
+        yield Hit(f"{m.roi.structure.name} was drawn in another frame of reference than the CT: its coordinates mean other places. Copy it to the planning CT.", measured=m.roi.frame_of_reference_uid, structures=(m.roi.structure.name,))
+
+
+@rule("contour.slice_missing", "fail", "fact", "A CT slice inside the heart's extent has no contour.")
+def contour_slice_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Slices between first and last plane without a contour."""
+    if m.heart is None or m.heart.positions_mm.size < 2:
+        return
+    planes = m.heart.positions_mm
+    missing = _missing_slices(m, planes)
+    if not missing:
+        return
+    if m.slices_mm is not None:
+        inside = ((m.slices_mm >= planes[0] - 0.01) & (m.slices_mm <= planes[-1] + 0.01)).sum()
+        if planes.size < _SPARSE_SHARE * inside:
+            yield Hit(f"{m.heart.name} is drawn on {planes.size} of the {inside} CT slices that it spans: interpolate it in the planning system.", tuple(missing), float(len(missing)), structures=(m.heart.name,))
+            return
+    word = "slice has" if len(missing) == 1 else "slices have"
+    yield Hit(f"{len(missing)} CT {word} no contour of {m.heart.name} although it is drawn above and below: {_at(missing)}. Draw it there.", tuple(missing), float(len(missing)), structures=(m.heart.name,))
+
+
+def _missing_slices(m: Measurements, planes: np.ndarray) -> list[float]:
+    spacing = m.heart.usual_spacing_mm if m.heart is not None else 0.0
+    if m.slices_mm is not None:
+        steps = np.diff(m.slices_mm)
+        reach = 0.5 * (float(np.median(steps)) if steps.size else spacing)
+        inside = m.slices_mm[(m.slices_mm > planes[0] + 0.01) & (m.slices_mm < planes[-1] - 0.01)]
+        return [float(w) for w in inside if np.abs(planes - w).min() > reach - 1e-3]
+    gaps = np.flatnonzero(np.diff(planes) > 1.5 * spacing)
+    return [float((planes[k] + planes[k + 1]) / 2) for k in gaps]
+
+
+@rule("contour.stray_island", "warning", "fact", "A piece of the heart is not connected to the rest.")
+def contour_stray_island(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Pieces apart from the largest."""
+    limit = limits.contour_island
+    if m.heart is None:
+        return
+    spacing = m.heart.usual_spacing_mm
+    missing = set(_missing_slices(m, m.heart.positions_mm)) if m.heart.positions_mm.size > 1 else set()
+    for piece in m.pieces[1:]:
+        volume = piece_volume_ml(piece, spacing)
+        where = tuple(sorted({w for w, _ in piece}))
+        if volume < limit.value or _only_parted_by_gap(m.heart, piece, missing):
+            continue
+        yield Hit(f"A piece of {m.heart.name} of {volume:.2f} ml at {_at(where)} is not connected to the rest: delete or join it.", where, volume, limit, (m.heart.name,))
+
+
+def _only_parted_by_gap(heart: Structure, piece: list[tuple[float, shapely.Polygon]], missing: set[float]) -> bool:
+    """A missing slice parts the heart in two; that is its own finding, not an island."""
+    if not missing:
+        return False
+    low, high = min(w for w, _ in piece), max(w for w, _ in piece)
+    reach = 1.01 * heart.usual_spacing_mm
+    return any(low - reach <= w <= low or high <= w <= high + reach for w in missing) and len(piece) > 1
+
+
+@rule("contour.hole", "warning", "fact", "The heart has a hole.")
+def contour_hole(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Interiors of the polygons."""
+    limit = limits.contour_hole
+    if m.heart is None:
+        return
+    holes = {w: holes_of(area, limit.value) for w, area in m.heart.planes.items()}
+    where = tuple(w for w, size in holes.items() if size > 0)
+    if where:
+        yield Hit(f"{m.heart.name} has a hole of {max(holes.values()):.0f} mm² at {_at(where)}: fill it.", where, max(holes.values()), limit, (m.heart.name,))
+
+
+@rule("contour.copied", "warning", "fact", "The same outline stands unchanged on several slices.")
+def contour_copied(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Runs of identical planes."""
+    limit = limits.contour_copied
+    if m.heart is None:
+        return
+    planes = list(m.heart.planes.items())
+    run = [planes[0][0]]
+    for (_, before), (w, area) in zip(planes[:-1], planes[1:], strict=True):
+        same = abs(before.area - area.area) < _COPY_TOLERANCE * area.area
+        if same and shapely.symmetric_difference(before, area).area < _COPY_TOLERANCE * area.area:
+            run.append(w)
+            continue
+        if len(run) >= limit.value:
+            yield _copied(m.heart, run, limits)
+        run = [w]
+    if len(run) >= limit.value:
+        yield _copied(m.heart, run, limits)
+
+
+def _copied(heart: Structure, run: list[float], limits: Limits) -> Hit:
+    return Hit(f"The same outline of {heart.name} was copied over {len(run)} slices, {_at([run[0], run[-1]])}: adapt it to each slice.", tuple(run), float(len(run)), limits.contour_copied, (heart.name,))
+
+
+@rule("contour.area_jump", "warning", "fact", "The area changes abruptly from one slice to the next.")
+def contour_area_jump(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Change of area between neighbours inside the heart, per 3 mm, relative to the largest area."""
+    limit = limits.contour_area_jump
+    if m.heart is None or m.heart.positions_mm.size < 7:
+        return
+    areas, positions = m.heart.areas_mm2, m.heart.positions_mm
+    # The ends may begin abruptly: the upper one where the atria end, the lower one on the diaphragm.
+    inner = slice(2, -3)
+    steps = np.diff(positions)[inner]
+    change = 100 * np.diff(areas)[inner] / areas.max() * 3.0 / np.maximum(steps, 3.0)
+    where = [float(positions[inner.start + 1 + k]) for k in np.flatnonzero(np.abs(change) > limit.value)]
+    if where:
+        worst = float(np.abs(change).max())
+        yield Hit(f"The area of {m.heart.name} jumps by {worst:.0f} % of its largest between neighbouring slices at {_at(where)}: check these slices.", tuple(where), worst, limit, (m.heart.name,))
+
+
+@rule("contour.volume", "warning", "fact", "The heart is smaller or larger than hearts are.")
+def contour_volume(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Volume against what adults have."""
+    if m.heart is None:
+        return
+    volume = m.heart.volume_ml
+    for limit, word in ((limits.contour_volume_low, "small"), (limits.contour_volume_high, "large")):
+        if (volume < limit.value) if word == "small" else (volume > limit.value):
+            yield Hit(f"{m.heart.name} has {volume:.0f} ml, implausibly {word} for an adult's heart (limit {limit.value:.0f} ml).", measured=volume, limit=limit, structures=(m.heart.name,))
+
+
+@rule("contour.contains_lung", "warning", "fact", "Too many voxels of the heart have the CT numbers of lung or air.")
+def contour_contains_lung(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Share of voxels under -400 HU."""
+    limit = limits.contour_contains_lung
+    if m.heart is None or m.heart_hu is None or m.case.image is None or m.heart_mask is None:
+        return
+    air = m.heart_hu < AIR_HU
+    percent = float(100 * air.mean())
+    if percent > limit.value:
+        used = np.flatnonzero(m.heart_mask.any(axis=(1, 2)))
+        shares = [float((m.case.image.hu[k][m.heart_mask[k]] < AIR_HU).mean()) for k in used]
+        where = m.positions_of(used[np.array(shares) > limit.value / 100])
+        yield Hit(f"{percent:.0f} % of {m.heart.name} is lung or air on the CT: the contour is shifted or too large, most at {_at(where)}.", where, percent, limit, (m.heart.name,))
+
+
+@rule("contour.overlaps_lung", "warning", "fact", "Heart and lung contours overlap.")
+def contour_overlaps_lung(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Common area on common planes."""
+    limit = limits.contour_overlaps_lung
+    if m.heart is None:
+        return
+    for lung in m.lungs.values():
+        if not lung.orientation.is_parallel(m.heart.orientation):
+            continue
+        planes = in_frame(lung, m.heart.orientation).planes
+        shared = {w: shapely.intersection(area, planes[w]).area for w, area in m.heart.planes.items() if w in planes}
+        percent = 100 * sum(shared.values()) / float(m.heart.areas_mm2.sum())
+        if percent > limit.value:
+            where = tuple(w for w, size in shared.items() if size > 0.01 * m.heart.planes[w].area)
+            yield Hit(f"{percent:.0f} % of {m.heart.name} overlaps {lung.name}, at {_at(where)}: separate them.", where, percent, limit, (m.heart.name, lung.name))
+
+
+@rule("lungs.swapped", "fail", "fact", "The lung named left lies on the patient's right.")
+def lungs_swapped(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Centroids of the named lungs: left is +x in patient coordinates."""
+    if len(m.lungs) < 2:
+        return
+    left, right = m.lungs["left"], m.lungs["right"]
+    gap = float(left.centroid_mm[0] - right.centroid_mm[0])
+    if gap < 0:
+        yield Hit(f"{left.name} lies on the patient's right and {right.name} on the left: the names are swapped, or the image is mirrored.", measured=round(gap, 1), structures=(left.name, right.name))
