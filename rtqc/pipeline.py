@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from rtqc.comparison import compare
 from rtqc.core.assessment import (
@@ -19,6 +20,7 @@ from rtqc.core.assessment import (
     DoseComparison,
     DraftHeart,
     Hearts,
+    LimitUsed,
     Run,
 )
 from rtqc.core.case import Case, Roi
@@ -26,6 +28,8 @@ from rtqc.core.finding import Finding, worst_first
 from rtqc.core.names import find_hearts, heart_score
 from rtqc.core.structure import Structure
 from rtqc.core.version import rtqc_version
+from rtqc.dicom import DrawnBy, append_rtstruct
+from rtqc.dicom import write_rtstruct as write_structure
 from rtqc.dosimetry import difference, dvh, evaluate, metrics_of, second_calculation
 from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
 from rtqc.qc import Measurements, Protocol, headline_of, load_protocol, run_rules, verdict_of, with_severities
@@ -131,6 +135,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         agreement=agreement,
         dose=dose,
         constraints=constraints,
+        limits={key: LimitUsed(**limit) for key, limit in protocol.limits.model_dump().items()},
         findings=tuple(findings),
         run=Run(
             started=started,
@@ -141,6 +146,29 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         ),
     )
     return Assessed(assessment, case, heart, draft)
+
+
+def write_rtstruct(
+    draft: Draft, case: Case, path: str | Path, *, append_to: str | Path | None = None, replace: bool = False
+) -> Path:
+    """Write a draft as a structure set that planning systems import.
+
+    Args:
+        draft: not empty.
+        case: the case that it was drawn on.
+        path: the file.
+        append_to: a structure set of the same CT; the file is then a copy of it, with new UIDs and one ROI more.
+        replace: whether an existing file may be replaced.
+
+    Raises:
+        FileExistsError: the file exists and ``replace`` is false.
+        ValueError: the draft is empty, or the structure set to append to is of another frame of reference.
+        OSError: the file cannot be written; nothing half-written stays.
+    """
+    drawn_by = DrawnBy(draft.model, draft.model_version, draft.model_hash, f"rtqc {rtqc_version()}")
+    if append_to is not None:
+        return append_rtstruct(draft.structure, case, Path(append_to), path, drawn_by, replace=replace)
+    return write_structure(draft.structure, case, path, drawn_by, replace=replace)
 
 
 def choose_heart(case: Case, protocol: Protocol) -> tuple[list[str], Roi | None]:

@@ -3,6 +3,7 @@
 Values only: nothing here reads a file, a clock or the environment. Patient coordinates are LPS in mm, dose is in Gy.
 """
 
+from rtqc.core.assessment import Agreement, Assessment
 from rtqc.core.case import Case, ContourDefect, Plan, Prescription, Provenance, Roi
 from rtqc.core.finding import Certainty, Evidence, Finding, Severity
 from rtqc.core.grid import Grid
@@ -12,6 +13,8 @@ from rtqc.core.volumes import Dose, Image, Mask
 
 __all__ = [
     "AXIAL",
+    "Agreement",
+    "Assessment",
     "Case",
     "Certainty",
     "ContourDefect",

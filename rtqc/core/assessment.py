@@ -155,6 +155,14 @@ class ConstraintResult(_Model):
     outcome_flips: bool = False
 
 
+class LimitUsed(_Model):
+    """A threshold of the protocol that the case was judged by."""
+
+    value: float
+    unit: str = ""
+    source: str
+
+
 class Run(_Model):
     """How it ran: the one block that differs between two runs on the same input."""
 
@@ -177,5 +185,6 @@ class Assessment(_Model):
     agreement: Agreement | None = None
     dose: DoseComparison | None = None
     constraints: tuple[ConstraintResult, ...] = ()
+    limits: dict[str, LimitUsed] = Field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     run: Run

@@ -8,7 +8,7 @@ from rtqc.dicom.compatibility import pydicom_with_read_file
 from rtqc.dicom.index import Index, index_folder
 from rtqc.dicom.read_case import Parts, load_case, plan_cases, read_case, read_cases
 from rtqc.dicom.read_structures import StructureSet, read_structure_set
-from rtqc.dicom.write_rtstruct import AlreadyThere, DrawnBy, write_rtstruct
+from rtqc.dicom.write_rtstruct import AlreadyThere, DrawnBy, append_rtstruct, write_rtstruct
 
 __all__ = [
     "AlreadyThere",
@@ -16,6 +16,7 @@ __all__ = [
     "Index",
     "Parts",
     "StructureSet",
+    "append_rtstruct",
     "index_folder",
     "load_case",
     "plan_cases",

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
@@ -18,6 +19,7 @@ from shapely.geometry import Polygon
 
 from rtqc.core.case import Case, Provenance
 from rtqc.core.structure import Structure
+from rtqc.dicom.elements import items, number, text
 
 #: Coordinates are written to 0.01 mm, as planning systems do; far within DS's 16 characters.
 COORDINATE_DECIMALS = 2
@@ -89,6 +91,80 @@ def write_rtstruct(
     return target
 
 
+def append_rtstruct(
+    structure: Structure,
+    case: Case,
+    existing: Path,
+    path: str | Path,
+    drawn_by: DrawnBy,
+    *,
+    replace: bool = False,
+    now: datetime | None = None,
+) -> Path:
+    """Write a copy of a structure set with one ROI more; the original is not touched.
+
+    Args:
+        structure: on planes of the case's CT.
+        case: with an image.
+        existing: the structure set that is copied; every ROI and private attribute of it stays.
+        path: the new file.
+        drawn_by: what drew the structure.
+        replace: whether an existing file may be replaced; never the original.
+        now: time of writing.
+
+    Returns:
+        The path.
+
+    Raises:
+        AlreadyThere: the file exists and ``replace`` is false, or it is the original.
+        ValueError: the structure is empty, the case has no image, or the structure set is of another frame of reference.
+        OSError: a file cannot be read or written; nothing half-written stays.
+    """
+    target = Path(path)
+    if target.exists() and (not replace or target.samefile(existing)):
+        raise AlreadyThere(f"{target} exists already: give another name (the original structure set is never replaced)")
+    if case.image is None or structure.is_empty:
+        raise ValueError("there is nothing to append: the draft is empty or there is no CT")
+    moment = now or datetime.now(UTC).astimezone()
+    dataset = dcmread(existing)
+    frame = case.provenance.frame_of_reference_uid
+    frames = [text(item, "FrameOfReferenceUID") for item in items(dataset, "ReferencedFrameOfReferenceSequence")]
+    if frame not in frames:
+        raise ValueError(f"{existing.name} is not a structure set of this CT (its frames of reference: {', '.join(frames) or 'none'}): append to one that is")
+    original = text(dataset, "SOPInstanceUID")
+    numbers = [int(number(item, "ROINumber") or 0) for item in items(dataset, "StructureSetROISequence")]
+    observations = [int(number(item, "ObservationNumber") or 0) for item in items(dataset, "RTROIObservationsSequence")]
+    names = {text(item, "ROIName") for item in items(dataset, "StructureSetROISequence")}
+    name = next(n for n in (structure.name, *(f"{structure.name}_{k}" for k in range(2, 1000))) if n not in names)
+    placed = _Placed(structure.renamed(name), max(numbers, default=0) + 1, max(observations, default=0) + 1)
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(prefix=None)
+    dataset.SeriesInstanceUID = generate_uid(prefix=None)
+    dataset.StructureSetDate, dataset.StructureSetTime = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = dataset.StructureSetDate, dataset.StructureSetTime
+    dataset.ApprovalStatus = "UNAPPROVED"
+    for keyword in ("ReviewDate", "ReviewTime", "ReviewerName"):
+        if keyword in dataset:
+            delattr(dataset, keyword)
+    dataset.PredecessorStructureSetSequence = Sequence([image_reference(RTStructureSetStorage, original)])
+    for keyword, item in (
+        ("StructureSetROISequence", _roi(placed, case.provenance, drawn_by)),
+        ("ROIContourSequence", _contours(placed, case)),
+        ("RTROIObservationsSequence", _observation(placed)),
+    ):
+        setattr(dataset, keyword, Sequence([*items(dataset, keyword), item]))
+    save_whole(dataset, target)
+    return target
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A structure with the numbers that it has in the file."""
+
+    structure: Structure
+    number: int = 1
+    observation: int = 1
+
+
 def _structure_set(structure: Structure, case: Case, drawn_by: DrawnBy, now: datetime) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = RTStructureSetStorage
@@ -109,10 +185,11 @@ def _structure_set(structure: Structure, case: Case, drawn_by: DrawnBy, now: dat
     dataset.StructureSetDescription = f"Heart drawn by {drawn_by.name} {drawn_by.version}, {drawn_by.software}; not approved"
     dataset.StructureSetDate, dataset.StructureSetTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     dataset.ApprovalStatus = "UNAPPROVED"
+    placed = _Placed(structure)
     dataset.ReferencedFrameOfReferenceSequence = Sequence([_referenced_frame(provenance)])
-    dataset.StructureSetROISequence = Sequence([_roi(structure, provenance, drawn_by)])
-    dataset.ROIContourSequence = Sequence([_contours(structure, case)])
-    dataset.RTROIObservationsSequence = Sequence([_observation(structure)])
+    dataset.StructureSetROISequence = Sequence([_roi(placed, provenance, drawn_by)])
+    dataset.ROIContourSequence = Sequence([_contours(placed, case)])
+    dataset.RTROIObservationsSequence = Sequence([_observation(placed)])
     return dataset
 
 
@@ -148,7 +225,7 @@ def _series_and_equipment(dataset: Dataset, drawn_by: DrawnBy, now: datetime) ->
 def _referenced_frame(provenance: Provenance) -> Dataset:
     series = Dataset()
     series.SeriesInstanceUID = provenance.ct_series_uid
-    series.ContourImageSequence = Sequence([_image_reference(*uids) for uids in provenance.slice_uids])
+    series.ContourImageSequence = Sequence([image_reference(*uids) for uids in provenance.slice_uids])
     study = Dataset()
     study.ReferencedSOPClassUID = "1.2.840.10008.3.1.2.3.1"
     study.ReferencedSOPInstanceUID = provenance.study_uid
@@ -159,16 +236,18 @@ def _referenced_frame(provenance: Provenance) -> Dataset:
     return frame
 
 
-def _image_reference(sop_class: str, sop_instance: str) -> Dataset:
+def image_reference(sop_class: str, sop_instance: str) -> Dataset:
+    """An item that refers to one SOP instance."""
     reference = Dataset()
     reference.ReferencedSOPClassUID = sop_class
     reference.ReferencedSOPInstanceUID = sop_instance
     return reference
 
 
-def _roi(structure: Structure, provenance: Provenance, drawn_by: DrawnBy) -> Dataset:
+def _roi(placed: _Placed, provenance: Provenance, drawn_by: DrawnBy) -> Dataset:
     roi = Dataset()
-    roi.ROINumber = 1
+    structure = placed.structure
+    roi.ROINumber = placed.number
     roi.ReferencedFrameOfReferenceUID = provenance.frame_of_reference_uid
     roi.ROIName = structure.name
     roi.ROIVolume = f"{structure.volume_ml:.3f}"
@@ -177,10 +256,11 @@ def _roi(structure: Structure, provenance: Provenance, drawn_by: DrawnBy) -> Dat
     return roi
 
 
-def _observation(structure: Structure) -> Dataset:
+def _observation(placed: _Placed) -> Dataset:
     observation = Dataset()
-    observation.ObservationNumber = 1
-    observation.ReferencedROINumber = 1
+    structure = placed.structure
+    observation.ObservationNumber = placed.observation
+    observation.ReferencedROINumber = placed.number
     observation.ROIObservationLabel = structure.name[:16]
     observation.RTROIInterpretedType = structure.kind or "ORGAN"
     observation.ROIInterpreter = ""
@@ -190,12 +270,13 @@ def _observation(structure: Structure) -> Dataset:
     return observation
 
 
-def _contours(structure: Structure, case: Case) -> Dataset:
+def _contours(placed: _Placed, case: Case) -> Dataset:
     assert case.image is not None
+    structure = placed.structure
     grid = case.image.grid
     sign = round(float(grid.orientation.transform_to(structure.orientation)[2, 2]))
     heights = grid.positions_mm * sign
-    items = []
+    drawn = []
     for w, area in structure.planes.items():
         nearest = int(np.abs(heights - w).argmin())
         for polygon in area.geoms:
@@ -205,15 +286,15 @@ def _contours(structure: Structure, case: Case) -> Dataset:
             frame = np.column_stack([ring, np.full(len(ring), w)])
             points = np.round(structure.orientation.to_patient(frame), COORDINATE_DECIMALS) + 0.0
             contour = Dataset()
-            contour.ContourImageSequence = Sequence([_image_reference(*case.provenance.slice_uids[nearest])])
+            contour.ContourImageSequence = Sequence([image_reference(*case.provenance.slice_uids[nearest])])
             contour.ContourGeometricType = "CLOSED_PLANAR"
             contour.NumberOfContourPoints = len(points)
             contour.ContourData = [f"{v:.{COORDINATE_DECIMALS}f}" for v in points.ravel()]
-            items.append(contour)
+            drawn.append(contour)
     result = Dataset()
     result.ROIDisplayColor = list(DRAFT_COLOUR)
-    result.ReferencedROINumber = 1
-    result.ContourSequence = Sequence(items)
+    result.ReferencedROINumber = placed.number
+    result.ContourSequence = Sequence(drawn)
     return result
 
 
@@ -243,8 +324,14 @@ def _with_keyhole(ring: NDArray[np.float64], hole: NDArray[np.float64]) -> NDArr
     return np.vstack([ring[: i + 1], around, around[:1], ring[i:]])
 
 
-def save_whole(dataset: FileDataset, target: Path) -> None:
-    """Written under another name in the same folder, then renamed: a full disk leaves nothing half-written."""
+def save_whole(dataset: FileDataset, target: Path, durable: bool = True) -> None:
+    """Written under another name in the same folder, then renamed: a full disk leaves nothing half-written.
+
+    Args:
+        dataset: what is written.
+        target: the file; replaced where it exists.
+        durable: whether to wait until the disk has it.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     part = Path(name)
@@ -252,7 +339,8 @@ def save_whole(dataset: FileDataset, target: Path) -> None:
         with os.fdopen(handle, "wb") as file:
             dataset.save_as(file, enforce_file_format=True)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         part.replace(target)
     except BaseException:
         part.unlink(missing_ok=True)

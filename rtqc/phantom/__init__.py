@@ -1,0 +1,23 @@
+"""Synthetic patients with known truth and planted errors, for the demo, the tests and the training.
+
+Everything is a formula (:mod:`~rtqc.phantom.anatomy`, :mod:`~rtqc.phantom.beams`); files are written like a clinic's.
+"""
+
+from rtqc.phantom.anatomy import Anatomy
+from rtqc.phantom.beams import Tangents, tangential_dose, tangents_for
+from rtqc.phantom.errors import PLANTED, PlantedError, plant
+from rtqc.phantom.plan import Resolution, SyntheticPlan, synthetic_plan, write_plan
+
+__all__ = [
+    "PLANTED",
+    "Anatomy",
+    "PlantedError",
+    "Resolution",
+    "SyntheticPlan",
+    "Tangents",
+    "plant",
+    "synthetic_plan",
+    "tangential_dose",
+    "tangents_for",
+    "write_plan",
+]

@@ -142,6 +142,16 @@ def organs_at(anatomy: Anatomy, p: Points) -> Organs:
     )
 
 
+def body_at(anatomy: Anatomy, p: Points) -> Field:
+    """Signed distance to the skin at points."""
+    return _body(anatomy, p)[0]
+
+
+def heart_at(anatomy: Anatomy, p: Points) -> Field:
+    """Signed distance to the heart's outline at points."""
+    return _heart(anatomy, p, 1.0)
+
+
 def _spine_y(anatomy: Anatomy) -> float:
     return anatomy.half_depth_mm - anatomy.fat_mm * 0.6 - 42
 

@@ -1,0 +1,49 @@
+# Everything runs in .venv; `make demo` and `make test` are all that a newcomer needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Without an index of CPU builds, a plain "torch" is gigabytes of CUDA; this version has a small build where we work.
+TORCH := torch==2.13.0
+
+.PHONY: demo test lint types layers bench format model clean
+
+demo: $(VENV)/.installed
+	$(BIN)/rtqc demo --out demo --force
+
+test: $(VENV)/.installed-test lint types layers
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+layers: $(VENV)/.installed-test
+	$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m tests.bench
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The shipped model, from ../shared/data and synthetic patients: about an hour on two cores, resumable.
+model: $(VENV)/.installed-test
+	$(BIN)/python -m rtqc.training ../shared/data/heart-ct --work build/training --out models/heart-v1
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[test,train]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache
