@@ -141,10 +141,14 @@ class DoseComparison(_Model):
 
 
 class ConstraintResult(_Model):
-    """A dose constraint with both hearts. ``limit`` in ``unit``; a value above it is exceeded."""
+    """A dose constraint with both hearts. ``limit`` in ``unit``; a value above it is exceeded.
+
+    ``metric`` is the key of the dose object that it limits.
+    """
 
     id: str
     description: str
+    metric: str
     limit: float
     unit: str
     source: str

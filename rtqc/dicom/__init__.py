@@ -6,16 +6,20 @@ structure back into a file that planning systems import.
 
 from rtqc.dicom.compatibility import pydicom_with_read_file
 from rtqc.dicom.index import Index, index_folder
-from rtqc.dicom.read_case import Parts, load_case, plan_cases, read_case, read_cases
-from rtqc.dicom.read_structures import StructureSet, read_structure_set
+from rtqc.dicom.notes import READING_RULES
+from rtqc.dicom.read_case import DEFAULT_SLICE_MM, Parts, load_case, plan_cases, read_case, read_cases
+from rtqc.dicom.read_structures import StructureSet, StructureSetError, read_structure_set, structures_of_file
 from rtqc.dicom.write_rtstruct import AlreadyThere, DrawnBy, append_rtstruct, write_rtstruct
 
 __all__ = [
+    "DEFAULT_SLICE_MM",
+    "READING_RULES",
     "AlreadyThere",
     "DrawnBy",
     "Index",
     "Parts",
     "StructureSet",
+    "StructureSetError",
     "append_rtstruct",
     "index_folder",
     "load_case",
@@ -24,5 +28,6 @@ __all__ = [
     "read_case",
     "read_cases",
     "read_structure_set",
+    "structures_of_file",
     "write_rtstruct",
 ]

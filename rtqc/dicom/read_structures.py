@@ -79,6 +79,35 @@ def read_structure_set(path: Path, orientation: Orientation = AXIAL, slice_spaci
     return StructureSet(dataset, tuple(rois), text(dataset, "StructureSetLabel"))
 
 
+class StructureSetError(Exception):
+    """A structure set that cannot be read; the message names the file and says what to do."""
+
+
+def structures_of_file(path: Path, orientation: Orientation, slice_spacing_mm: float) -> dict[str, Structure]:
+    """The structures of one RTSTRUCT file by name; of two of one name the first that has contours.
+
+    Raises:
+        StructureSetError: the file is not an RTSTRUCT, or damaged.
+    """
+    if path.is_dir():
+        raise StructureSetError(f"{path} is a folder: give the RTSTRUCT file in it")
+    try:
+        found = read_structure_set(path, orientation, slice_spacing_mm)
+        is_structure_set = "StructureSetROISequence" in found.dataset
+    except OSError as error:
+        raise StructureSetError(f"{path} could not be opened ({error.strerror or error}): check its permissions") from error
+    except Exception as error:  # a damaged structure set makes pydicom raise nearly anything
+        raise StructureSetError(f"{path} could not be read ({type(error).__name__}): export it again") from error
+    if not is_structure_set:
+        raise StructureSetError(f"{path} is not an RTSTRUCT: give a structure set")
+    structures: dict[str, Structure] = {}
+    for roi in found.rois:
+        structure = roi.structure
+        if structure.name not in structures or structures[structure.name].is_empty:
+            structures[structure.name] = structure
+    return structures
+
+
 def _planes(drawn: list[Dataset], frame: Orientation) -> tuple[dict[float, MultiPolygon], list[ContourDefect]]:
     rings: dict[float, list[MultiPolygon]] = defaultdict(list)
     defects: list[ContourDefect] = []

@@ -37,6 +37,7 @@ def evaluate(
             ConstraintResult(
                 id=c.id,
                 description=c.description,
+                metric=c.metric,
                 limit=c.limit,
                 unit=c.unit,
                 source=c.source,

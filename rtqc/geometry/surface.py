@@ -173,9 +173,9 @@ def _along_normal(
 
 def distances_to(points: Floats, surface: Surface) -> Floats:
     """Shortest distance of each point to a surface, (n,), in mm."""
-    tree = cKDTree(surface.centres)
+    tree = cKDTree(surface.centres, balanced_tree=False, compact_nodes=False)
     count = min(_CANDIDATES, surface.areas.size)
-    _, nearest = tree.query(points, k=count)
+    _, nearest = tree.query(points, k=count, workers=-1)
     nearest = np.asarray(nearest).reshape(points.shape[0], count)
     best = np.full(points.shape[0], np.inf)
     for column in range(count):

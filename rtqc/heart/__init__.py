@@ -2,7 +2,7 @@
 
 from rtqc.heart.draft import DRAFT_NAME, Draft, draft_heart, draft_with
 from rtqc.heart.engine import Device, DeviceError, Engine
-from rtqc.heart.manifest import DEFAULT_MODEL, Manifest, Model, ModelError, list_models, load_model
+from rtqc.heart.manifest import DEFAULT_MODEL, Manifest, Model, ModelError, list_models, load_model, model_card
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -18,4 +18,5 @@ __all__ = [
     "draft_with",
     "list_models",
     "load_model",
+    "model_card",
 ]

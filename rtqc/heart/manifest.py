@@ -108,3 +108,9 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file, as hexadecimal text."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def model_card(model: Model) -> str:
+    """The text of a model's card; empty where it has none."""
+    path = model.folder / CARD_FILE
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -189,7 +189,7 @@ def slices_not_contoured(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan
     return _with_planes(plan, dict(planes[:k] + planes[k + int(magnitude) :]))
 
 
-@_planted("contour.island", 5, "mm", "a stray click left an island of this radius")
+@_planted("contour.stray_island", 5, "mm", "a stray click left an island of this radius")
 def stray_island(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     planes = dict(_heart(plan).planes)
     w = list(planes)[_middle(plan)]
@@ -286,7 +286,7 @@ def heart_in_field(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
 
 @_planted("constraint.flips", 45, "mm", "the part of the heart that the field hits was not contoured: limits look kept")
 def dose_hidden_by_contour(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    return apex_cut(_replanned(plan, 14.0), magnitude)
+    return apex_cut(_replanned(plan, 26.0), magnitude)
 
 
 @_planted("dose.mean_difference", 45, "mm", "the contour misses the part of the heart with the dose")

@@ -6,7 +6,7 @@
 from rtqc.qc import agreement_rules, contour_rules, dose_rules
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import DEFAULT_PROTOCOL, Protocol, ProtocolError, list_protocols, load_protocol
-from rtqc.qc.rule import RULES, run_rules, with_severities
+from rtqc.qc.rule import RULES, rule_ids, run_rules, with_severities
 from rtqc.qc.verdict import headline_of, verdict_of
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "headline_of",
     "list_protocols",
     "load_protocol",
+    "rule_ids",
     "run_rules",
     "verdict_of",
     "with_severities",

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from rtqc.qc.agreement_rules import worst_slices
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limit, Limits
 from rtqc.qc.rule import Hit, rule
@@ -18,7 +19,12 @@ def constraint_flips(m: Measurements, limits: Limits) -> Iterable[Hit]:
         if c.outcome_flips and c.contoured is not None and c.draft is not None:
             words = ("met", "exceeded") if c.contoured_met else ("exceeded", "met")
             limit = Limit(value=c.limit, unit=c.unit, source=c.source)
-            yield Hit(f"{c.description}: the limit of {c.limit:g} {c.unit} is {words[0]} with the contour ({c.contoured:.2f} {c.unit}) but {words[1]} with the draft ({c.draft:.2f} {c.unit}).", measured=c.draft, limit=limit)
+            yield Hit(f"{c.description}: the limit of {c.limit:g} {c.unit} is {words[0]} with the contour ({c.contoured:.2f} {c.unit}) but {words[1]} with the draft ({c.draft:.2f} {c.unit}).", _differing(m), c.draft, limit)
+
+
+def _differing(m: Measurements) -> tuple[float, ...]:
+    """Slices on which contour and draft differ most: where the difference in dose comes from."""
+    return worst_slices(m.agreement) if m.agreement is not None else ()
 
 
 @rule("constraint.exceeded", "fail", "fact", "A dose constraint is exceeded with the contoured heart.")
@@ -38,7 +44,7 @@ def mean_difference(m: Measurements, limits: Limits) -> Iterable[Hit]:
         return
     change = m.dose.difference.mean_gy
     if change is not None and abs(change) > limit.value:
-        yield Hit(f"With the draft, the mean heart dose is {m.dose.draft.mean_gy:.2f} Gy instead of {m.dose.contoured.mean_gy:.2f} Gy ({change:+.2f} Gy).", measured=abs(change), limit=limit)
+        yield Hit(f"With the draft, the mean heart dose is {m.dose.draft.mean_gy:.2f} Gy instead of {m.dose.contoured.mean_gy:.2f} Gy ({change:+.2f} Gy).", _differing(m), abs(change), limit)
 
 
 @rule("dose.outside_grid", "warning", "fact", "Part of the heart lies outside the dose grid.")

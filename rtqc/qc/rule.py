@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rtqc.core.finding import Certainty, Evidence, Finding, Severity
+from rtqc.dicom import READING_RULES
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limit, Limits, Protocol
 
@@ -72,6 +73,11 @@ def rule(
         return check
 
     return register
+
+
+def rule_ids() -> frozenset[str]:
+    """Ids that a protocol's ``[severity]`` may name: the catalogue's and those of reading."""
+    return frozenset(RULES) | frozenset(READING_RULES)
 
 
 def run_rules(measurements: Measurements, protocol: Protocol) -> list[Finding]:

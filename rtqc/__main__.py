@@ -1,0 +1,5 @@
+"""``python -m rtqc`` is ``rtqc``."""
+
+from rtqc.cli.main import main
+
+main()

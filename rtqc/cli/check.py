@@ -1,0 +1,158 @@
+"""``rtqc check``: every plan of a folder, assessed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from rtqc.cli.console import (
+    EXIT_STATUS,
+    Path_,
+    console,
+    findings_table,
+    json_option,
+    model_options,
+    plain,
+    progress,
+    safe_name,
+    stop,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from rtqc.core import Assessment
+    from rtqc.pipeline import Assessed, Options
+
+_WORDS = {"pass": "[bold green]PASSED[/]", "flag": "[bold red]FLAGGED[/]", "error": "[bold magenta]NO VERDICT[/]"}
+
+
+@click.command("check")
+@click.argument("path", type=Path_())
+@click.option("--protocol", default="breast", show_default=True, metavar="NAME|FILE", help="Thresholds and constraints (TOML).")
+@model_options
+@click.option("--out", type=Path_(exists=False), metavar="DIR", help="Write report.html and assessment.json there.")
+@click.option("--force", is_flag=True, help="Replace files that are there already.")
+@json_option
+def command(
+    path: Path, protocol: str, model: str, device: Literal["auto", "cpu", "cuda"], out: Path | None, force: bool, as_json: bool
+) -> None:
+    """Check every plan below PATH and flag what a physicist must look at.
+
+    Exit status: 0 all pass, 1 something is flagged, 2 something could not be assessed.
+    """
+    from rtqc.heart import DeviceError, ModelError, load_model
+    from rtqc.pipeline import Options
+    from rtqc.qc import ProtocolError, load_protocol, rule_ids
+
+    try:
+        options = Options(load_protocol(protocol, rule_ids()), model, device)
+        load_model(model)
+        assessments = _check_all(path, options, out, force, as_json)
+    except (ProtocolError, ModelError, DeviceError) as error:
+        stop(str(error))
+    except OSError as error:
+        stop(f"{error.filename or out or path}: {error.strerror or error}. Nothing half-written was left there.")
+    if as_json:
+        click.echo(json_document(assessments))
+    sys.exit(max(EXIT_STATUS[a.verdict] for a in assessments))
+
+
+def json_document(assessments: list[Assessment]) -> str:
+    """One case: its assessment. Several: the worst verdict and all of them."""
+    if len(assessments) == 1:
+        return assessments[0].model_dump_json(indent=2)
+    worst = max(assessments, key=lambda a: EXIT_STATUS[a.verdict])
+    cases = [a.model_dump(mode="json") for a in assessments]
+    return json.dumps({"schema_version": worst.schema_version, "verdict": worst.verdict, "cases": cases}, indent=2, ensure_ascii=False)
+
+
+def _check_all(path: Path, options: Options, out: Path | None, force: bool, quiet: bool) -> list[Assessment]:
+    from dataclasses import replace
+
+    from rtqc.dicom import index_folder, load_case, plan_cases
+    from rtqc.pipeline import assess_fully
+
+    results = []
+    with progress(quiet) as bar:
+        task = bar.add_task("reading headers", total=None)
+        index = index_folder(path, lambda n: bar.update(task, description=f"reading headers ({n} files)"))
+        cases = plan_cases(index)
+        folders = _folders(out, [c.patient_id for c in cases], force)
+        for number, parts in enumerate(cases):
+            label = plain(parts.patient_id or "case") + (f" ({number + 1} of {len(cases)})" if len(cases) > 1 else "")
+            bar.update(task, description=f"{label}: reading", total=len(cases), completed=number)
+            steps = replace(options, progress=lambda step, label=label: bar.update(task, description=f"{label}: {step}"))
+            assessed = assess_fully(load_case(parts, index), steps)
+            target = folders[number]
+            if target is not None:
+                bar.update(task, description=f"{label}: report")
+                write_results(assessed, target)
+            if not quiet:
+                show(assessed.assessment, target)
+            results.append(assessed.assessment)
+    return results
+
+
+def _folders(out: Path | None, patients: list[str], force: bool) -> list[Path | None]:
+    """Where each case's files go: DIR itself for one case, a folder each for several."""
+    if out is None:
+        return [None] * len(patients)
+    folders: list[Path | None] = []
+    for number, patient in enumerate(patients):
+        name = safe_name(patient)
+        taken = (out / name) in folders
+        folders.append(out if len(patients) == 1 else out / (f"{name}-{number + 1}" if taken else name))
+    there = [p for f in folders if f for p in (f / "report.html", f / "assessment.json") if p.exists()]
+    if there and not force:
+        stop(f"{there[0]} exists already: give another --out, or --force to replace it")
+    return folders
+
+
+def write_results(assessed: Assessed, folder: Path) -> None:
+    """``report.html`` and ``assessment.json``.
+
+    Raises:
+        OSError: a file cannot be written; nothing half-written stays.
+    """
+    from rtqc.report import write_report
+
+    write_report(assessed, folder / "report.html", replace=True)
+    write_text(folder / "assessment.json", assessed.assessment.model_dump_json(indent=2) + "\n")
+
+
+def show(assessment: Assessment, folder: Path | None) -> None:
+    """Print one case's verdict, findings and where its report is."""
+    from rtqc.core.finding import Finding
+
+    out = console()
+    case = assessment.case
+    name = " · ".join(plain(v) for v in (case.patient_id, case.patient_name, case.plan_label) if v) or "unknown patient"
+    out.print(f"{_WORDS[assessment.verdict]}  {name}")
+    out.print(plain(assessment.headline))
+    findings: tuple[Finding, ...] = assessment.findings
+    if findings:
+        out.print(findings_table(findings))
+    out.print(_numbers(assessment))
+    if folder is not None:
+        out.print(f"Report: {plain(str(folder / 'report.html'))}", soft_wrap=True)
+
+
+def _numbers(assessment: Assessment) -> str:
+    parts = []
+    heart, agreement, dose = assessment.heart, assessment.agreement, assessment.dose
+    if heart.contoured:
+        parts.append(f"{plain(heart.contoured.name)} {heart.contoured.volume_ml:.0f} ml")
+    if heart.draft:
+        parts.append(f"draft {heart.draft.volume_ml:.0f} ml ({plain(heart.draft.model)} on {assessment.run.device})")
+    if agreement:
+        parts.append(f"Dice {agreement.dice:.3f}")
+        if agreement.hausdorff95_mm is not None:
+            parts.append(f"HD95 {agreement.hausdorff95_mm:.1f} mm")
+    if dose and dose.contoured and dose.contoured.mean_gy is not None:
+        against = f" (draft {dose.draft.mean_gy:.2f} Gy)" if dose.draft and dose.draft.mean_gy is not None else ""
+        parts.append(f"mean heart dose {dose.contoured.mean_gy:.2f} Gy{against}")
+    return "[dim]" + " · ".join(parts) + "[/dim]" if parts else ""

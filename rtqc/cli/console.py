@@ -1,0 +1,137 @@
+"""What the commands share: options, the console, and files that are never half-written."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from rtqc.core import Case, Finding
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+#: Exit status of each verdict; of several cases the worst counts.
+EXIT_STATUS = {"pass": 0, "flag": 1, "error": 2}
+_STYLES = {"fail": "bold red", "warning": "yellow", "info": "cyan"}
+_MARKS = {"fail": "✕ fail", "warning": "! warning", "info": "i info"}
+
+
+class Path_(click.Path):
+    """An existing file or folder."""
+
+    name = "path"
+
+    def __init__(self, exists: bool = True) -> None:
+        super().__init__(exists=exists, path_type=Path)
+
+
+def model_options(function: Function) -> Function:
+    """``--model`` and ``--device``."""
+    device = click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="auto takes a GPU where there is one and says so; cuda without one is an error.",
+    )
+    model = click.option("--model", default="heart-v1", show_default=True, metavar="NAME|DIR", help="Heart model.")
+    return model(device(function))
+
+
+def json_option(function: Function) -> Function:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else there.")(function)
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that colours on a terminal only and breaks lines at 80 columns elsewhere."""
+    from rich.console import Console
+
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 120
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Progress]:
+    """A progress display on stderr, only on a terminal."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    shown = not quiet and sys.stderr.isatty()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True, disable=not shown) as bar:
+        yield bar
+
+
+def stop(message: str) -> NoReturn:
+    """Say on stderr why nothing could be assessed, and exit with 2."""
+    click.echo(f"rtqc: {message}", err=True)
+    sys.exit(2)
+
+
+def plain(text: str) -> str:
+    """Text from a file, made harmless for a terminal: no control characters, no markup."""
+    from rich.markup import escape
+
+    return escape("".join(c if c.isprintable() else "?" for c in text))
+
+
+def findings_table(findings: tuple[Finding, ...]) -> Any:
+    """A table of findings, worst first."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("severity", no_wrap=True)
+    table.add_column("rule", no_wrap=True)
+    table.add_column("what")
+    for f in findings:
+        note = "" if f.certainty == "fact" else " [dim](estimate)[/dim]"
+        table.add_row(f"[{_STYLES[f.severity]}]{_MARKS[f.severity]}[/]", f.rule, plain(f.message) + note)
+    return table
+
+
+def safe_name(text: str, fallback: str = "case") -> str:
+    """Text from a file as a part of a file name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-")[:64] or fallback
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a file under another name and rename it, so that a full disk leaves nothing half-written.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(content)
+        part.chmod(0o644)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def only_case(path: Path) -> Case:
+    """The one case of a folder; several are a message that lists them, and exit status 2."""
+    from rtqc.dicom import index_folder, load_case, plan_cases
+
+    index = index_folder(path)
+    parts = plan_cases(index)
+    if len(parts) > 1:
+        listed = "; ".join(f"{p.patient_id or '?'} ({(p.plan or p.structure_set or p.series[0]).name})" for p in parts[:8])
+        stop(f"{path} holds {len(parts)} cases ({listed}): give the folder of one")
+    return load_case(parts[0], index)

@@ -1,0 +1,51 @@
+"""``rtqc draft``: a heart to edit instead of one to draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from rtqc.cli.console import Path_, console, model_options, only_case, plain, progress, safe_name, stop
+
+
+@click.command("draft")
+@click.argument("path", type=Path_())
+@click.option("--out", type=Path_(exists=False), metavar="FILE", help="Where to write. [default: Heart_rtqc_<patient>.dcm]")
+@click.option("--append-to", type=Path_(), metavar="RTSTRUCT", help="Write a copy of this structure set with the draft added.")
+@click.option("--force", is_flag=True, help="Replace the file if it is there already.")
+@model_options
+def command(
+    path: Path, out: Path | None, append_to: Path | None, force: bool, model: str, device: Literal["auto", "cpu", "cuda"]
+) -> None:
+    """Draw the heart on the CT below PATH and write it as an RTSTRUCT that planning systems import.
+
+    The ROI is called Heart_rtqc, is marked AUTOMATIC, and names the model that drew it.
+    """
+    from rtqc.heart import DeviceError, ModelError, draft_heart
+    from rtqc.pipeline import write_rtstruct
+
+    case = only_case(path)
+    if case.image is None:
+        reasons = [f.message for f in case.findings if f.severity == "fail"] or ["there is no CT to draw on"]
+        stop(" ".join(reasons))
+    target = out or Path(f"Heart_rtqc_{safe_name(case.provenance.patient_id)}.dcm")
+    if target.exists() and not force:
+        stop(f"{target} exists already: give another --out, or --force to replace it")
+    try:
+        with progress() as bar:
+            bar.add_task("drawing the heart", total=None)
+            draft = draft_heart(case.image, model, device)
+        if draft.structure.is_empty:
+            stop(f"nothing was written: {draft.doubts[0]}")
+        write_rtstruct(draft, case, target, append_to=append_to, replace=force)
+    except (ModelError, DeviceError, ValueError, FileExistsError) as error:
+        stop(str(error))
+    except OSError as error:
+        stop(f"{error.filename or target}: {error.strerror or error}. Nothing half-written was left there.")
+    out_ = console()
+    out_.print(f"{draft.structure.name}: {draft.structure.volume_ml:.0f} ml on {len(draft.structure.planes)} slices, drawn by {plain(draft.model)} {plain(draft.model_version)} on {draft.device}; expected Dice {draft.predicted_dice:.2f}")
+    for doubt in draft.doubts:
+        out_.print(f"[yellow]! Not to be trusted:[/] {plain(doubt)}")
+    out_.print(f"Written: {plain(str(target))}", soft_wrap=True)

@@ -1,0 +1,68 @@
+"""``rtqc dvh``: dose to a structure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rtqc.cli.console import Path_, console, json_option, only_case, plain, stop
+
+if TYPE_CHECKING:
+    from rtqc.core import Case, Structure
+
+
+@click.command("dvh")
+@click.argument("path", type=Path_())
+@click.option("--roi", metavar="NAME", help="Structure. [default: the heart]")
+@json_option
+def command(path: Path, roi: str | None, as_json: bool) -> None:
+    """Dose metrics and cumulative DVH of a structure of the plan below PATH."""
+    from rtqc.dosimetry import dvh, metrics_of
+
+    case = only_case(path)
+    structure = _structure(case, roi)
+    if case.dose is None:
+        reasons = [f.message for f in case.findings if f.rule.startswith(("dose.", "reference.dose", "reference.patient"))]
+        stop(" ".join(reasons) or f"there is no RTDOSE below {path}: export the dose of the plan too")
+    histogram = dvh(structure, case.dose)
+    if histogram.is_empty:
+        stop(f"{structure.name} is empty or lies wholly outside the dose grid: there is no dose to tell")
+    metrics = metrics_of(histogram)
+    if as_json:
+        document = metrics.model_dump(mode="json") | {
+            "structure": structure.name,
+            "volume_ml": round(histogram.volume_ml, 3),
+            "curve": histogram.curve().model_dump(mode="json"),
+        }
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title=f"{plain(structure.name)}, {histogram.volume_ml:.1f} ml", title_justify="left")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for key, value in metrics.model_dump().items():
+        table.add_row(key, "-" if value is None else f"{value:.3f}")
+    console().print(table)
+
+
+def _structure(case: Case, name: str | None) -> Structure:
+    from rtqc.core.names import find_hearts
+
+    structures = case.structures
+    listed = ", ".join(structures) or "none"
+    if not case.has_structure_set:
+        stop(" ".join(f.message for f in case.findings if f.severity == "fail") or "there is no structure set: export the RTSTRUCT too")
+    if name is None:
+        hearts = [n for n in find_hearts(structures) if not structures[n].is_empty]
+        if not hearts:
+            stop(f"the structure set has no contoured heart (its structures: {listed}): name one with --roi")
+        return structures[hearts[0]]
+    found = structures.get(name) or next((s for n, s in structures.items() if n.casefold() == name.casefold()), None)
+    if found is None:
+        stop(f"the structure set has no structure '{name}' (its structures: {listed})")
+    return found

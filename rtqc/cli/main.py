@@ -1,0 +1,84 @@
+"""``rtqc``: the table of commands, loaded one by one as they are called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from rtqc.core.version import rtqc_version
+
+#: Command -> its module and what it does; the whole vocabulary of the command line.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "check": ("rtqc.cli.check", "Check plans: findings, report, exit status 0, 1 or 2."),
+    "draft": ("rtqc.cli.draft", "Draw the heart and write it as an RTSTRUCT."),
+    "compare": ("rtqc.cli.compare", "Compare one structure of two structure sets."),
+    "dvh": ("rtqc.cli.dvh", "Dose-volume histogram and dose metrics of a structure."),
+    "demo": ("rtqc.cli.demo", "Make a synthetic breast plan with a planted error, and check it."),
+    "model": ("rtqc.cli.model", "List or show the heart models."),
+}
+
+
+class _Commands(click.Group):
+    """Commands that are imported when they are called: ``rtqc --help`` imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"There is no command '{args[0]}'.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(rtqc_version(), prog_name="rtqc")
+def cli() -> None:
+    """Quality control for radiotherapy plans.
+
+    Reads a plan (CT, RTSTRUCT, RTPLAN, RTDOSE), draws the heart by itself, compares it with the contour, says what the
+    difference does to the dose, and flags what a physicist must look at.
+
+    Research tool: not cleared as a medical device.
+    """
+
+
+def main() -> None:
+    """Run a command; nobody sees a traceback unless RTQC_DEBUG is set."""
+    try:
+        cli(standalone_mode=True)
+    except KeyboardInterrupt:
+        click.echo("rtqc: stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone: nothing is wrong with the plan.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(2)
+    except Exception as error:
+        if os.environ.get("RTQC_DEBUG"):
+            raise
+        reason = f"{type(error).__name__}: {error}"
+        click.echo(f"rtqc: could not go on ({reason}). Run again with RTQC_DEBUG=1 and report what it prints.", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The page: templates filled with what the view says, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from rtqc.core.assessment import Assessment
+from rtqc.core.resources import resource_folder
+from rtqc.core.version import rtqc_version
+from rtqc.pipeline import Assessed
+from rtqc.report.plots import PLOT_HEIGHT, PLOT_WIDTH, dvh_plot, strip
+from rtqc.report.slices import DOSE_BANDS, LEVEL_HU, WIDTH_HU, SlicePainter, SlicePicture
+from rtqc.report.view import VERDICTS, counts, dose_rows, finding_views, number, signed, tiles, worst_position
+
+#: More pictures than this are left out (their findings name the slices): a report must stay under 5 MB.
+MOST_PICTURES = 24
+
+
+def write_report(assessment: Assessment | Assessed, path: str | Path, *, replace: bool = False) -> Path:
+    """Write the HTML report of a case.
+
+    Args:
+        assessment: what :func:`rtqc.assess_fully` returns; a bare :class:`Assessment` gives a report without pictures.
+        path: the file.
+        replace: whether an existing file may be replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileExistsError: the file exists and ``replace`` is false.
+        OSError: it cannot be written; nothing half-written stays.
+    """
+    target = Path(path)
+    if target.exists() and not replace:
+        raise FileExistsError(f"{target} exists already: give another name, or replace=True")
+    content = render_report(assessment)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(content)
+        part.chmod(0o644)
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return target
+
+
+def render_report(assessment: Assessment | Assessed) -> str:
+    """The report as HTML text: one file, no scripts, nothing loaded from anywhere."""
+    a = assessment.assessment if isinstance(assessment, Assessed) else assessment
+    painter = _painter(assessment) if isinstance(assessment, Assessed) else None
+    findings = finding_views(a)
+    pictures: dict[int, SlicePicture] = {}
+    if painter is not None:
+        for view in findings:
+            if view.first and view.picture is not None and view.picture_at is not None and len(pictures) < MOST_PICTURES:
+                pictures[view.picture] = painter.at(view.picture_at)
+    worst = worst_position(a)
+    word, mark = VERDICTS[a.verdict]
+    return _environment().get_template("report.html.j2").render(
+        a=a,
+        word=word,
+        mark=mark,
+        counts=counts(a.findings),
+        tiles=tiles(a),
+        hero=painter.at(worst, wash=True) if painter is not None and worst is not None else None,
+        plot=dvh_plot(a.dose, a.constraints) if a.dose else None,
+        plot_width=PLOT_WIDTH,
+        plot_height=PLOT_HEIGHT,
+        cells=strip(a.agreement, a.findings) if a.agreement else (),
+        findings=findings,
+        pictures=pictures,
+        dose_rows=dose_rows(a),
+        dose_bands=DOSE_BANDS,
+        window=(LEVEL_HU, WIDTH_HU),
+        version=rtqc_version(),
+    )  # fmt: skip
+
+
+def _painter(assessed: Assessed) -> SlicePainter | None:
+    if assessed.case.image is None:
+        return None
+    draft = assessed.draft.structure if assessed.draft is not None else None
+    return SlicePainter(assessed.case.image, assessed.heart, draft, assessed.case.dose)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(resource_folder("templates")),
+        autoescape=True,  # whatever comes from DICOM is text, never markup
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "signed": signed}
+    return environment

@@ -1,0 +1,221 @@
+"""Assessment -> what stands on the page: words and rounded numbers, nothing computed anew."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rtqc.core.assessment import Agreement, Assessment, DoseMetrics
+from rtqc.core.finding import Finding
+
+#: Verdict -> word on the page, mark beside it (colour never carries meaning alone).
+VERDICTS = {"pass": ("Passed", "✓"), "flag": ("Flagged", "⚑"), "error": ("No verdict", "?")}
+SEVERITY_MARKS = {"fail": "✕", "warning": "!", "info": "i"}
+
+#: Rows of the dose table: key, name after TG-263 / ICRU 83, unit, decimals.
+_DOSE_ROWS: tuple[tuple[str, str, str, int], ...] = (
+    ("mean_gy", "Mean dose", "Gy", 2),
+    ("max_gy", "Maximum (point)", "Gy", 2),
+    ("d0_03cc_gy", "D0.03cc", "Gy", 2),
+    ("d2_percent_gy", "D2%", "Gy", 2),
+    ("d50_percent_gy", "D50%", "Gy", 2),
+    ("d98_percent_gy", "D98%", "Gy", 2),
+    ("min_gy", "Minimum (point)", "Gy", 2),
+    *((f"v{x}_gy_percent", f"V{x}Gy", "%", 2) for x in range(5, 45, 5)),
+    ("covered_percent", "Volume inside the dose grid", "%", 1),
+)
+_MINUS = "−"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number on the first screen. ``state``: ``ok``, ``bad`` or ``open``."""
+
+    name: str
+    value: str
+    limit: str
+    state: str
+    mark: str
+
+
+@dataclass(frozen=True)
+class FindingView:
+    """A finding as the page shows it; ``picture``: number of its picture, ``first``: whether it is drawn here."""
+
+    finding: Finding
+    mark: str
+    where: str
+    measured: str
+    limit: str
+    picture_at: float | None = None
+    picture: int | None = None
+    first: bool = False
+
+
+@dataclass(frozen=True)
+class DoseRow:
+    """A row of the dose table."""
+
+    name: str
+    unit: str
+    contoured: str
+    draft: str
+    difference: str
+    second: str
+
+
+def signed(value: float | None, decimals: int = 2) -> str:
+    """A difference with its sign; a true minus.
+
+    >>> signed(-1.234), signed(0.5, 1), signed(None)
+    ('−1.23', '+0.5', '–')
+    """
+    if value is None:
+        return "–"
+    text = f"{value:+.{decimals}f}"
+    return text.replace("-", _MINUS)
+
+
+def number(value: float | None, decimals: int = 2) -> str:
+    """A number, or a dash where there is none.
+
+    >>> number(3.14159), number(None)
+    ('3.14', '–')
+    """
+    return "–" if value is None else f"{value:.{decimals}f}".replace("-", _MINUS)
+
+
+def counts(findings: Sequence[Finding]) -> str:
+    """``2 fail, 1 warning``.
+
+    >>> counts([])
+    'no findings'
+    """
+    found = Counter(f.severity for f in findings)
+    names = {"fail": ("fail", "fails"), "warning": ("warning", "warnings"), "info": ("note", "notes")}
+    parts = [f"{found[key]} {names[key][found[key] > 1]}" for key in ("fail", "warning", "info") if found[key]]
+    return ", ".join(parts) or "no findings"
+
+
+def tiles(a: Assessment) -> list[Tile]:
+    """Dice, HD95 and the change of the mean heart dose, each held against its limit."""
+    trusted = a.heart.draft is not None and a.heart.draft.trusted
+    agreement = a.agreement
+    result = [
+        _tile(a, "Dice", agreement.dice if agreement else None, "agreement_dice", 3, "", trusted, low_is_bad=True),
+        _tile(a, "HD95", agreement.hausdorff95_mm if agreement else None, "agreement_hausdorff95", 1, "mm", trusted),
+    ]
+    change = a.dose.difference.mean_gy if a.dose and a.dose.difference else None
+    result.append(_tile(a, "Mean heart dose, draft − contour", change, "dose_mean_difference", 2, "Gy", trusted, is_signed=True))
+    return result
+
+
+def _tile(
+    a: Assessment, name: str, value: float | None, limit_key: str, decimals: int, unit: str, judged: bool,
+    *, low_is_bad: bool = False, is_signed: bool = False,
+) -> Tile:  # fmt: skip
+    limit = a.limits.get(limit_key)
+    shown = signed(value, decimals) if is_signed else number(value, decimals)
+    text = f"{shown} {unit}".strip() if value is not None else "–"
+    if limit is None or value is None:
+        return Tile(name, text, "not available", "open", "·")
+    sign = "≥" if low_is_bad else "≤ ±" if is_signed else "≤"
+    words = f"limit {sign} {limit.value:g} {unit}".strip().replace("± ", "±")
+    if not judged:
+        return Tile(name, text, f"{words}; not judged, the draft is not trusted", "open", "·")
+    bad = value < limit.value if low_is_bad else abs(value) > limit.value
+    return Tile(name, text, words, "bad" if bad else "ok", "✕" if bad else "✓")
+
+
+def finding_views(a: Assessment) -> list[FindingView]:
+    """Findings with the slice to show for each; a slice is drawn once, by the first finding that needs it."""
+    views: list[FindingView] = []
+    numbers: dict[float, int] = {}
+    for f in a.findings:
+        at = show_at(f, a.agreement)
+        first = at is not None and at not in numbers
+        if at is not None:
+            numbers.setdefault(at, len(numbers) + 1)
+        e = f.evidence
+        views.append(
+            FindingView(
+                finding=f,
+                mark=SEVERITY_MARKS[f.severity],
+                where=_where(e.positions_mm),
+                measured=_value(e.measured, e.unit),
+                limit=_value(e.limit, e.unit),
+                picture_at=at,
+                picture=numbers[at] if at is not None else None,
+                first=first,
+            )
+        )
+    return views
+
+
+def show_at(finding: Finding, agreement: Agreement | None) -> float | None:
+    """The slice that shows a finding best: of those it names (or spans) the one where contour and draft differ most."""
+    positions = finding.evidence.positions_mm
+    if not positions:
+        return None
+    low, high = min(positions), max(positions)
+    spans = finding.rule.endswith("_end")
+    candidates = [
+        s for s in (agreement.slices if agreement else ()) if (low <= s.position_mm <= high if spans else s.position_mm in positions)
+    ]
+    if not candidates:
+        return positions[len(positions) // 2]
+    return max(candidates, key=lambda s: s.only_a_mm2 + s.only_b_mm2).position_mm
+
+
+def worst_position(a: Assessment) -> float | None:
+    """The slice for the first screen."""
+    for f in a.findings:
+        at = show_at(f, a.agreement) if f.severity != "info" else None
+        if at is not None:
+            return at
+    if a.agreement and a.agreement.slices:
+        return max(a.agreement.slices, key=lambda s: s.only_a_mm2 + s.only_b_mm2).position_mm
+    for heart in (a.heart.contoured, a.heart.draft):
+        if heart is not None and heart.extent_mm is not None:
+            return (heart.extent_mm[0] + heart.extent_mm[1]) / 2
+    return None
+
+
+def _where(positions: tuple[float, ...]) -> str:
+    if not positions:
+        return "whole plan"
+    shown = [f"{p:.1f}".replace("-", _MINUS) for p in positions]
+    if len(shown) > 3:
+        return f"{shown[0]} … {shown[-1]} mm ({len(shown)} slices)"
+    return ", ".join(shown) + " mm"
+
+
+def _value(value: float | str | None, unit: str) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return value
+    text = f"{value:.4g}".replace("-", _MINUS)
+    return f"{text} {unit}".strip()
+
+
+def dose_rows(a: Assessment) -> list[DoseRow]:
+    """The dose table; empty without any dose."""
+    dose = a.dose
+    if dose is None or (dose.contoured is None and dose.draft is None):
+        return []
+
+    def cell(metrics: DoseMetrics | None, key: str, decimals: int) -> str:
+        return number(getattr(metrics, key) if metrics else None, decimals)
+
+    rows = []
+    for key, name, unit, decimals in _DOSE_ROWS:
+        change = getattr(dose.difference, key) if dose.difference else None
+        rows.append(
+            DoseRow(
+                name, unit, cell(dose.contoured, key, decimals), cell(dose.draft, key, decimals), signed(change, decimals),
+                cell(dose.second_calculation, key, decimals),
+            )
+        )  # fmt: skip
+    return rows

@@ -1,0 +1,108 @@
+"""Every planted error raises its rule; a clean patient raises none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rtqc.core import Case, Finding
+from rtqc.dicom import READING_RULES, read_case
+from rtqc.heart import Draft
+from rtqc.phantom import PLANTED, Anatomy, SyntheticPlan, plant, synthetic_plan, write_plan
+from rtqc.pipeline import Options, assess
+from rtqc.qc import RULES
+from tests.conftest import SMALL
+
+#: Rules that no synthetic plan raises; each has its own test elsewhere.
+TESTED_ELSEWHERE = {
+    "contour.area_jump": "planted as area_jumps",
+    "file.unreadable": "tests/dicom/test_bad_input.py",
+    "ct.absent": "tests/dicom/test_bad_input.py",
+    "ct.unusable": "tests/dicom/test_bad_input.py",
+    "ct.exported_twice": "tests/dicom/test_bad_input.py",
+    "structure_set.absent": "tests/dicom/test_bad_input.py",
+    "structure_set.unusable": "tests/dicom/test_bad_input.py",
+    "plan.unusable": "tests/dicom/test_bad_input.py",
+    "plan.absent": "tests/dicom/test_bad_input.py",
+    "dose.absent": "tests/dicom/test_bad_input.py",
+    "dose.frame_of_reference": "tests/dicom/test_references.py",
+    "dose.second_calculation": "tests/qc/test_rules.py",
+}
+
+
+@pytest.fixture(scope="module")
+def cpu() -> Options:
+    return Options(device="cpu", second_check=False)
+
+
+def test_a_clean_patient_raises_nothing(clean_case: Case, clean_draft: Draft) -> None:
+    assessment = assess(clean_case, Options(device="cpu"), clean_draft)
+    assert [f"{f.rule}: {f.message}" for f in assessment.findings] == []
+    assert assessment.verdict == "pass"
+
+
+def test_a_clean_man_with_a_deep_breath_and_a_right_sided_plan_raises_nothing(tmp_path: Path, cpu: Options) -> None:
+    anatomy = Anatomy(half_width_mm=178, half_depth_mm=122, breath_mm=18, breast_mm=14, side="right", heart_scale=1.05, texture_seed=3)
+    folder = write_plan(synthetic_plan(anatomy, SMALL, key="man"), tmp_path)
+    assessment = assess(read_case(folder), cpu)
+    assert [f"{f.rule}: {f.message}" for f in assessment.findings] == []
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_error_raises_its_rule(
+    name: str, clean_plan: SyntheticPlan, clean_draft: Draft, tmp_path: Path, cpu: Options
+) -> None:
+    entry = PLANTED[name]
+    case = read_case(write_plan(plant(clean_plan, name), tmp_path))
+    assessment = assess(case, cpu, None if entry.changes_ct else clean_draft)
+    found = {f.rule: f for f in assessment.findings}
+    assert entry.rule in found, f"{sorted(found)}: {assessment.headline}"
+    assert assessment.verdict != "pass"
+    _is_worth_reading(found[entry.rule])
+    if entry.rule.startswith("contour.") and found[entry.rule].evidence.positions_mm:
+        low, high = clean_plan.study.image.grid.positions_mm[[0, -1]]
+        assert all(low - 5 <= p <= high + 5 for p in found[entry.rule].evidence.positions_mm)
+
+
+def _is_worth_reading(finding: Finding) -> None:
+    assert finding.message.endswith(".")
+    assert 20 < len(finding.message) < 400
+    rule = RULES.get(finding.rule)
+    severity = rule.severity if rule else READING_RULES[finding.rule][0]
+    assert finding.severity == severity
+
+
+def test_every_rule_is_raised_by_a_planted_error_or_tested_elsewhere() -> None:
+    planted = {entry.rule for entry in PLANTED.values()}
+    rules = set(RULES) | set(READING_RULES)
+    assert planted <= rules
+    assert rules - planted - set(TESTED_ELSEWHERE) == set()
+
+
+def test_there_are_at_least_fifteen_planted_errors_each_with_a_magnitude() -> None:
+    assert len(PLANTED) >= 15
+    assert all(entry.magnitude > 0 and entry.unit and entry.about for entry in PLANTED.values())
+
+
+def test_an_unknown_planted_error_names_the_known_ones(clean_plan: SyntheticPlan) -> None:
+    with pytest.raises(KeyError, match="apex_cut"):
+        plant(clean_plan, "nonsense")
+
+
+def test_the_forgotten_slices_are_named(clean_plan: SyntheticPlan, clean_draft: Draft, tmp_path: Path, cpu: Options) -> None:
+    planes = list(clean_plan.structures["Heart"].planes)
+    k = len(planes) // 2
+    case = read_case(write_plan(plant(clean_plan, "slices_not_contoured", 2), tmp_path))
+    finding = next(f for f in assess(case, cpu, clean_draft).findings if f.rule == "contour.slice_missing")
+    assert finding.evidence.positions_mm == pytest.approx(planes[k : k + 2], abs=0.01)
+
+
+def test_the_same_case_gives_the_same_json_twice(clean_folder: Path, cpu: Options) -> None:
+    documents = []
+    for _ in range(2):
+        document = json.loads(assess(read_case(clean_folder), cpu).model_dump_json())
+        del document["run"]
+        documents.append(json.dumps(document))
+    assert documents[0] == documents[1]
