@@ -88,6 +88,24 @@ def decimals(dataset: Dataset, keyword: str) -> tuple[NDArray[np.float64], int]:
     return values, int((~np.isfinite(values)).sum())
 
 
+#: Length of an element that ends with a delimiter instead (PS3.5 7.1.1).
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+
+
+def is_cut_off(dataset: Dataset) -> bool:
+    """Whether the file ended inside an element: pydicom hands out what there is, as if it were all.
+
+    To be asked right after reading, before any element is decoded.
+    """
+    for tag in list(dataset.keys()):
+        element = dataset.get_item(tag)
+        length = getattr(element, "length", None)
+        value = getattr(element, "value", None)
+        if isinstance(value, bytes) and length not in (None, _UNDEFINED_LENGTH) and len(value) < length:
+            return True
+    return False
+
+
 def _decimal(part: Any) -> float:
     try:
         return float(part)

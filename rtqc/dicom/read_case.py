@@ -230,7 +230,8 @@ def _load_structures(parts: Parts, series: Series, findings: list[Finding]) -> S
     try:
         return read_structure_set(parts.structure_set.path, orientation, spacing or DEFAULT_SLICE_MM)
     except Exception as error:  # a damaged structure set makes pydicom raise nearly anything
-        message = f"The structure set {parts.structure_set.name} could not be read ({type(error).__name__}): export it again."
+        why = error if isinstance(error, EOFError) else type(error).__name__
+        message = f"The structure set {parts.structure_set.name} could not be read ({why}): export it again."
         findings.append(note("structure_set.unusable", message, files=[parts.structure_set.name]))
         return None
 
@@ -241,7 +242,8 @@ def _load_plan(parts: Parts, findings: list[Finding]) -> Plan | None:
     try:
         return read_plan(parts.plan.path)
     except Exception as error:  # as above
-        message = f"The plan {parts.plan.name} could not be read ({type(error).__name__}): export it again."
+        why = error if isinstance(error, EOFError) else type(error).__name__
+        message = f"The plan {parts.plan.name} could not be read ({why}): export it again."
         findings.append(note("plan.unusable", message, files=[parts.plan.name]))
         return None
 

@@ -7,16 +7,19 @@ from pathlib import Path
 import pydicom
 
 from rtqc.core.case import Plan, Prescription
-from rtqc.dicom.elements import items, number, text
+from rtqc.dicom.elements import is_cut_off, items, number, text
 
 
 def read_plan(path: Path) -> Plan:
     """Read what checks need of a plan.
 
     Raises:
+        EOFError: the file is cut off.
         Exception: whatever pydicom raises on a damaged file.
     """
     dataset = pydicom.dcmread(path, force=True)
+    if is_cut_off(dataset):
+        raise EOFError("the file is cut off")
     prescriptions = []
     for reference in items(dataset, "DoseReferenceSequence"):
         dose = number(reference, "TargetPrescriptionDose")

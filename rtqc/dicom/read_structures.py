@@ -16,7 +16,7 @@ from shapely.geometry import LineString, MultiPolygon
 from rtqc.core.case import ContourDefect, DefectKind, Roi
 from rtqc.core.orientation import AXIAL, Orientation
 from rtqc.core.structure import Structure
-from rtqc.dicom.elements import decimals, items, number, text
+from rtqc.dicom.elements import decimals, is_cut_off, items, number, text
 from rtqc.geometry.rings import area_of_ring, combine_even_odd
 
 #: Points of one contour may leave its plane by this much; planning systems round to 0.01 mm.
@@ -52,9 +52,13 @@ def read_structure_set(path: Path, orientation: Orientation = AXIAL, slice_spaci
         slice_spacing_mm: of that CT; needed for ROIs on a single plane.
 
     Raises:
+        EOFError: the file is cut off, or has no contours' module at all.
         Exception: whatever pydicom raises on a damaged file.
     """
     dataset = pydicom.dcmread(path, force=True)
+    # Half a structure set looks like a whole one with less in it: its numbers would be wrong without anybody knowing.
+    if is_cut_off(dataset) or "StructureSetROISequence" not in dataset or "ROIContourSequence" not in dataset:
+        raise EOFError("the file is cut off or incomplete")
     frame = orientation.canonical()
     contours = {int(number(i, "ReferencedROINumber") or 0): i for i in items(dataset, "ROIContourSequence")}
     kinds = {
@@ -93,13 +97,12 @@ def structures_of_file(path: Path, orientation: Orientation, slice_spacing_mm: f
         raise StructureSetError(f"{path} is a folder: give the RTSTRUCT file in it")
     try:
         found = read_structure_set(path, orientation, slice_spacing_mm)
-        is_structure_set = "StructureSetROISequence" in found.dataset
+    except EOFError as error:
+        raise StructureSetError(f"{path} is not a whole RTSTRUCT ({error}): give a structure set, or export it again") from error
     except OSError as error:
         raise StructureSetError(f"{path} could not be opened ({error.strerror or error}): check its permissions") from error
     except Exception as error:  # a damaged structure set makes pydicom raise nearly anything
         raise StructureSetError(f"{path} could not be read ({type(error).__name__}): export it again") from error
-    if not is_structure_set:
-        raise StructureSetError(f"{path} is not an RTSTRUCT: give a structure set")
     structures: dict[str, Structure] = {}
     for roi in found.rois:
         structure = roi.structure
