@@ -189,7 +189,9 @@ def _draft(case: Case, options: Options, findings: list[Finding]) -> Draft | Non
     try:
         return draft_with(case.image, Engine(load_model(options.model), options.device))
     except ModelError as error:
-        findings.append(Finding(rule="model.unusable", severity="fail", certainty="fact", message=f"No draft could be made: {error}."))
+        findings.append(
+            Finding(rule="model.unusable", severity="fail", certainty="fact", message=f"No draft could be made: {error}.")
+        )
         return None
 
 

@@ -24,7 +24,9 @@ def planes_of(low: float, high: float, spacing: float, offset: float = 0.0) -> n
     return np.arange(first, high, spacing)
 
 
-def sphere(radius: float, spacing: float, centre: tuple[float, float, float] = (0, 0, 0), name: str = "Sphere", offset: float = 0.0) -> Structure:
+def sphere(
+    radius: float, spacing: float, centre: tuple[float, float, float] = (0, 0, 0), name: str = "Sphere", offset: float = 0.0
+) -> Structure:
     """A sphere on planes of a spacing."""
     x, y, z = centre
     planes = {}
@@ -35,7 +37,9 @@ def sphere(radius: float, spacing: float, centre: tuple[float, float, float] = (
     return Structure(name, planes, slice_spacing_mm=spacing)
 
 
-def cylinder(radius: float, low: float, high: float, spacing: float, centre: tuple[float, float] = (0, 0), hole: float = 0.0) -> Structure:
+def cylinder(
+    radius: float, low: float, high: float, spacing: float, centre: tuple[float, float] = (0, 0), hole: float = 0.0
+) -> Structure:
     """A cylinder along z from ``low`` to ``high`` (slab ends), with a hole of a radius along its axis."""
     area = circle(*centre, radius)
     if hole:

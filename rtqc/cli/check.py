@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +12,7 @@ import click
 
 from rtqc.cli.console import (
     EXIT_STATUS,
-    Path_,
+    PathArgument,
     console,
     findings_table,
     json_option,
@@ -24,6 +25,8 @@ from rtqc.cli.console import (
 )
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from rtqc.core import Assessment
     from rtqc.pipeline import Assessed, Options
 
@@ -31,10 +34,10 @@ _WORDS = {"pass": "[bold green]PASSED[/]", "flag": "[bold red]FLAGGED[/]", "erro
 
 
 @click.command("check")
-@click.argument("path", type=Path_())
+@click.argument("path", type=PathArgument())
 @click.option("--protocol", default="breast", show_default=True, metavar="NAME|FILE", help="Thresholds and constraints (TOML).")
 @model_options
-@click.option("--out", type=Path_(exists=False), metavar="DIR", help="Write report.html and assessment.json there.")
+@click.option("--out", type=PathArgument(exists=False), metavar="DIR", help="Write report.html and assessment.json there.")
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
 @json_option
 def command(
@@ -67,7 +70,9 @@ def json_document(assessments: list[Assessment]) -> str:
         return assessments[0].model_dump_json(indent=2)
     worst = max(assessments, key=lambda a: EXIT_STATUS[a.verdict])
     cases = [a.model_dump(mode="json") for a in assessments]
-    return json.dumps({"schema_version": worst.schema_version, "verdict": worst.verdict, "cases": cases}, indent=2, ensure_ascii=False)
+    return json.dumps(
+        {"schema_version": worst.schema_version, "verdict": worst.verdict, "cases": cases}, indent=2, ensure_ascii=False
+    )
 
 
 def _check_all(path: Path, options: Options, out: Path | None, force: bool, quiet: bool) -> list[Assessment]:
@@ -85,7 +90,7 @@ def _check_all(path: Path, options: Options, out: Path | None, force: bool, quie
         for number, parts in enumerate(cases):
             label = plain(parts.patient_id or "case") + (f" ({number + 1} of {len(cases)})" if len(cases) > 1 else "")
             bar.update(task, description=f"{label}: reading", total=len(cases), completed=number)
-            steps = replace(options, progress=lambda step, label=label: bar.update(task, description=f"{label}: {step}"))
+            steps = replace(options, progress=_announce(bar, task, label))
             assessed = assess_fully(load_case(parts, index), steps)
             target = folders[number]
             if target is not None:
@@ -95,6 +100,10 @@ def _check_all(path: Path, options: Options, out: Path | None, force: bool, quie
                 show(assessed.assessment, target)
             results.append(assessed.assessment)
     return results
+
+
+def _announce(bar: Progress, task: TaskID, label: str) -> Callable[[str], None]:
+    return lambda step: bar.update(task, description=f"{label}: {step}")
 
 
 def _folders(out: Path | None, patients: list[str], force: bool) -> list[Path | None]:

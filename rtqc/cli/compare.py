@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rtqc.cli.console import Path_, console, json_option, plain, stop
+from rtqc.cli.console import PathArgument, console, json_option, plain, stop
 
 if TYPE_CHECKING:
     from rtqc.core import Agreement, Orientation, Structure
 
 
 @click.command("compare")
-@click.argument("rtstruct_a", type=Path_())
-@click.argument("rtstruct_b", type=Path_())
+@click.argument("rtstruct_a", type=PathArgument())
+@click.argument("rtstruct_b", type=PathArgument())
 @click.option("--roi", metavar="NAME", help="Structure in A (and in B). [default: the heart]")
 @click.option("--roi-b", metavar="NAME", help="Structure in B, where it has another name there.")
-@click.option("--ct", type=Path_(), metavar="DIR", help="The CT that they were drawn on: its orientation and slice spacing.")
+@click.option(
+    "--ct", type=PathArgument(), metavar="DIR", help="The CT that they were drawn on: its orientation and slice spacing."
+)
 @json_option
 def command(rtstruct_a: Path, rtstruct_b: Path, roi: str | None, roi_b: str | None, ct: Path | None, as_json: bool) -> None:
     """Compare one structure of two structure sets: Dice, distances between the surfaces, slice by slice.
@@ -78,7 +80,11 @@ def _table(a: Structure, b: Structure, agreement: Agreement) -> object:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title=f"A {plain(a.name)} {a.volume_ml:.1f} ml, B {plain(b.name)} {b.volume_ml:.1f} ml", title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"A {plain(a.name)} {a.volume_ml:.1f} ml, B {plain(b.name)} {b.volume_ml:.1f} ml",
+        title_justify="left",
+    )
     table.add_column("metric")
     table.add_column("value", justify="right")
     rows: list[tuple[str, float | None, str]] = [

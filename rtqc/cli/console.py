@@ -27,7 +27,7 @@ _STYLES = {"fail": "bold red", "warning": "yellow", "info": "cyan"}
 _MARKS = {"fail": "✕ fail", "warning": "! warning", "info": "i info"}
 
 
-class Path_(click.Path):
+class PathArgument(click.Path):
     """An existing file or folder."""
 
     name = "path"

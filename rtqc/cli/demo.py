@@ -6,15 +6,28 @@ from pathlib import Path
 
 import click
 
-from rtqc.cli.console import Path_, console, plain, progress, stop
+from rtqc.cli.console import PathArgument, console, plain, progress, stop
 
 #: The error of the demo: the headline needs contour, dose and limit.
 DEMO_ERROR = "dose_hidden_by_contour"
 
 
 @click.command("demo")
-@click.option("--out", type=Path_(exists=False), default=Path("rtqc-demo"), show_default=True, metavar="DIR", help="Where to write.")
-@click.option("--error", default=DEMO_ERROR, show_default=True, metavar="NAME", help="Planted error; 'list' shows all, 'none' plants none.")
+@click.option(
+    "--out",
+    type=PathArgument(exists=False),
+    default=Path("rtqc-demo"),
+    show_default=True,
+    metavar="DIR",
+    help="Where to write.",
+)
+@click.option(
+    "--error",
+    default=DEMO_ERROR,
+    show_default=True,
+    metavar="NAME",
+    help="Planted error; 'list' shows all, 'none' plants none.",
+)
 @click.option("--force", is_flag=True, help="Replace an earlier demo.")
 def command(out: Path, error: str, force: bool) -> None:
     """Make a synthetic breast plan with a planted error and check it.
@@ -56,7 +69,10 @@ def command(out: Path, error: str, force: bool) -> None:
     planted = "nothing" if error == "none" else PLANTED[error].about
     console().print(f"A synthetic breast plan; planted in it: {planted}.")
     show(assessed.assessment, out)
-    console().print(f"Also there: {plain(str(out / 'assessment.json'))}, the draft {plain(str(out / 'Heart_rtqc.dcm'))}, the plan {plain(str(out / 'patient'))}", soft_wrap=True)
+    console().print(
+        f"Also there: {plain(str(out / 'assessment.json'))}, the draft {plain(str(out / 'Heart_rtqc.dcm'))}, the plan {plain(str(out / 'patient'))}",
+        soft_wrap=True,
+    )
 
 
 def _emptied(folder: Path) -> Path:

@@ -7,13 +7,17 @@ from typing import Literal
 
 import click
 
-from rtqc.cli.console import Path_, console, model_options, only_case, plain, progress, safe_name, stop
+from rtqc.cli.console import PathArgument, console, model_options, only_case, plain, progress, safe_name, stop
 
 
 @click.command("draft")
-@click.argument("path", type=Path_())
-@click.option("--out", type=Path_(exists=False), metavar="FILE", help="Where to write. [default: Heart_rtqc_<patient>.dcm]")
-@click.option("--append-to", type=Path_(), metavar="RTSTRUCT", help="Write a copy of this structure set with the draft added.")
+@click.argument("path", type=PathArgument())
+@click.option(
+    "--out", type=PathArgument(exists=False), metavar="FILE", help="Where to write. [default: Heart_rtqc_<patient>.dcm]"
+)
+@click.option(
+    "--append-to", type=PathArgument(), metavar="RTSTRUCT", help="Write a copy of this structure set with the draft added."
+)
 @click.option("--force", is_flag=True, help="Replace the file if it is there already.")
 @model_options
 def command(
@@ -45,7 +49,9 @@ def command(
     except OSError as error:
         stop(f"{error.filename or target}: {error.strerror or error}. Nothing half-written was left there.")
     out_ = console()
-    out_.print(f"{draft.structure.name}: {draft.structure.volume_ml:.0f} ml on {len(draft.structure.planes)} slices, drawn by {plain(draft.model)} {plain(draft.model_version)} on {draft.device}; expected Dice {draft.predicted_dice:.2f}")
+    out_.print(
+        f"{draft.structure.name}: {draft.structure.volume_ml:.0f} ml on {len(draft.structure.planes)} slices, drawn by {plain(draft.model)} {plain(draft.model_version)} on {draft.device}; expected Dice {draft.predicted_dice:.2f}"
+    )
     for doubt in draft.doubts:
         out_.print(f"[yellow]! Not to be trusted:[/] {plain(doubt)}")
     out_.print(f"Written: {plain(str(target))}", soft_wrap=True)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rtqc.cli.console import Path_, console, json_option, only_case, plain, stop
+from rtqc.cli.console import PathArgument, console, json_option, only_case, plain, stop
 
 if TYPE_CHECKING:
     from rtqc.core import Case, Structure
 
 
 @click.command("dvh")
-@click.argument("path", type=Path_())
+@click.argument("path", type=PathArgument())
 @click.option("--roi", metavar="NAME", help="Structure. [default: the heart]")
 @json_option
 def command(path: Path, roi: str | None, as_json: bool) -> None:
@@ -56,7 +56,10 @@ def _structure(case: Case, name: str | None) -> Structure:
     structures = case.structures
     listed = ", ".join(structures) or "none"
     if not case.has_structure_set:
-        stop(" ".join(f.message for f in case.findings if f.severity == "fail") or "there is no structure set: export the RTSTRUCT too")
+        stop(
+            " ".join(f.message for f in case.findings if f.severity == "fail")
+            or "there is no structure set: export the RTSTRUCT too"
+        )
     if name is None:
         hearts = [n for n in find_hearts(structures) if not structures[n].is_empty]
         if not hearts:

@@ -26,7 +26,9 @@ def list_(as_json: bool) -> None:
         return
     for m in models:
         default = "  (default)" if m.name == DEFAULT_MODEL else ""
-        console().print(f"[bold]{plain(m.name)}[/] {plain(m.version)}  draws {plain(m.structure)}, {m.spacing_mm:g} mm voxels, {plain(m.licence)}{default}")
+        console().print(
+            f"[bold]{plain(m.name)}[/] {plain(m.version)}  draws {plain(m.structure)}, {m.spacing_mm:g} mm voxels, {plain(m.licence)}{default}"
+        )
 
 
 @command.command("show")

@@ -37,7 +37,8 @@ def compare(a: Structure | Mask, b: Structure | Mask) -> Agreement:
         shared = float((a.array & b.array).sum(axis=(1, 2)) @ voxels)
         volumes = (a.volume_ml, b.volume_ml)
         return _agreement(trace(a, "A"), trace(b, "B"), volumes, shared)
-    assert isinstance(a, Structure) and isinstance(b, Structure)
+    assert isinstance(a, Structure)
+    assert isinstance(b, Structure)
     return _agreement(a, b, (a.volume_ml, b.volume_ml), shared_volume_ml(a, b))
 
 
@@ -68,12 +69,17 @@ def shared_volume_ml(a: Structure, b: Structure) -> float:
     return total / 1000.0
 
 
+def _shift(a: Structure, b: Structure) -> tuple[float, float, float]:
+    x, y, z = (round(float(v), 3) for v in b.centroid_mm - a.centroid_mm)
+    return (x, y, z)
+
+
 def _agreement(a: Structure, b: Structure, volumes: tuple[float, float], shared: float) -> Agreement:
     total = volumes[0] + volumes[1]
     either = total - shared
     slices, added = compare_slices(a, b)
     distances = surface_distances(a, b) if not (a.is_empty or b.is_empty) else None
-    shift = None if distances is None else tuple(round(float(v), 3) for v in b.centroid_mm - a.centroid_mm)
+    shift = None if distances is None else _shift(a, b)
     return Agreement(
         dice=round(min(2 * shared / total, 1.0), 4) if total > 0 else 1.0,
         jaccard=round(min(shared / either, 1.0), 4) if either > 0 else 1.0,
@@ -82,7 +88,7 @@ def _agreement(a: Structure, b: Structure, volumes: tuple[float, float], shared:
         hausdorff95_mm=None if distances is None else round(distances.hausdorff_percentile_mm(95), 3),
         mean_surface_distance_mm=None if distances is None else round(distances.mean_mm, 4),
         volume_difference_ml=round(volumes[1] - volumes[0], 3),
-        centroid_shift_mm=shift,  # type: ignore[arg-type]
+        centroid_shift_mm=shift,
         added_path_length_mm=round(added, 1),
         slices=slices,
     )

@@ -84,4 +84,4 @@ def _outlines(area_a: MultiPolygon, area_b: MultiPolygon) -> tuple[float | None,
 
 
 def _points(area: MultiPolygon) -> NDArray[np.float64]:
-    return shapely.get_coordinates(shapely.segmentize(area.boundary, _STEP_MM))
+    return np.asarray(shapely.get_coordinates(shapely.segmentize(area.boundary, _STEP_MM)))

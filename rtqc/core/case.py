@@ -11,9 +11,7 @@ from rtqc.core.finding import Finding
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose, Image
 
-DefectKind = Literal[
-    "few_points", "open", "self_intersecting", "not_a_number", "not_planar", "no_area", "too_many_points"
-]
+DefectKind = Literal["few_points", "open", "self_intersecting", "not_a_number", "not_planar", "no_area", "too_many_points"]
 
 
 @dataclass(frozen=True)

@@ -112,12 +112,12 @@ class Grid:
     @property
     def columns_mm(self) -> NDArray[np.float64]:
         """``u`` of each column's centre, in mm."""
-        return self.origin_mm[0] + self.spacing_mm[1] * np.arange(self.size[1])
+        return np.asarray(self.origin_mm[0] + self.spacing_mm[1] * np.arange(self.size[1]), np.float64)
 
     @property
     def rows_mm(self) -> NDArray[np.float64]:
         """``v`` of each row's centre, in mm."""
-        return self.origin_mm[1] + self.spacing_mm[0] * np.arange(self.size[0])
+        return np.asarray(self.origin_mm[1] + self.spacing_mm[0] * np.arange(self.size[0]), np.float64)
 
     def patient_mm(self, index: ArrayLike) -> NDArray[np.float64]:
         """Patient coordinates (n, 3) in mm of (fractional) indices (n, 3) in order slice, row, column."""

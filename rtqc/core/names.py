@@ -86,8 +86,12 @@ def find_hearts(names: Iterable[str], table: NameTable | None = None) -> list[st
 
 #: Lungs, for the rules that compare with them. Side -> words that mean it.
 _LUNG_WORDS = frozenset({"lung", "lungs", "lunge", "long", "poumon", "polmone", "pulmon", "pulmao", "lng"})
-_LEFT = frozenset({"l", "lt", "left", "li", "links", "linke", "link", "g", "gauche", "izq", "izquierdo", "sx", "sin", "sinistro", "sinister"})
-_RIGHT = frozenset({"r", "rt", "right", "re", "rechts", "rechte", "droit", "dr", "der", "derecho", "dx", "dex", "destro", "dexter", "d"})
+_LEFT = frozenset(
+    {"l", "lt", "left", "li", "links", "linke", "link", "g", "gauche", "izq", "izquierdo", "sx", "sin", "sinistro", "sinister"}
+)
+_RIGHT = frozenset(
+    {"r", "rt", "right", "re", "rechts", "rechte", "droit", "dr", "der", "derecho", "dx", "dex", "destro", "dexter", "d"}
+)
 
 
 def lung_side(name: str) -> str | None:
@@ -109,7 +113,17 @@ def lung_side(name: str) -> str | None:
 
 def is_body(name: str, kind: str = "") -> bool:
     """Whether a structure is the patient's outline."""
-    return kind.upper() == "EXTERNAL" or _folded(name) in {"body", "external", "skin", "patient", "outline", "outer contour", "korper", "haut", "contour externe"}
+    return kind.upper() == "EXTERNAL" or _folded(name) in {
+        "body",
+        "external",
+        "skin",
+        "patient",
+        "outline",
+        "outer contour",
+        "korper",
+        "haut",
+        "contour externe",
+    }
 
 
 def words(name: str) -> list[str]:

@@ -128,7 +128,11 @@ def _files(root: Path, index: Index) -> Iterator[Path]:
     def refused(error: OSError) -> None:
         name = relative(Path(error.filename), root) if error.filename else str(root)
         index.findings.append(
-            note("file.unreadable", f"The folder {name} could not be listed ({error.strerror}): check its permissions.", files=[name])
+            note(
+                "file.unreadable",
+                f"The folder {name} could not be listed ({error.strerror}): check its permissions.",
+                files=[name],
+            )
         )
 
     for folder, folders, names in os.walk(root, onerror=refused):
@@ -158,12 +162,20 @@ def _add(index: Index, path: Path) -> None:
         return
     except OSError as error:
         index.findings.append(
-            note("file.unreadable", f"{name} could not be opened ({error.strerror or error}): check its permissions.", files=[name])
+            note(
+                "file.unreadable",
+                f"{name} could not be opened ({error.strerror or error}): check its permissions.",
+                files=[name],
+            )
         )
         return
     except Exception as error:  # a damaged header makes pydicom raise nearly anything
         index.findings.append(
-            note("file.unreadable", f"{name} is damaged and was left out ({type(error).__name__}): export it again.", files=[name])
+            note(
+                "file.unreadable",
+                f"{name} is damaged and was left out ({type(error).__name__}): export it again.",
+                files=[name],
+            )
         )
         return
     _sort_in(index, _header(path, name, dataset), claims)

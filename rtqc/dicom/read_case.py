@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rtqc.core.case import Case, Plan, Provenance, Roi
+from rtqc.core.case import Case, Plan, Provenance
 from rtqc.core.finding import Finding
 from rtqc.core.orientation import AXIAL
 from rtqc.core.volumes import Dose
@@ -181,7 +181,9 @@ def _note_orphan_doses(index: Index, cases: list[Parts]) -> None:
         if not used and dose.patient_id not in patients:
             message = f"The dose {dose.name} is of patient {dose.patient_id or '(no ID)'}, who has no plan here, so it was not used: export the dose of this patient."
             for case in cases:
-                case.findings.append(note("reference.patient", message, files=[dose.name], measured=dose.patient_id, limit=case.patient_id))
+                case.findings.append(
+                    note("reference.patient", message, files=[dose.name], measured=dose.patient_id, limit=case.patient_id)
+                )
 
 
 def load_case(parts: Parts, index: Index) -> Case:
@@ -190,7 +192,9 @@ def load_case(parts: Parts, index: Index) -> Case:
     series = read_series(parts.series) if parts.series else Series(None, (), None, ())
     findings += series.findings
     if not parts.series:
-        findings.append(note("ct.absent", _why_no_ct(parts, index), files=[parts.structure_set.name] if parts.structure_set else []))
+        findings.append(
+            note("ct.absent", _why_no_ct(parts, index), files=[parts.structure_set.name] if parts.structure_set else [])
+        )
     structure_set = _load_structures(parts, series, findings)
     plan = _load_plan(parts, findings)
     dose, used_doses, dose_findings = read_doses(parts.doses, plan.beams if plan else 0)
@@ -221,7 +225,12 @@ def _why_no_ct(parts: Parts, index: Index) -> str:
 def _load_structures(parts: Parts, series: Series, findings: list[Finding]) -> StructureSet | None:
     if parts.structure_set is None:
         if parts.series or parts.plan:
-            findings.append(note("structure_set.absent", "There is no structure set for this CT, so there is no contour to check: export the RTSTRUCT too, or use 'rtqc draft'."))
+            findings.append(
+                note(
+                    "structure_set.absent",
+                    "There is no structure set for this CT, so there is no contour to check: export the RTSTRUCT too, or use 'rtqc draft'.",
+                )
+            )
         return None
     orientation = series.image.grid.orientation if series.image else AXIAL
     spacing = series.image.grid.slice_spacing_mm if series.image else None
@@ -289,7 +298,9 @@ def _provenance(
         referring_physician=tag("ReferringPhysicianName"),
         position_reference=tag("PositionReferenceIndicator"),
         ct_series_uid=parts.series[0].series_uid if parts.series else "",
-        frame_of_reference_uid=parts.series[0].frame_uid if parts.series else (parts.structure_set.frame_uid if parts.structure_set else ""),
+        frame_of_reference_uid=parts.series[0].frame_uid
+        if parts.series
+        else (parts.structure_set.frame_uid if parts.structure_set else ""),
         rtstruct_uid=parts.structure_set.uid if parts.structure_set else "",
         rtplan_uid=parts.plan.uid if parts.plan else "",
         rtdose_uids=tuple(h.uid for h in doses),

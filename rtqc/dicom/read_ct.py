@@ -133,7 +133,9 @@ def _of_one_geometry(slices: list[Slice], findings: list[Finding]) -> list[Slice
         return slices
     kept = max(groups.values(), key=len)
     left = [s.header.name for group in groups.values() if group is not kept for s in group]
-    message = f"{len(left)} slice(s) of another size, spacing or direction lie in the CT series and were left out ({named(left)})."
+    message = (
+        f"{len(left)} slice(s) of another size, spacing or direction lie in the CT series and were left out ({named(left)})."
+    )
     findings.append(note("ct.mixed", message, files=left))
     return kept
 
@@ -197,7 +199,9 @@ def _straightened(slices: list[Slice], corners: NDArray[np.float64], findings: l
     if float(np.abs(offsets).max()) <= TILT_SHIFT_MM:
         return hu
     message = f"The slices are not stacked at a right angle (they shift by {np.abs(offsets).max():.0f} mm, gantry tilt {tilt:g} degrees); they were straightened for the draft."
-    findings.append(note("ct.gantry_tilt", message, measured=round(float(np.abs(offsets).max()), 1), limit=TILT_SHIFT_MM, unit="mm"))
+    findings.append(
+        note("ct.gantry_tilt", message, measured=round(float(np.abs(offsets).max()), 1), limit=TILT_SHIFT_MM, unit="mm")
+    )
     spacing = slices[0].spacing
     for k, (u, v) in enumerate(offsets):
         hu[k] = shift_image(hu[k], (v / spacing[0], u / spacing[1]), order=1, cval=-1000.0)
@@ -215,7 +219,11 @@ def _note_gaps(grid: Grid, findings: list[Finding]) -> None:
     bridged = "" if steps.max() > MAX_BRIDGED_SPACINGS * grid.slice_spacing_mm else "; the gap was interpolated"
     message = f"About {max(missing, 1)} CT slice(s) are missing near {', '.join(f'{m:.1f}' for m in middles[:4])} mm (steps up to {steps.max():.1f} mm instead of {grid.slice_spacing_mm:.1f} mm){bridged}: export the series again."
     finding = note(
-        "ct.slice_missing", message, positions_mm=middles, measured=round(float(steps.max()), 2),
-        limit=round(GAP_STEPS * grid.slice_spacing_mm, 2), unit="mm",
+        "ct.slice_missing",
+        message,
+        positions_mm=middles,
+        measured=round(float(steps.max()), 2),
+        limit=round(GAP_STEPS * grid.slice_spacing_mm, 2),
+        unit="mm",
     )
     findings.append(finding)

@@ -117,11 +117,19 @@ def _whole_dose(
         return None, ()
     kinds = {kind for _, kind, _ in parts}
     if len(kinds) > 1:
-        findings.append(note("dose.summation", f"Beam and fraction doses lie together ({named(names)}): export the plan's dose (PLAN).", files=names))
+        findings.append(
+            note(
+                "dose.summation",
+                f"Beam and fraction doses lie together ({named(names)}): export the plan's dose (PLAN).",
+                files=names,
+            )
+        )
         return None, ()
     if kinds == {"BEAM"} and beams != len(parts):
         message = f"There are {len(parts)} beam doses ({named(names)}) for {beams or 'an unknown number of'} beams: export all of them, or the plan's dose (PLAN)."
-        findings.append(note("dose.summation", message, files=names, measured=float(len(parts)), limit=float(beams), unit="beams"))
+        findings.append(
+            note("dose.summation", message, files=names, measured=float(len(parts)), limit=float(beams), unit="beams")
+        )
         return None, ()
     return _sum(parts, names, findings)
 
@@ -135,7 +143,7 @@ def _sum(
             message = f"The doses of single beams or fraction groups ({named(names)}) lie on different grids and were not added: export the plan's dose (PLAN)."
             findings.append(note("dose.summation", message, files=names))
             return None, ()
-    total = np.sum([dose.gy for _, _, dose in parts], axis=0, dtype=np.float32)
+    total = np.asarray(np.sum([dose.gy for _, _, dose in parts], axis=0), np.float32)
     return replace(first, gy=total), tuple(h for h, _, _ in parts)
 
 

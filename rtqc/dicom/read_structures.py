@@ -98,7 +98,9 @@ def structures_of_file(path: Path, orientation: Orientation, slice_spacing_mm: f
     try:
         found = read_structure_set(path, orientation, slice_spacing_mm)
     except EOFError as error:
-        raise StructureSetError(f"{path} is not a whole RTSTRUCT ({error}): give a structure set, or export it again") from error
+        raise StructureSetError(
+            f"{path} is not a whole RTSTRUCT ({error}): give a structure set, or export it again"
+        ) from error
     except OSError as error:
         raise StructureSetError(f"{path} could not be opened ({error.strerror or error}): check its permissions") from error
     except Exception as error:  # a damaged structure set makes pydicom raise nearly anything
@@ -122,7 +124,7 @@ def _planes(drawn: list[Dataset], frame: Orientation) -> tuple[dict[float, Multi
         if placed is None:
             continue
         w, points = placed
-        if kind == "OPEN_PLANAR" or kind == "OPEN_NONPLANAR":
+        if kind in ("OPEN_PLANAR", "OPEN_NONPLANAR"):
             defects.append(ContourDefect("open", w, dropped=True))
             continue
         area = _area(points, w, defects)
@@ -131,9 +133,7 @@ def _planes(drawn: list[Dataset], frame: Orientation) -> tuple[dict[float, Multi
     return {w: combine_even_odd(areas) for w, areas in rings.items()}, defects
 
 
-def _ring(
-    contour: Dataset, frame: Orientation, defects: list[ContourDefect]
-) -> tuple[float, NDArray[np.float64]] | None:
+def _ring(contour: Dataset, frame: Orientation, defects: list[ContourDefect]) -> tuple[float, NDArray[np.float64]] | None:
     values, bad = decimals(contour, "ContourData")
     usable = values.size // 3 * 3
     points = values[:usable].reshape(-1, 3)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 from shapely.geometry import Polygon
 
 from rtqc.core.case import Case, Provenance
@@ -30,10 +30,10 @@ _SHORTEST_EDGE_MM = 0.02
 #: Colour of the draft: orange, which no planning system gives the heart.
 DRAFT_COLOUR = (255, 140, 0)
 #: rtqc's implementation class UID: a UUID-derived UID (PS3.5 B.2), fixed for all versions.
-IMPLEMENTATION_UID = "2.25.229851234816049325148170336925174015893"
+IMPLEMENTATION_UID = UID("2.25.229851234816049325148170336925174015893")
 
 
-class AlreadyThere(FileExistsError):
+class AlreadyThereError(FileExistsError):
     """The file exists and nobody asked to replace it."""
 
 
@@ -75,13 +75,13 @@ def write_rtstruct(
         The path.
 
     Raises:
-        AlreadyThere: the file exists and ``replace`` is false.
+        AlreadyThereError: the file exists and ``replace`` is false.
         ValueError: the case has no image, or the structure is empty.
         OSError: the file cannot be written; nothing half-written stays.
     """
     target = Path(path)
     if target.exists() and not replace:
-        raise AlreadyThere(f"{target} exists already: give another name, or --force to replace it")
+        raise AlreadyThereError(f"{target} exists already: give another name, or --force to replace it")
     if case.image is None:
         raise ValueError("a structure set needs the CT that it refers to")
     if structure.is_empty:
@@ -116,13 +116,13 @@ def append_rtstruct(
         The path.
 
     Raises:
-        AlreadyThere: the file exists and ``replace`` is false, or it is the original.
+        AlreadyThereError: the file exists and ``replace`` is false, or it is the original.
         ValueError: the structure is empty, the case has no image, or the structure set is of another frame of reference.
         OSError: a file cannot be read or written; nothing half-written stays.
     """
     target = Path(path)
     if target.exists() and (not replace or target.samefile(existing)):
-        raise AlreadyThere(f"{target} exists already: give another name (the original structure set is never replaced)")
+        raise AlreadyThereError(f"{target} exists already: give another name (the original structure set is never replaced)")
     if case.image is None or structure.is_empty:
         raise ValueError("there is nothing to append: the draft is empty or there is no CT")
     moment = now or datetime.now(UTC).astimezone()
@@ -130,7 +130,9 @@ def append_rtstruct(
     frame = case.provenance.frame_of_reference_uid
     frames = [text(item, "FrameOfReferenceUID") for item in items(dataset, "ReferencedFrameOfReferenceSequence")]
     if frame not in frames:
-        raise ValueError(f"{existing.name} is not a structure set of this CT (its frames of reference: {', '.join(frames) or 'none'}): append to one that is")
+        raise ValueError(
+            f"{existing.name} is not a structure set of this CT (its frames of reference: {', '.join(frames) or 'none'}): append to one that is"
+        )
     original = text(dataset, "SOPInstanceUID")
     numbers = [int(number(item, "ROINumber") or 0) for item in items(dataset, "StructureSetROISequence")]
     observations = [int(number(item, "ObservationNumber") or 0) for item in items(dataset, "RTROIObservationsSequence")]

@@ -16,6 +16,7 @@ import shapely
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     ExplicitVRLittleEndian,
     RTDoseStorage,
@@ -33,10 +34,10 @@ _DATE, _TIME = "20260102", "080000"
 _INTERCEPT = -1024
 
 
-def uid_of(*words: object) -> str:
+def uid_of(*words: object) -> UID:
     """The same UID for the same words (2.25 form, PS3.5 B.2; 122 bits of a SHA-256)."""
     digest = hashlib.sha256("\x1f".join(str(w) for w in words).encode()).hexdigest()
-    return f"2.25.{int(digest, 16) >> 134}"
+    return UID(f"2.25.{int(digest, 16) >> 134}")
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Study:
     structure_set_ct_key: str = ""
     contour_images: bool = True
 
-    def uid(self, what: str, key: str = "") -> str:
+    def uid(self, what: str, key: str = "") -> UID:
         """The UID of one of its objects, or of another study's."""
         return uid_of("rtqc-phantom", key or self.key, what)
 
@@ -161,7 +162,7 @@ def write_study(study: Study, folder: Path, progress: Callable[[int, int], None]
     return folder
 
 
-def _object(study: Study, sop_class: str, what: str, modality: str, series: str, patient_id: str = "") -> FileDataset:
+def _object(study: Study, sop_class: UID, what: str, modality: str, series: str, patient_id: str = "") -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = sop_class
     meta.MediaStorageSOPInstanceUID = study.uid(what)

@@ -1,9 +1,10 @@
 """Dose-volume histogram: the structure's volume integrated over trilinear dose, finer than any voxel.
 
 The structure is cut into cells of about 1 mm that carry the share of them that lies inside (from the depth field, so
-contours between planes and slice ends follow the one documented rule); each cell has the dose of its centre,
-interpolated linearly between the eight dose points around it. Volumes are scaled to area times slab thickness, the
-number that a reviewer gets by hand.
+contours between planes and slice ends follow the one documented rule); each cell has the dose of one point in it,
+interpolated linearly between the eight dose points around it. The points are spread over the cells evenly (a Kronecker
+sequence) instead of lying at their centres: a lattice of centres along a dose gradient would make stairs of the DVH.
+Volumes are scaled to area times slab thickness, the number that a reviewer gets by hand.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ CURVE_STEP_GY = 0.1
 NEAR_MAXIMUM_ML = 0.03
 #: Points this far outside the outermost dose points (in dose voxels) still count as inside: rounding of headers.
 _EDGE_TOLERANCE = 1e-3
+#: Steps of the three-dimensional Kronecker sequence with the plastic number's generalisation (Roberts, 2018).
+_KRONECKER = np.array([0.8191725133961645, 0.6710436067037893, 0.5497004779019703])
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +90,7 @@ class DVH:
         doses = np.arange(0, self.max_gy + 2 * CURVE_STEP_GY, CURVE_STEP_GY)
         remaining = np.concatenate([np.cumsum(self.ml[::-1])[::-1], [0.0]])
         volumes = remaining[np.searchsorted(self.gy, doses - 1e-9)]
-        return Curve(
-            dose_gy=tuple(round(float(d), 2) for d in doses), volume_ml=tuple(round(float(v), 4) for v in volumes)
-        )
+        return Curve(dose_gy=tuple(round(float(d), 2) for d in doses), volume_ml=tuple(round(float(v), 4) for v in volumes))
 
 
 def dvh(structure: Structure, dose: Dose) -> DVH:
@@ -116,7 +117,7 @@ def dvh(structure: Structure, dose: Dose) -> DVH:
 
 
 def _cells(structure: Structure) -> tuple[Floats, Floats]:
-    """Centres (n, 3) in the structure's frame, in mm, and the share of each cell that lies inside."""
+    """A point of each cell (n, 3) in the structure's frame, in mm, and the share of the cell that lies inside."""
     field = depth_field(structure)
     dz, pixel, _ = field.spacing
     # Along the normal a cell is wider or narrower than in the plane; its width across the surface is between.
@@ -126,7 +127,8 @@ def _cells(structure: Structure) -> tuple[Floats, Floats]:
     share = np.clip(0.5 + field.depth / width, 0, 1)
     k, i, j = np.nonzero(share)
     w0, v0, u0 = field.origin
-    points = np.stack([u0 + j * pixel, v0 + i * pixel, w0 + k * dz], axis=1)
+    within = (np.arange(k.size)[:, None] * _KRONECKER + 0.5) % 1.0 - 0.5
+    points = np.stack([u0 + j * pixel, v0 + i * pixel, w0 + k * dz], axis=1) + within * (pixel, pixel, dz)
     return points, share[k, i, j].astype(np.float64)
 
 

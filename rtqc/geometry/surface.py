@@ -102,9 +102,7 @@ def depth_field(structure: Structure, pixel_mm: float | None = None) -> DepthFie
     low = low - _MARGIN * pixel
     size = np.ceil((high - low) / pixel).astype(int) + _MARGIN
     shape = (int(size[1]), int(size[0]))
-    pixels = [
-        as_multipolygon(shapely.transform(area, lambda xy: (xy - low) / pixel)) for area in structure.planes.values()
-    ]
+    pixels = [as_multipolygon(shapely.transform(area, lambda xy: (xy - low) / pixel)) for area in structure.planes.values()]
     drawn = np.stack([_plane_depth(c) for c in coverage(pixels, shape)]) * np.float32(pixel)
     heights, depth = _along_normal(structure, drawn, pixel)
     origin = (heights[0], float(low[1] + pixel / 2), float(low[0] + pixel / 2))
@@ -132,7 +130,7 @@ def _plane_depth(covered: NDArray[np.float32]) -> NDArray[np.float32]:
     offset = np.clip((covered - 0.5) / np.clip(_slant(covered, gradient), 0.7, 1.0), -0.75, 0.75)
     distance, nearest = distance_transform_edt(~border, return_indices=True)
     own = offset[nearest[0], nearest[1]]
-    return np.where(inside, distance + own, own - distance).astype(np.float32)
+    return np.asarray(np.where(inside, distance + own, own - distance), np.float32)
 
 
 def _slant(covered: NDArray[np.float32], gradient: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -142,9 +140,7 @@ def _slant(covered: NDArray[np.float32], gradient: NDArray[np.float32]) -> NDArr
     return np.where(gradient > 1e-3, largest / np.maximum(gradient, 1e-3), 1.0).astype(np.float32)
 
 
-def _along_normal(
-    structure: Structure, drawn: NDArray[np.float32], pixel: float
-) -> tuple[Floats, NDArray[np.float32]]:
+def _along_normal(structure: Structure, drawn: NDArray[np.float32], pixel: float) -> tuple[Floats, NDArray[np.float32]]:
     """The planes' depths, interpolated on even heights; outside the slabs the depth falls off from the cap."""
     positions, bounds = structure.positions_mm, structure.slab_bounds_mm
     spacing = structure.usual_spacing_mm
@@ -180,7 +176,7 @@ def distances_to(points: Floats, surface: Surface) -> Floats:
     best = np.full(points.shape[0], np.inf)
     for column in range(count):
         best = np.minimum(best, _to_triangles(points, surface.triangles[nearest[:, column]]))
-    return np.sqrt(best)
+    return np.asarray(np.sqrt(best))
 
 
 def _to_triangles(points: Floats, triangles: Floats) -> Floats:
@@ -197,7 +193,7 @@ def _to_triangles(points: Floats, triangles: Floats) -> Floats:
     foot = ap - v[:, None] * ab - w[:, None] * ac
     to_plane = np.einsum("ij,ij->i", foot, foot)
     edges = np.minimum.reduce([_to_segment(points, p, q) for p, q in ((a, b), (b, c), (c, a))])
-    return np.where(inside, to_plane, edges)
+    return np.asarray(np.where(inside, to_plane, edges))
 
 
 def _to_segment(points: Floats, a: Floats, b: Floats) -> Floats:

@@ -130,9 +130,7 @@ def _body_box(hu: Volume) -> tuple[slice, slice, slice]:
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     box = find_objects((labels == sizes.argmax()).astype(np.int8))[0]
-    rows, columns = (
-        slice(max(s.start - 2, 0), min(s.stop + 2, n)) for s, n in zip(box[1:], hu.shape[1:], strict=True)
-    )
+    rows, columns = (slice(max(s.start - 2, 0), min(s.stop + 2, n)) for s, n in zip(box[1:], hu.shape[1:], strict=True))
     return (slice(0, hu.shape[0]), rows, columns)
 
 
@@ -144,9 +142,7 @@ def _first_look(hu: Volume, engine: Engine) -> Volume:
     for k in starts[0]:
         for i in starts[1]:
             for j in starts[2]:
-                window = tuple(
-                    slice(s, min(s + w, n)) for s, w, n in zip((k, i, j), _LARGEST_WINDOW, hu.shape, strict=True)
-                )
+                window = tuple(slice(s, min(s + w, n)) for s, w, n in zip((k, i, j), _LARGEST_WINDOW, hu.shape, strict=True))
                 total[window] += engine.logits(hu[window])
                 weight[window] += 1
     return np.asarray(total / weight, np.float32)

@@ -86,7 +86,9 @@ def _session(weights: Path, device: Device, threads: int) -> tuple[Any, str]:
     # The list of available providers says what was compiled in; the session says what runs.
     real = "cuda" if "CUDAExecutionProvider" in session.get_providers() else "cpu"
     if device == "cuda" and real != "cuda":
-        raise DeviceError("--device cuda was asked for, but ONNX Runtime finds no usable NVIDIA GPU here: install driver and CUDA libraries, or use --device auto")
+        raise DeviceError(
+            "--device cuda was asked for, but ONNX Runtime finds no usable NVIDIA GPU here: install driver and CUDA libraries, or use --device auto"
+        )
     return session, real
 
 

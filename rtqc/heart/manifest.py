@@ -89,7 +89,9 @@ def load_model(name_or_folder: str | Path = DEFAULT_MODEL, verify: bool = True) 
         shipped = resource_folder("models") / str(name_or_folder)
         if folder.is_dir() or not (shipped / MANIFEST_FILE).is_file():
             known = ", ".join(list_models()) or "none"
-            raise ModelError(f"there is no model '{name_or_folder}': give a shipped one ({known}) or a folder with {MANIFEST_FILE}")
+            raise ModelError(
+                f"there is no model '{name_or_folder}': give a shipped one ({known}) or a folder with {MANIFEST_FILE}"
+            )
         folder = shipped
     path = folder / MANIFEST_FILE
     try:
@@ -100,7 +102,9 @@ def load_model(name_or_folder: str | Path = DEFAULT_MODEL, verify: bool = True) 
     if not model.weights.is_file():
         raise ModelError(f"{model.weights} is missing: copy the whole model folder")
     if verify and file_hash(model.weights) != manifest.sha256:
-        raise ModelError(f"{model.weights} is not the file that {path} describes (SHA-256 differs): copy the whole model folder again")
+        raise ModelError(
+            f"{model.weights} is not the file that {path} describes (SHA-256 differs): copy the whole model folder again"
+        )
     return model
 
 

@@ -126,10 +126,8 @@ def refined(field: Volume, source: Grid, target: Grid) -> Volume:
         patient_axis = int(main[axis])
         at, to = own[patient_axis], centres[axis] * np.sign(axes[axis, patient_axis])
         spline = make_interp_spline(at, result, k=min(3, at.size - 1), axis=axis)
-        result = np.moveaxis(np.asarray(spline(np.clip(to, at[0], at[-1])), np.float32), 0, 0)
+        result = np.array(spline(np.clip(to, at[0], at[-1])), np.float32)
         outside = (to < at[0] - 1e-6) | (to > at[-1] + 1e-6)
         if outside.any():
-            index = [slice(None)] * 3
-            index[axis] = outside  # type: ignore[call-overload]
-            result[tuple(index)] = low
+            np.moveaxis(result, axis, 0)[outside] = low
     return result

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rtqc.phantom.shapes import Field, Points, ellipsoid, rotation, smooth_union, superellipse, tube
 
@@ -152,6 +153,10 @@ def heart_at(anatomy: Anatomy, p: Points) -> Field:
     return _heart(anatomy, p, 1.0)
 
 
+def _f32(values: ArrayLike) -> Field:
+    return np.asarray(values, np.float32)
+
+
 def _spine_y(anatomy: Anatomy) -> float:
     return anatomy.half_depth_mm - anatomy.fat_mm * 0.6 - 42
 
@@ -159,7 +164,7 @@ def _spine_y(anatomy: Anatomy) -> float:
 def _body(anatomy: Anatomy, p: Points) -> tuple[Field, Field, Field, Field]:
     # Shoulders: the trunk widens above the armpits.
     widening = 1 + np.clip((p.z - 110) / 400, 0, 0.2)
-    torso = superellipse(p.x, p.y, anatomy.half_width_mm * widening, np.float32(anatomy.half_depth_mm), 2.4)
+    torso = superellipse(p.x, p.y, _f32(anatomy.half_width_mm * widening), anatomy.half_depth_mm, 2.4)
     breasts = []
     for sign in (1.0, -1.0):
         if anatomy.breast_mm <= 0:
@@ -181,7 +186,7 @@ def _cavity(anatomy: Anatomy, p: Points) -> Field:
     half_x = (anatomy.half_width_mm - rim) * (0.93 * taper + 0.02)
     half_y = (anatomy.half_depth_mm - rim) * (0.35 + 0.65 * taper) * np.ones_like(p.z)
     side = superellipse(p.x, p.y + 4, half_x, half_y, 2.3)
-    return np.maximum(side, p.z - np.float32(anatomy.apex_mm))
+    return _f32(np.maximum(side, p.z - np.float32(anatomy.apex_mm)))
 
 
 def _diaphragm(anatomy: Anatomy, p: Points) -> Field:
@@ -237,7 +242,7 @@ def _vessels(anatomy: Anatomy, p: Points) -> Field:
         tube(p, (14 + x, -26 + y, 34 + z), (20, 4, 62), 13 * v),
         tube(p, (-30, 14, 52), (40, 12, 58), 10 * v),
     ]
-    return np.minimum.reduce(np.broadcast_arrays(*parts))
+    return _f32(np.minimum.reduce(np.broadcast_arrays(*parts)))
 
 
 def _airway(p: Points) -> Field:
@@ -246,7 +251,7 @@ def _airway(p: Points) -> Field:
         tube(p, (0, 16, 76), (-34, 22, 48), 6.5),
         tube(p, (0, 16, 76), (38, 22, 46), 6.0),
     ]
-    return np.minimum.reduce(np.broadcast_arrays(*parts))
+    return _f32(np.minimum.reduce(np.broadcast_arrays(*parts)))
 
 
 def _bone(anatomy: Anatomy, p: Points, torso: Field) -> Field:
@@ -267,4 +272,4 @@ def _bone(anatomy: Anatomy, p: Points, torso: Field) -> Field:
             np.abs(p.z - 40) - 85,
         )
     )
-    return np.minimum.reduce(np.broadcast_arrays(vertebra, arch, ribs, sternum))
+    return _f32(np.minimum.reduce(np.broadcast_arrays(vertebra, arch, ribs, sternum)))

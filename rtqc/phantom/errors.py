@@ -67,9 +67,7 @@ def plant(plan: SyntheticPlan, name: str, magnitude: float | None = None) -> Syn
     return entry.plant(plan, entry.magnitude if magnitude is None else magnitude)
 
 
-def _planted(
-    rule: str, magnitude: float, unit: str, about: str, changes_ct: bool = False
-) -> Callable[[Change], Change]:
+def _planted(rule: str, magnitude: float, unit: str, about: str, changes_ct: bool = False) -> Callable[[Change], Change]:
     def register(change: Change) -> Change:
         name = change.__name__.strip("_")
         PLANTED[name] = PlantedError(name, about, rule, magnitude, unit, change, changes_ct)
@@ -211,7 +209,7 @@ def hole(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
 def outline_copied(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     planes = dict(_heart(plan).planes)
     heights = list(planes)[_middle(plan) : _middle(plan) + int(magnitude)]
-    return _with_planes(plan, planes | {w: planes[heights[0]] for w in heights})
+    return _with_planes(plan, planes | dict.fromkeys(heights, planes[heights[0]]))
 
 
 @_planted("contour.area_jump", 20, "mm", "one slice was drawn this much too small all around")

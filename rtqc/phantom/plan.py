@@ -93,9 +93,7 @@ def synthetic_plan(
     return SyntheticPlan(anatomy, beams, structures, _study(key, anatomy, image, structures, beams))
 
 
-def _study(
-    key: str, anatomy: Anatomy, image: Image, structures: Mapping[str, Structure], beams: Tangents
-) -> Study:
+def _study(key: str, anatomy: Anatomy, image: Image, structures: Mapping[str, Structure], beams: Tangents) -> Study:
     return Study(
         key=key,
         image=image,

@@ -63,4 +63,4 @@ def rotation(alpha: float, beta: float, gamma: float) -> Field:
     about_x = np.array([[1, 0, 0], [0, ca, -sa], [0, sa, ca]])
     about_y = np.array([[cb, 0, sb], [0, 1, 0], [-sb, 0, cb]])
     about_z = np.array([[cg, -sg, 0], [sg, cg, 0], [0, 0, 1]])
-    return (about_z @ about_y @ about_x).astype(np.float32)
+    return np.asarray(about_z @ about_y @ about_x, np.float32)

@@ -23,21 +23,28 @@ def worst_slices(agreement: Agreement) -> tuple[float, ...]:
 def draft_no_heart(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Nothing to compare with."""
     if m.draft is not None and m.draft.structure.is_empty:
-        yield Hit(f"The model found no heart on the CT: {m.draft.doubts[0]}. Nothing was compared; if the heart is in view, contour and check it by hand.")
+        yield Hit(
+            f"The model found no heart on the CT: {m.draft.doubts[0]}. Nothing was compared; if the heart is in view, contour and check it by hand."
+        )
 
 
 @rule("draft.cut_off", "warning", "estimate", "The heart leaves the field of view.")
 def draft_cut_off(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """The draft touches the image's border."""
     if m.draft is not None and m.draft.cut_off:
-        yield Hit(f"The heart is cut off by the image ({', '.join(m.draft.cut_off)}): volume and dose are those of the visible part.")
+        yield Hit(
+            f"The heart is cut off by the image ({', '.join(m.draft.cut_off)}): volume and dose are those of the visible part."
+        )
 
 
 @rule("draft.untrusted", "warning", "estimate", "The draft is not good enough to judge a contour.")
 def draft_untrusted(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Low confidence, implausible volume, cut off."""
     if m.draft is not None and not m.draft.trusted and not m.draft.structure.is_empty:
-        yield Hit(f"The draft is not trusted because {'; '.join(m.draft.doubts)}: the agreement is shown but not judged. Check the contour by hand.", measured=m.draft.predicted_dice)
+        yield Hit(
+            f"The draft is not trusted because {'; '.join(m.draft.doubts)}: the agreement is shown but not judged. Check the contour by hand.",
+            measured=m.draft.predicted_dice,
+        )
 
 
 @rule("agreement.upper_end", "warning", "estimate", "The contour's upper end is not where the draft's is.", "trusted_draft")
@@ -61,7 +68,13 @@ def _end(m: Measurements, limits: Limits, upper: bool) -> Iterable[Hit]:
     if abs(difference) > limit.value:
         word = "above" if difference > 0 else "below"
         end = "upper" if upper else "lower"
-        yield Hit(f"The {end} end of {m.heart.name} lies {abs(difference):.0f} mm {word} the draft's: check the slices from {min(ends):.1f} to {max(ends):.1f} mm.", (float(min(ends)), float(max(ends))), abs(difference), limit, (m.heart.name,))
+        yield Hit(
+            f"The {end} end of {m.heart.name} lies {abs(difference):.0f} mm {word} the draft's: check the slices from {min(ends):.1f} to {max(ends):.1f} mm.",
+            (float(min(ends)), float(max(ends))),
+            abs(difference),
+            limit,
+            (m.heart.name,),
+        )
 
 
 @rule("agreement.dice", "fail", "estimate", "Contour and draft overlap too little.", "trusted_draft")
@@ -70,17 +83,34 @@ def dice(m: Measurements, limits: Limits) -> Iterable[Hit]:
     limit = limits.agreement_dice
     if m.agreement is not None and m.heart is not None and m.agreement.dice < limit.value:
         where = worst_slices(m.agreement)
-        yield Hit(f"{m.heart.name} and the draft overlap with a Dice of {m.agreement.dice:.2f}, below {limit.value:.2f}; they differ most at {where[0]:.1f} mm.", where, m.agreement.dice, limit, (m.heart.name,))
+        yield Hit(
+            f"{m.heart.name} and the draft overlap with a Dice of {m.agreement.dice:.2f}, below {limit.value:.2f}; they differ most at {where[0]:.1f} mm.",
+            where,
+            m.agreement.dice,
+            limit,
+            (m.heart.name,),
+        )
 
 
-@rule("agreement.hausdorff95", "warning", "estimate", "The surfaces are too far apart at their worst (95th percentile).", "trusted_draft")
+@rule(
+    "agreement.hausdorff95",
+    "warning",
+    "estimate",
+    "The surfaces are too far apart at their worst (95th percentile).",
+    "trusted_draft",
+)
 def hausdorff95(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """HD95 above the limit."""
     limit = limits.agreement_hausdorff95
     value = m.agreement.hausdorff95_mm if m.agreement is not None else None
     if value is not None and m.agreement is not None and value > limit.value:
         where = worst_slices(m.agreement)
-        yield Hit(f"5 % of the surfaces of contour and draft are more than {value:.0f} mm apart (limit {limit.value:g} mm), most at {where[0]:.1f} mm.", where, value, limit)
+        yield Hit(
+            f"5 % of the surfaces of contour and draft are more than {value:.0f} mm apart (limit {limit.value:g} mm), most at {where[0]:.1f} mm.",
+            where,
+            value,
+            limit,
+        )
 
 
 @rule("agreement.mean_surface_distance", "warning", "estimate", "The surfaces are too far apart on average.", "trusted_draft")
@@ -89,7 +119,12 @@ def mean_surface_distance(m: Measurements, limits: Limits) -> Iterable[Hit]:
     limit = limits.agreement_surface_distance
     value = m.agreement.mean_surface_distance_mm if m.agreement is not None else None
     if value is not None and m.agreement is not None and value > limit.value:
-        yield Hit(f"Contour and draft are {value:.1f} mm apart on average (limit {limit.value:g} mm).", worst_slices(m.agreement), value, limit)
+        yield Hit(
+            f"Contour and draft are {value:.1f} mm apart on average (limit {limit.value:g} mm).",
+            worst_slices(m.agreement),
+            value,
+            limit,
+        )
 
 
 @rule("agreement.volume", "warning", "estimate", "The volumes differ too much.", "trusted_draft")
@@ -101,4 +136,9 @@ def volume(m: Measurements, limits: Limits) -> Iterable[Hit]:
     percent = 100 * m.agreement.volume_difference_ml / m.heart.volume_ml
     if abs(percent) > limit.value:
         word = "larger" if percent > 0 else "smaller"
-        yield Hit(f"The draft is {abs(percent):.0f} % {word} than {m.heart.name} ({m.draft.structure.volume_ml:.0f} against {m.heart.volume_ml:.0f} ml).", measured=abs(percent), limit=limit, structures=(m.heart.name,))
+        yield Hit(
+            f"The draft is {abs(percent):.0f} % {word} than {m.heart.name} ({m.draft.structure.volume_ml:.0f} against {m.heart.volume_ml:.0f} ml).",
+            measured=abs(percent),
+            limit=limit,
+            structures=(m.heart.name,),
+        )

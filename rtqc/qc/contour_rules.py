@@ -42,7 +42,10 @@ def contour_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """No heart among the names."""
     if m.case.has_structure_set and not m.candidates:
         names = ", ".join(sorted(m.case.structures)[:12]) or "none"
-        yield Hit(f"The structure set has no heart contour (its structures: {names}): contour the heart, or add its name to the protocol.", files=(m.case.provenance.structure_set_file,))
+        yield Hit(
+            f"The structure set has no heart contour (its structures: {names}): contour the heart, or add its name to the protocol.",
+            files=(m.case.provenance.structure_set_file,),
+        )
 
 
 @rule("contour.empty", "fail", "fact", "The heart's ROI has no usable contour.")
@@ -51,7 +54,11 @@ def contour_empty(m: Measurements, limits: Limits) -> Iterable[Hit]:
     if m.roi is not None and m.roi.structure.is_empty:
         count = m.roi.contour_count
         why = "none of its contours can be used" if count else "it has no contours"
-        yield Hit(f"{m.roi.structure.name} is empty: {why}. Contour the heart.", structures=(m.roi.structure.name,), measured=float(count))
+        yield Hit(
+            f"{m.roi.structure.name} is empty: {why}. Contour the heart.",
+            structures=(m.roi.structure.name,),
+            measured=float(count),
+        )
 
 
 @rule("contour.two_hearts", "warning", "fact", "More than one ROI could be the heart; the surest name with contours was taken.")
@@ -59,10 +66,18 @@ def contour_two_hearts(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Two candidates."""
     if len(m.candidates) > 1 and m.roi is not None:
         others = [name for name in m.candidates if name != m.roi.structure.name] or list(m.candidates[1:])
-        yield Hit(f"{len(m.candidates)} structures could be the heart: {m.roi.structure.name} was taken, {', '.join(others)} was not. Keep one.", structures=m.candidates)
+        yield Hit(
+            f"{len(m.candidates)} structures could be the heart: {m.roi.structure.name} was taken, {', '.join(others)} was not. Keep one.",
+            structures=m.candidates,
+        )
 
 
-@rule("contour.degenerate", "warning", "fact", "Contours of the heart have fewer than 3 points, are open, cross themselves or are no numbers.")
+@rule(
+    "contour.degenerate",
+    "warning",
+    "fact",
+    "Contours of the heart have fewer than 3 points, are open, cross themselves or are no numbers.",
+)
 def contour_degenerate(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Contours that could not be taken as they stand."""
     if m.roi is None:
@@ -74,7 +89,12 @@ def contour_degenerate(m: Measurements, limits: Limits) -> Iterable[Hit]:
             dropped = sum(d.dropped for d in found)
             done = f"{dropped} left out" if dropped else "read even-odd" if kind == "self_intersecting" else "kept"
             place = f" at {_at(where)}" if where else ""
-            yield Hit(f"{m.roi.structure.name} has {len(found)} contour(s) with {words}{place}; {done}. Redraw them.", tuple(where), float(len(found)), structures=(m.roi.structure.name,))
+            yield Hit(
+                f"{m.roi.structure.name} has {len(found)} contour(s) with {words}{place}; {done}. Redraw them.",
+                tuple(where),
+                float(len(found)),
+                structures=(m.roi.structure.name,),
+            )
 
 
 @rule("contour.off_plane", "warning", "fact", "Contours lie between CT slices.")
@@ -87,7 +107,13 @@ def contour_off_plane(m: Measurements, limits: Limits) -> Iterable[Hit]:
     off = {w: float(np.abs(slices - w).min()) for w in m.heart.planes}
     between = [w for w, d in off.items() if d > limit.value and slices[0] < w < slices[-1]]
     if between:
-        yield Hit(f"{m.heart.name} has contours between CT slices at {_at(between)}, up to {max(off[w] for w in between):.1f} mm off: redraw them on the slices.", tuple(between), max(off[w] for w in between), limit, (m.heart.name,))
+        yield Hit(
+            f"{m.heart.name} has contours between CT slices at {_at(between)}, up to {max(off[w] for w in between):.1f} mm off: redraw them on the slices.",
+            tuple(between),
+            max(off[w] for w in between),
+            limit,
+            (m.heart.name,),
+        )
 
 
 @rule("contour.outside_image", "fail", "fact", "Contours lie outside the CT.")
@@ -106,7 +132,12 @@ def contour_outside_image(m: Measurements, limits: Limits) -> Iterable[Hit]:
     if outside:
         sign = round(float(grid.orientation.transform_to(m.heart.orientation)[2, 2]))
         where = tuple(sorted(w * sign for w in outside))
-        yield Hit(f"{m.heart.name} leaves the CT at {_at(where)}: it belongs to another image, or the CT is cut off.", where, float(len(where)), structures=(m.heart.name,))
+        yield Hit(
+            f"{m.heart.name} leaves the CT at {_at(where)}: it belongs to another image, or the CT is cut off.",
+            where,
+            float(len(where)),
+            structures=(m.heart.name,),
+        )
 
 
 @rule("contour.outside_body", "fail", "fact", "Part of the heart lies outside the body.")
@@ -115,7 +146,13 @@ def contour_outside_body(m: Measurements, limits: Limits) -> Iterable[Hit]:
     limit = limits.contour_outside_body
     percent, where = m.outside_body
     if m.heart is not None and percent > limit.value:
-        yield Hit(f"{percent:.1f} % of {m.heart.name} lies outside the body, at {_at(where)}: check for stray or shifted contours.", where, percent, limit, (m.heart.name,))
+        yield Hit(
+            f"{percent:.1f} % of {m.heart.name} lies outside the body, at {_at(where)}: check for stray or shifted contours.",
+            where,
+            percent,
+            limit,
+            (m.heart.name,),
+        )
 
 
 @rule("contour.frame_of_reference", "fail", "fact", "The heart belongs to another frame of reference than the CT.")
@@ -123,7 +160,11 @@ def contour_frame_of_reference(m: Measurements, limits: Limits) -> Iterable[Hit]
     """ReferencedFrameOfReferenceUID against the CT's."""
     frame = m.case.provenance.frame_of_reference_uid
     if m.roi is not None and m.case.image is not None and frame and m.roi.frame_of_reference_uid not in ("", frame):
-        yield Hit(f"{m.roi.structure.name} was drawn in another frame of reference than the CT: its coordinates mean other places. Copy it to the planning CT.", measured=m.roi.frame_of_reference_uid, structures=(m.roi.structure.name,))
+        yield Hit(
+            f"{m.roi.structure.name} was drawn in another frame of reference than the CT: its coordinates mean other places. Copy it to the planning CT.",
+            measured=m.roi.frame_of_reference_uid,
+            structures=(m.roi.structure.name,),
+        )
 
 
 @rule("contour.slice_missing", "fail", "fact", "A CT slice inside the heart's extent has no contour.")
@@ -138,10 +179,20 @@ def contour_slice_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
     if m.slices_mm is not None:
         inside = ((m.slices_mm >= planes[0] - 0.01) & (m.slices_mm <= planes[-1] + 0.01)).sum()
         if planes.size < _SPARSE_SHARE * inside:
-            yield Hit(f"{m.heart.name} is drawn on {planes.size} of the {inside} CT slices that it spans: interpolate it in the planning system.", tuple(missing), float(len(missing)), structures=(m.heart.name,))
+            yield Hit(
+                f"{m.heart.name} is drawn on {planes.size} of the {inside} CT slices that it spans: interpolate it in the planning system.",
+                tuple(missing),
+                float(len(missing)),
+                structures=(m.heart.name,),
+            )
             return
     word = "slice has" if len(missing) == 1 else "slices have"
-    yield Hit(f"{len(missing)} CT {word} no contour of {m.heart.name} although it is drawn above and below: {_at(missing)}. Draw it there.", tuple(missing), float(len(missing)), structures=(m.heart.name,))
+    yield Hit(
+        f"{len(missing)} CT {word} no contour of {m.heart.name} although it is drawn above and below: {_at(missing)}. Draw it there.",
+        tuple(missing),
+        float(len(missing)),
+        structures=(m.heart.name,),
+    )
 
 
 def _missing_slices(m: Measurements, planes: np.ndarray) -> list[float]:
@@ -168,7 +219,13 @@ def contour_stray_island(m: Measurements, limits: Limits) -> Iterable[Hit]:
         where = tuple(sorted({w for w, _ in piece}))
         if volume < limit.value or _only_parted_by_gap(m.heart, piece, missing):
             continue
-        yield Hit(f"A piece of {m.heart.name} of {volume:.2f} ml at {_at(where)} is not connected to the rest: delete or join it.", where, volume, limit, (m.heart.name,))
+        yield Hit(
+            f"A piece of {m.heart.name} of {volume:.2f} ml at {_at(where)} is not connected to the rest: delete or join it.",
+            where,
+            volume,
+            limit,
+            (m.heart.name,),
+        )
 
 
 def _only_parted_by_gap(heart: Structure, piece: list[tuple[float, shapely.Polygon]], missing: set[float]) -> bool:
@@ -189,7 +246,13 @@ def contour_hole(m: Measurements, limits: Limits) -> Iterable[Hit]:
     holes = {w: holes_of(area, limit.value) for w, area in m.heart.planes.items()}
     where = tuple(w for w, size in holes.items() if size > 0)
     if where:
-        yield Hit(f"{m.heart.name} has a hole of {max(holes.values()):.0f} mm² at {_at(where)}: fill it.", where, max(holes.values()), limit, (m.heart.name,))
+        yield Hit(
+            f"{m.heart.name} has a hole of {max(holes.values()):.0f} mm² at {_at(where)}: fill it.",
+            where,
+            max(holes.values()),
+            limit,
+            (m.heart.name,),
+        )
 
 
 @rule("contour.copied", "warning", "fact", "The same outline stands unchanged on several slices.")
@@ -213,7 +276,13 @@ def contour_copied(m: Measurements, limits: Limits) -> Iterable[Hit]:
 
 
 def _copied(heart: Structure, run: list[float], limits: Limits) -> Hit:
-    return Hit(f"The same outline of {heart.name} was copied over {len(run)} slices, {_at([run[0], run[-1]])}: adapt it to each slice.", tuple(run), float(len(run)), limits.contour_copied, (heart.name,))
+    return Hit(
+        f"The same outline of {heart.name} was copied over {len(run)} slices, {_at([run[0], run[-1]])}: adapt it to each slice.",
+        tuple(run),
+        float(len(run)),
+        limits.contour_copied,
+        (heart.name,),
+    )
 
 
 @rule("contour.area_jump", "warning", "fact", "The area changes abruptly from one slice to the next.")
@@ -230,7 +299,13 @@ def contour_area_jump(m: Measurements, limits: Limits) -> Iterable[Hit]:
     where = [float(positions[inner.start + 1 + k]) for k in np.flatnonzero(np.abs(change) > limit.value)]
     if where:
         worst = float(np.abs(change).max())
-        yield Hit(f"The area of {m.heart.name} jumps by {worst:.0f} % of its largest between neighbouring slices at {_at(where)}: check these slices.", tuple(where), worst, limit, (m.heart.name,))
+        yield Hit(
+            f"The area of {m.heart.name} jumps by {worst:.0f} % of its largest between neighbouring slices at {_at(where)}: check these slices.",
+            tuple(where),
+            worst,
+            limit,
+            (m.heart.name,),
+        )
 
 
 @rule("contour.volume", "warning", "fact", "The heart is smaller or larger than hearts are.")
@@ -241,7 +316,12 @@ def contour_volume(m: Measurements, limits: Limits) -> Iterable[Hit]:
     volume = m.heart.volume_ml
     for limit, word in ((limits.contour_volume_low, "small"), (limits.contour_volume_high, "large")):
         if (volume < limit.value) if word == "small" else (volume > limit.value):
-            yield Hit(f"{m.heart.name} has {volume:.0f} ml, implausibly {word} for an adult's heart (limit {limit.value:.0f} ml).", measured=volume, limit=limit, structures=(m.heart.name,))
+            yield Hit(
+                f"{m.heart.name} has {volume:.0f} ml, implausibly {word} for an adult's heart (limit {limit.value:.0f} ml).",
+                measured=volume,
+                limit=limit,
+                structures=(m.heart.name,),
+            )
 
 
 @rule("contour.contains_lung", "warning", "fact", "Too many voxels of the heart have the CT numbers of lung or air.")
@@ -256,7 +336,13 @@ def contour_contains_lung(m: Measurements, limits: Limits) -> Iterable[Hit]:
         used = np.flatnonzero(m.heart_mask.any(axis=(1, 2)))
         shares = [float((m.case.image.hu[k][m.heart_mask[k]] < AIR_HU).mean()) for k in used]
         where = m.positions_of(used[np.array(shares) > limit.value / 100])
-        yield Hit(f"{percent:.0f} % of {m.heart.name} is lung or air on the CT: the contour is shifted or too large, most at {_at(where)}.", where, percent, limit, (m.heart.name,))
+        yield Hit(
+            f"{percent:.0f} % of {m.heart.name} is lung or air on the CT: the contour is shifted or too large, most at {_at(where)}.",
+            where,
+            percent,
+            limit,
+            (m.heart.name,),
+        )
 
 
 @rule("contour.overlaps_lung", "warning", "fact", "Heart and lung contours overlap.")
@@ -273,7 +359,13 @@ def contour_overlaps_lung(m: Measurements, limits: Limits) -> Iterable[Hit]:
         percent = 100 * sum(shared.values()) / float(m.heart.areas_mm2.sum())
         if percent > limit.value:
             where = tuple(w for w, size in shared.items() if size > 0.01 * m.heart.planes[w].area)
-            yield Hit(f"{percent:.0f} % of {m.heart.name} overlaps {lung.name}, at {_at(where)}: separate them.", where, percent, limit, (m.heart.name, lung.name))
+            yield Hit(
+                f"{percent:.0f} % of {m.heart.name} overlaps {lung.name}, at {_at(where)}: separate them.",
+                where,
+                percent,
+                limit,
+                (m.heart.name, lung.name),
+            )
 
 
 @rule("lungs.swapped", "fail", "fact", "The lung named left lies on the patient's right.")
@@ -284,4 +376,8 @@ def lungs_swapped(m: Measurements, limits: Limits) -> Iterable[Hit]:
     left, right = m.lungs["left"], m.lungs["right"]
     gap = float(left.centroid_mm[0] - right.centroid_mm[0])
     if gap < 0:
-        yield Hit(f"{left.name} lies on the patient's right and {right.name} on the left: the names are swapped, or the image is mirrored.", measured=round(gap, 1), structures=(left.name, right.name))
+        yield Hit(
+            f"{left.name} lies on the patient's right and {right.name} on the left: the names are swapped, or the image is mirrored.",
+            measured=round(gap, 1),
+            structures=(left.name, right.name),
+        )

@@ -12,14 +12,25 @@ from rtqc.qc.protocol import Limit, Limits
 from rtqc.qc.rule import Hit, rule
 
 
-@rule("constraint.flips", "fail", "estimate", "A dose constraint is met with one heart and exceeded with the other.", "trusted_draft")
+@rule(
+    "constraint.flips",
+    "fail",
+    "estimate",
+    "A dose constraint is met with one heart and exceeded with the other.",
+    "trusted_draft",
+)
 def constraint_flips(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """The contour decides about the plan."""
     for c in m.constraints:
         if c.outcome_flips and c.contoured is not None and c.draft is not None:
             words = ("met", "exceeded") if c.contoured_met else ("exceeded", "met")
             limit = Limit(value=c.limit, unit=c.unit, source=c.source)
-            yield Hit(f"{c.description}: the limit of {c.limit:g} {c.unit} is {words[0]} with the contour ({c.contoured:.2f} {c.unit}) but {words[1]} with the draft ({c.draft:.2f} {c.unit}).", _differing(m), c.draft, limit)
+            yield Hit(
+                f"{c.description}: the limit of {c.limit:g} {c.unit} is {words[0]} with the contour ({c.contoured:.2f} {c.unit}) but {words[1]} with the draft ({c.draft:.2f} {c.unit}).",
+                _differing(m),
+                c.draft,
+                limit,
+            )
 
 
 def _differing(m: Measurements) -> tuple[float, ...]:
@@ -33,7 +44,11 @@ def constraint_exceeded(m: Measurements, limits: Limits) -> Iterable[Hit]:
     for c in m.constraints:
         if c.contoured_met is False and c.contoured is not None:
             limit = Limit(value=c.limit, unit=c.unit, source=c.source)
-            yield Hit(f"{c.description} is {c.contoured:.2f} {c.unit} with the contour, above the limit of {c.limit:g} {c.unit}.", measured=c.contoured, limit=limit)
+            yield Hit(
+                f"{c.description} is {c.contoured:.2f} {c.unit} with the contour, above the limit of {c.limit:g} {c.unit}.",
+                measured=c.contoured,
+                limit=limit,
+            )
 
 
 @rule("dose.mean_difference", "warning", "estimate", "The mean heart dose depends on whose contour is right.", "trusted_draft")
@@ -44,7 +59,12 @@ def mean_difference(m: Measurements, limits: Limits) -> Iterable[Hit]:
         return
     change = m.dose.difference.mean_gy
     if change is not None and abs(change) > limit.value:
-        yield Hit(f"With the draft, the mean heart dose is {m.dose.draft.mean_gy:.2f} Gy instead of {m.dose.contoured.mean_gy:.2f} Gy ({change:+.2f} Gy).", _differing(m), abs(change), limit)
+        yield Hit(
+            f"With the draft, the mean heart dose is {m.dose.draft.mean_gy:.2f} Gy instead of {m.dose.contoured.mean_gy:.2f} Gy ({change:+.2f} Gy).",
+            _differing(m),
+            abs(change),
+            limit,
+        )
 
 
 @rule("dose.outside_grid", "warning", "fact", "Part of the heart lies outside the dose grid.")
@@ -55,7 +75,13 @@ def outside_grid(m: Measurements, limits: Limits) -> Iterable[Hit]:
     if covered is not None and m.heart is not None and 100 - covered > limit.value:
         where = _uncovered_planes(m)
         what = "no part of it has a dose" if covered == 0 else "mean and volumes are those of the part inside"
-        yield Hit(f"{100 - covered:.1f} % of {m.heart.name} lies outside the dose grid, so {what}: calculate the dose on a larger grid.", where, 100 - covered, limit, (m.heart.name,))
+        yield Hit(
+            f"{100 - covered:.1f} % of {m.heart.name} lies outside the dose grid, so {what}: calculate the dose on a larger grid.",
+            where,
+            100 - covered,
+            limit,
+            (m.heart.name,),
+        )
 
 
 def _uncovered_planes(m: Measurements) -> tuple[float, ...]:
@@ -73,7 +99,7 @@ def _uncovered_planes(m: Measurements) -> tuple[float, ...]:
 
 @rule("dose.second_calculation", "warning", "fact", "An independent program gets another mean heart dose.")
 def second_calculation(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """rtqc against dicompyler-core on the same contour and dose."""
+    """Rtqc against dicompyler-core on the same contour and dose."""
     limit = limits.dose_second_calculation
     if m.dose is None or m.dose.contoured is None or m.dose.second_calculation is None:
         return
@@ -81,7 +107,11 @@ def second_calculation(m: Measurements, limits: Limits) -> Iterable[Hit]:
     covered = m.dose.contoured.covered_percent or 0.0
     # The second program counts volume outside the grid as 0 Gy; then the two means are different things.
     if own is not None and second is not None and covered > 99.5 and abs(own - second) > limit.value:
-        yield Hit(f"dicompyler-core gets a mean heart dose of {second:.2f} Gy where rtqc gets {own:.2f} Gy: do not use either before the reason is known.", measured=abs(own - second), limit=limit)
+        yield Hit(
+            f"dicompyler-core gets a mean heart dose of {second:.2f} Gy where rtqc gets {own:.2f} Gy: do not use either before the reason is known.",
+            measured=abs(own - second),
+            limit=limit,
+        )
 
 
 @rule("dose.absent", "info", "fact", "There is no dose, so nothing can be said about it.")
@@ -89,7 +119,9 @@ def dose_absent(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """No dose object at all; one that cannot be used has its own finding."""
     refused = any(f.rule.startswith("dose.") or f.rule == "reference.dose_plan" for f in m.case.findings)
     if m.case.dose is None and not refused:
-        yield Hit("There is no dose in the folder: heart dose and constraints were not assessed. Export the RTDOSE of the plan too.")
+        yield Hit(
+            "There is no dose in the folder: heart dose and constraints were not assessed. Export the RTDOSE of the plan too."
+        )
 
 
 @rule("plan.absent", "info", "fact", "There is no plan, so prescription and fractions are unknown.")
@@ -103,7 +135,9 @@ def plan_absent(m: Measurements, limits: Limits) -> Iterable[Hit]:
 def prescription_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """No target prescription dose in the dose references."""
     if m.case.plan is not None and not m.case.plan.prescriptions:
-        yield Hit("The plan has no target prescription dose: its constraints cannot be matched to a fractionation. Add the prescription to the plan.")
+        yield Hit(
+            "The plan has no target prescription dose: its constraints cannot be matched to a fractionation. Add the prescription to the plan."
+        )
 
 
 @rule("ct.spacing", "warning", "fact", "Slices are further apart than the limit.")
@@ -112,4 +146,8 @@ def ct_spacing(m: Measurements, limits: Limits) -> Iterable[Hit]:
     limit = limits.ct_spacing
     if m.case.image is not None and m.case.image.grid.slice_spacing_mm > limit.value + 1e-3:
         spacing = m.case.image.grid.slice_spacing_mm
-        yield Hit(f"CT slices are {spacing:g} mm apart, more than {limit.value:g} mm: the ends of the heart are uncertain.", measured=spacing, limit=limit)
+        yield Hit(
+            f"CT slices are {spacing:g} mm apart, more than {limit.value:g} mm: the ends of the heart are uncertain.",
+            measured=spacing,
+            limit=limit,
+        )

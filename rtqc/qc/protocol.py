@@ -120,7 +120,9 @@ def load_protocol(name_or_file: str = DEFAULT_PROTOCOL, known_rules: frozenset[s
     if not path.is_file():
         path = _FOLDER / f"{name_or_file}.toml"
         if not path.is_file():
-            raise ProtocolError(f"there is no protocol '{name_or_file}': give one of {', '.join(list_protocols())}, or a TOML file")
+            raise ProtocolError(
+                f"there is no protocol '{name_or_file}': give one of {', '.join(list_protocols())}, or a TOML file"
+            )
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         protocol = Protocol.model_validate(content)
@@ -130,7 +132,9 @@ def load_protocol(name_or_file: str = DEFAULT_PROTOCOL, known_rules: frozenset[s
         raise ProtocolError(f"{path.name}: {_explained(error)}") from error
     for constraint in protocol.constraints:
         if constraint.metric not in DoseMetrics.model_fields:
-            raise ProtocolError(f"{path.name}: constraint {constraint.id}: unknown metric '{constraint.metric}'{_nearest(constraint.metric, DoseMetrics.model_fields)}")
+            raise ProtocolError(
+                f"{path.name}: constraint {constraint.id}: unknown metric '{constraint.metric}'{_nearest(constraint.metric, DoseMetrics.model_fields)}"
+            )
     for rule in protocol.severity:
         if known_rules and rule not in known_rules:
             raise ProtocolError(f"{path.name}: [severity] names the unknown rule '{rule}'{_nearest(rule, known_rules)}")

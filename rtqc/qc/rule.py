@@ -82,14 +82,13 @@ def rule_ids() -> frozenset[str]:
 
 def run_rules(measurements: Measurements, protocol: Protocol) -> list[Finding]:
     """Every finding of every rule, in the catalogue's order, with the protocol's severities."""
-    findings = []
+    findings: list[Finding] = []
     trusted = measurements.draft is not None and measurements.draft.trusted
     for entry in RULES.values():
         severity = protocol.severity.get(entry.id, entry.severity)
         if severity == "off" or (entry.needs == "trusted_draft" and not trusted):
             continue
-        for hit in entry.check(measurements, protocol.limits):
-            findings.append(_finding(entry, severity, hit))
+        findings += [_finding(entry, severity, hit) for hit in entry.check(measurements, protocol.limits)]
     return findings
 
 

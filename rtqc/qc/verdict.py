@@ -30,7 +30,9 @@ def headline_of(verdict: Verdict, findings: list[Finding], dose: DoseComparison 
     if verdict == "error":
         reason = next((f for f in ordered if f.rule in _PREVENT_VERDICT), ordered[0])
         return f"No verdict is possible. {reason.message}"
-    contour = [f for f in ordered if f.rule.startswith(("contour.", "agreement.", "lungs.", "reference.")) and f.severity != "info"]
+    contour = [
+        f for f in ordered if f.rule.startswith(("contour.", "agreement.", "lungs.", "reference.")) and f.severity != "info"
+    ]
     # The end of the contour says more than a Dice; a fact says more than either.
     contour.sort(key=lambda f: (f.certainty != "fact", not f.rule.endswith("_end"), f.severity != "fail"))
     parts = [(contour or ordered)[0].message]

@@ -63,7 +63,7 @@ def dvh_plot(dose: DoseComparison, constraints: Sequence[ConstraintResult]) -> D
     def y(percent: float) -> float:
         return round((1 - percent / 100) * PLOT_HEIGHT, 1)
 
-    marks = []
+    marks: list[LimitMark] = []
     for constraint, gy in zip(constraints, limits_gy, strict=True):
         if gy is None:
             continue
@@ -105,7 +105,9 @@ def _in_words(dose: DoseComparison) -> str:
     parts = []
     for name, metrics in (("contour", dose.contoured), ("draft", dose.draft)):
         if metrics is not None and metrics.mean_gy is not None:
-            parts.append(f"{name}: mean {metrics.mean_gy:.2f} Gy, V20Gy {metrics.v20_gy_percent:.1f} %, maximum {metrics.max_gy:.1f} Gy")
+            parts.append(
+                f"{name}: mean {metrics.mean_gy:.2f} Gy, V20Gy {metrics.v20_gy_percent:.1f} %, maximum {metrics.max_gy:.1f} Gy"
+            )
     return "Cumulative dose-volume histogram of the heart. " + "; ".join(parts) + "."
 
 

@@ -107,7 +107,9 @@ def tiles(a: Assessment) -> list[Tile]:
         _tile(a, "HD95", agreement.hausdorff95_mm if agreement else None, "agreement_hausdorff95", 1, "mm", trusted),
     ]
     change = a.dose.difference.mean_gy if a.dose and a.dose.difference else None
-    result.append(_tile(a, "Mean heart dose, draft − contour", change, "dose_mean_difference", 2, "Gy", trusted, is_signed=True))
+    result.append(
+        _tile(a, "Mean heart dose, draft − contour", change, "dose_mean_difference", 2, "Gy", trusted, is_signed=True)
+    )
     return result
 
 
@@ -161,7 +163,9 @@ def show_at(finding: Finding, agreement: Agreement | None) -> float | None:
     low, high = min(positions), max(positions)
     spans = finding.rule.endswith("_end")
     candidates = [
-        s for s in (agreement.slices if agreement else ()) if (low <= s.position_mm <= high if spans else s.position_mm in positions)
+        s
+        for s in (agreement.slices if agreement else ())
+        if (low <= s.position_mm <= high if spans else s.position_mm in positions)
     ]
     if not candidates:
         return positions[len(positions) // 2]

@@ -17,8 +17,15 @@ MAX_LOGIT_DIFFERENCE = 1e-3
 
 
 def export_model(
-    net: HeartNet, settings: Settings, folder: Path, *, training_data: tuple[str, ...], attribution: str, licence: str,
-    created: str, card: str,
+    net: HeartNet,
+    settings: Settings,
+    folder: Path,
+    *,
+    training_data: tuple[str, ...],
+    attribution: str,
+    licence: str,
+    created: str,
+    card: str,
 ) -> Manifest:
     """Write ``model.onnx``, ``manifest.toml`` and ``MODEL_CARD.md``, and check that ONNX computes the same.
 

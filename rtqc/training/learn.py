@@ -1,4 +1,4 @@
-"""The training loop: resumable, deterministic for a seed on one machine."""
+"""The training loop: resumable, and the same for a seed on one machine (see ``Settings.mixed_precision``)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def learn(
     if not samples:
         raise ValueError("there is nothing to learn from: no sample with a heart was found")
     torch.manual_seed(settings.seed)
-    net = HeartNet(len(settings.windows), settings.base).to(device, memory_format=torch.channels_last_3d)
+    net = HeartNet(len(settings.windows), settings.base).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     average = HeartNet(len(settings.windows), settings.base)
     average.load_state_dict(net.state_dict())
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -113,11 +113,11 @@ def _update(
         group["lr"] = rate
     x, target = (t.to(device) for t in batch)
     x = x.contiguous(memory_format=torch.channels_last_3d)
-    with torch.autocast(device, dtype=torch.bfloat16):
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.mixed_precision):
         logits, coarse = net.both(x)
     loss = _loss(logits.float(), target) + _DEEP_WEIGHT * _loss(coarse.float(), F.avg_pool3d(target, 2))
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(net.parameters(), 12.0)
     optimizer.step()
     return float(loss.detach())

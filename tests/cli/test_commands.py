@@ -254,9 +254,7 @@ def test_wheel_contents_are_complete(tmp_path: Path) -> None:
     (site / "dependencies.pth").write_text(f"{dependencies}\n")
     shutil.rmtree(source)
     code = "import sys; from rtqc.cli.main import main; sys.argv = ['rtqc', 'demo', '--out', 'demo']; main()"
-    done = subprocess.run(
-        [str(venv / "bin" / "python"), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([str(venv / "bin" / "python"), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     report = tmp_path / "demo" / "report.html"
     assert report.is_file()

@@ -54,7 +54,7 @@ def test_feet_first_and_head_first_meet_in_one_frame() -> None:
 )
 def test_a_grid_that_cannot_be_is_refused(bad: dict[str, object]) -> None:
     good: dict[str, object] = {"origin_mm": (0, 0), "spacing_mm": (1, 1), "size": (3, 3), "slice_positions_mm": (0.0, 1.0)}
-    with pytest.raises(ValueError, match="must be|needs"):
+    with pytest.raises(ValueError, match=r"must be|needs"):
         Grid(AXIAL, **(good | bad))  # type: ignore[arg-type]
 
 

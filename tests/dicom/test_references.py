@@ -26,7 +26,9 @@ def _another(file: Path, target: Path, **changes: object) -> pydicom.Dataset:
 
 
 def test_a_re_exported_structure_set_that_the_plan_does_not_use_is_no_finding(folder: Path) -> None:
-    _another(folder / "RTSTRUCT.dcm", folder / "A_first_by_name.dcm", StructureSetLabel="older", InstanceCreationDate="20990101")
+    _another(
+        folder / "RTSTRUCT.dcm", folder / "A_first_by_name.dcm", StructureSetLabel="older", InstanceCreationDate="20990101"
+    )
     case = read_case(folder)
     assert case.findings == ()
     assert case.provenance.labels["structure_set"] == "Plan"

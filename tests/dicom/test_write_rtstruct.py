@@ -82,7 +82,9 @@ def test_rtqc_reads_back_what_it_wrote(written: Path, clean_case: Case, clean_dr
     assert back.structure.volume_ml == pytest.approx(clean_draft.structure.volume_ml, rel=0.002)
 
 
-def test_rt_utils_reads_the_same_voxels(written: Path, clean_case: Case, clean_draft: Draft, clean_folder: Path, tmp_path: Path) -> None:
+def test_rt_utils_reads_the_same_voxels(
+    written: Path, clean_case: Case, clean_draft: Draft, clean_folder: Path, tmp_path: Path
+) -> None:
     series = tmp_path / "ct"
     series.mkdir()
     for file in clean_folder.glob("CT.*"):

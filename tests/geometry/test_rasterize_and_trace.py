@@ -65,10 +65,22 @@ def test_a_sphere_has_its_volume_on_any_grid() -> None:
 
 
 def test_slices_between_planes_are_interpolated_and_beyond_half_a_spacing_nothing_is() -> None:
-    cone = Structure("cone", {0.0: MultiPolygon([circle(0, 0, 10)]), 4.0: MultiPolygon([circle(0, 0, 20)])}, slice_spacing_mm=4.0)
+    cone = Structure(
+        "cone", {0.0: MultiPolygon([circle(0, 0, 10)]), 4.0: MultiPolygon([circle(0, 0, 20)])}, slice_spacing_mm=4.0
+    )
     grid = Grid.regular((9, 100, 100), (1.0, 0.5, 0.5), (-24.75, -24.75, -3))
     areas = cover(cone, grid).sum(axis=(1, 2)) * 0.25
-    expected = [0, np.pi * 100, np.pi * 100, np.pi * 100, np.pi * 12.5**2, np.pi * 225, np.pi * 17.5**2, np.pi * 400, np.pi * 400]
+    expected = [
+        0,
+        np.pi * 100,
+        np.pi * 100,
+        np.pi * 100,
+        np.pi * 12.5**2,
+        np.pi * 225,
+        np.pi * 17.5**2,
+        np.pi * 400,
+        np.pi * 400,
+    ]
     assert areas == pytest.approx(expected, rel=0.01)
 
 

@@ -44,7 +44,9 @@ def test_a_clean_patient_raises_nothing(clean_case: Case, clean_draft: Draft) ->
 
 
 def test_a_clean_man_with_a_deep_breath_and_a_right_sided_plan_raises_nothing(tmp_path: Path, cpu: Options) -> None:
-    anatomy = Anatomy(half_width_mm=178, half_depth_mm=122, breath_mm=18, breast_mm=14, side="right", heart_scale=1.05, texture_seed=3)
+    anatomy = Anatomy(
+        half_width_mm=178, half_depth_mm=122, breath_mm=18, breast_mm=14, side="right", heart_scale=1.05, texture_seed=3
+    )
     folder = write_plan(synthetic_plan(anatomy, SMALL, key="man"), tmp_path)
     assessment = assess(read_case(folder), cpu)
     assert [f"{f.rule}: {f.message}" for f in assessment.findings] == []

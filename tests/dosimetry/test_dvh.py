@@ -1,0 +1,124 @@
+"""Dose metrics against formulas: a structure of known shape in a dose that is known everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rtqc.core import Dose, Grid, Orientation, Structure
+from rtqc.core.assessment import DoseMetrics
+from rtqc.dosimetry import dvh, evaluate, metrics_of, second_calculation
+from rtqc.dosimetry.dvh import difference
+from rtqc.qc import load_protocol
+from tests.conftest import Path
+from tests.shapes import cylinder, sphere
+
+
+def wedge(gradient: float = 0.2, direction: int = 0, spacing: tuple[float, float, float] = (3.0, 2.5, 2.5)) -> Dose:
+    """Dose that rises linearly along x, y or z (0, 1, 2), 20 Gy at the origin."""
+    shape = [int(160 / s) + 1 for s in spacing]
+    grid = Grid.regular(shape, spacing, (-79.3, -80.7, -78.9))
+    axes = (grid.columns_mm[None, None, :], grid.rows_mm[None, :, None], grid.positions_mm[:, None, None])
+    gy = 20 + gradient * np.broadcast_to(axes[direction], grid.shape)
+    return Dose(grid, gy.astype(np.float32))
+
+
+def _sphere_fraction_above(t: float, r: float) -> float:
+    """Share of a sphere's volume at more than t from its centre along one direction."""
+    return (r - t) ** 2 * (2 * r + t) / (4 * r**3)
+
+
+@pytest.mark.parametrize("direction", [0, 1, 2])
+def test_a_sphere_in_a_wedge_dose_has_the_formulas_dvh(direction: int) -> None:
+    r, gradient = 48.5, 0.2
+    h = dvh(sphere(r, 2.0), wedge(gradient, direction))
+    assert h.volume_ml == pytest.approx(4 / 3 * np.pi * r**3 / 1000, rel=0.002)
+    assert h.mean_gy == pytest.approx(20, abs=0.02)
+    assert h.max_gy == pytest.approx(20 + gradient * r, abs=0.3)
+    assert h.min_gy == pytest.approx(20 - gradient * r, abs=0.3)
+    for gy in (12, 16, 20, 24, 28):
+        expected = 100 * _sphere_fraction_above((gy - 20) / gradient, r)
+        assert h.volume_at_dose_percent(gy) == pytest.approx(expected, abs=0.25)
+    heights = np.linspace(-r, r, 20001)
+    share = np.array([_sphere_fraction_above(t, r) for t in heights])
+    for percent in (2, 50, 98):
+        t = float(np.interp(-percent / 100, -share, heights))
+        assert h.dose_at_percent_gy(percent) == pytest.approx(20 + gradient * t, abs=0.1)
+
+
+def test_a_cylinder_in_a_dose_along_its_axis_has_a_straight_dvh() -> None:
+    h = dvh(cylinder(20, -30, 30, 3.0), wedge(0.2, 2))
+    assert h.mean_gy == pytest.approx(20, abs=0.01)
+    for gy, share in ((15, 11 / 12), (20, 0.5), (25, 1 / 12)):
+        assert h.volume_at_dose_percent(gy) == pytest.approx(100 * share, abs=0.5)
+    assert h.dose_at_volume_gy(h.volume_ml / 2) == pytest.approx(20, abs=0.05)
+
+
+def test_a_uniform_dose_is_itself_everywhere() -> None:
+    grid = Grid.regular((50, 50, 50), (3, 3, 3), (-75, -75, -75))
+    m = metrics_of(dvh(sphere(30, 3.0), Dose(grid, np.full(grid.shape, 7.5, np.float32))))
+    assert (m.mean_gy, m.max_gy, m.min_gy, m.d0_03cc_gy, m.d2_percent_gy, m.d98_percent_gy) == (7.5,) * 6
+    assert (m.v5_gy_percent, m.v10_gy_percent, m.covered_percent) == (100, 0, 100)
+
+
+def test_a_dose_grid_stored_the_other_way_gives_the_same_dvh() -> None:
+    dose = wedge(0.2, 0)
+    grid = dose.grid
+    corner = (grid.columns_mm[-1], grid.rows_mm[0], grid.positions_mm[-1])
+    turned = Grid.regular(grid.shape, (3.0, 2.5, 2.5), corner, Orientation((-1, 0, 0), (0, 1, 0)))
+    other = Dose(turned, np.ascontiguousarray(dose.gy[::-1, :, ::-1]))
+    a, b = (metrics_of(dvh(sphere(30, 2.0, (5, 0, 0)), d)) for d in (dose, other))
+    assert a.mean_gy == pytest.approx(b.mean_gy, abs=1e-3)
+    assert a.d2_percent_gy == pytest.approx(b.d2_percent_gy, abs=1e-3)
+
+
+def test_what_lies_outside_the_grid_is_left_out_and_said() -> None:
+    h = dvh(cylinder(20, 60, 100, 2.0), wedge(0.2, 2))
+    top = wedge().grid.positions_mm[-1]
+    assert h.covered_share == pytest.approx((top - 60) / 40, abs=0.02)
+    assert h.mean_gy == pytest.approx(20 + 0.2 * (60 + top) / 2, abs=0.05)
+    assert dvh(sphere(10, 2.0, (500, 0, 0)), wedge()).is_empty
+    assert metrics_of(dvh(sphere(10, 2.0, (500, 0, 0)), wedge())).mean_gy is None
+
+
+def test_an_empty_structure_has_no_dose() -> None:
+    assert dvh(Structure("nothing", {}), wedge()).is_empty
+
+
+def test_the_curve_starts_with_the_whole_volume_and_falls_to_nothing() -> None:
+    h = dvh(sphere(30, 2.0), wedge())
+    curve = h.curve()
+    assert curve.volume_ml[0] == pytest.approx(h.volume_ml, rel=1e-6)
+    assert curve.volume_ml[-1] == 0
+    assert list(curve.volume_ml) == sorted(curve.volume_ml, reverse=True)
+
+
+def test_differences_are_draft_minus_contour_and_none_stays_none() -> None:
+    change = difference(DoseMetrics(mean_gy=3.0, v5_gy_percent=10), DoseMetrics(mean_gy=2.0))
+    assert change.mean_gy == 1.0
+    assert change.v5_gy_percent is None
+
+
+def test_a_constraint_flips_when_one_heart_keeps_it_and_the_other_does_not() -> None:
+    constraints = load_protocol().constraints
+    results = {
+        c.id: c
+        for c in evaluate(constraints, DoseMetrics(mean_gy=3.9, v20_gy_percent=6), DoseMetrics(mean_gy=4.1, v20_gy_percent=7))
+    }
+    mean = results["heart-mean-4gy"]
+    assert (mean.contoured_met, mean.draft_met, mean.outcome_flips) == (True, False, True)
+    v20 = results["heart-v20gy-5"]
+    assert (v20.contoured_met, v20.draft_met, v20.outcome_flips) == (False, False, False)
+    assert results["heart-v25gy-10"].outcome_flips is False
+    # At the limit it is met.
+    assert evaluate(constraints, DoseMetrics(mean_gy=4.0), None)[0].contoured_met is True
+
+
+def test_the_second_calculation_is_dicompylers_and_agrees(clean_folder: Path, clean_case) -> None:  # type: ignore[no-untyped-def]
+    roi = next(r for r in clean_case.rois if r.structure.name == "Heart")
+    theirs = second_calculation(clean_folder / "RTSTRUCT.dcm", clean_folder / "RTDOSE.dcm", roi.number)
+    ours = metrics_of(dvh(roi.structure, clean_case.dose))
+    assert theirs is not None
+    assert theirs.mean_gy == pytest.approx(ours.mean_gy, abs=0.05)
+    assert theirs.v5_gy_percent == pytest.approx(ours.v5_gy_percent, abs=0.5)
+    assert second_calculation(clean_folder / "CT.001.dcm", clean_folder / "RTDOSE.dcm", 1) is None

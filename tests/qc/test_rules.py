@@ -1,0 +1,95 @@
+"""Rules at their thresholds, and the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rtqc.core import Case, Finding
+from rtqc.core.assessment import DoseComparison, DoseMetrics
+from rtqc.heart import Draft
+from rtqc.pipeline import Options, assess
+from rtqc.qc import RULES, Measurements, Protocol, ProtocolError, headline_of, load_protocol, rule_ids, run_rules, verdict_of
+
+
+def _fired(measurements: Measurements, protocol: Protocol | None = None) -> dict[str, Finding]:
+    return {f.rule: f for f in run_rules(measurements, protocol or load_protocol())}
+
+
+def _finding(rule: str, severity: str = "warning") -> Finding:
+    return Finding(rule=rule, severity=severity, certainty="fact", message=f"{rule} happened.")  # type: ignore[arg-type]
+
+
+def test_every_limit_of_the_protocol_has_a_source() -> None:
+    protocol = load_protocol()
+    for name, limit in protocol.limits.model_dump().items():
+        assert len(limit["source"]) > 10, name
+    assert all(len(c.source) > 5 for c in protocol.constraints)
+
+
+def test_the_second_calculation_speaks_when_means_differ(clean_case: Case) -> None:
+    limit = load_protocol().limits.dose_second_calculation.value
+    for change, fires in ((limit + 0.01, True), (limit - 0.01, False)):
+        dose = DoseComparison(
+            contoured=DoseMetrics(mean_gy=2.0, covered_percent=100.0), second_calculation=DoseMetrics(mean_gy=2.0 + change)
+        )
+        assert ("dose.second_calculation" in _fired(Measurements(clean_case, dose=dose))) is fires
+
+
+def test_rules_that_rest_on_the_draft_are_silent_when_it_is_not_trusted(clean_case: Case, clean_draft: Draft) -> None:
+    far = replace(clean_draft, trusted=False, doubts=("it is a test",))
+    cut = {w: a for w, a in clean_draft.structure.planes.items() if w > 10}
+    far = replace(far, structure=replace(clean_draft.structure, planes=cut))
+    rules = {f.rule for f in assess(clean_case, Options(device="cpu", second_check=False), far).findings}
+    assert rules == {"draft.untrusted"}
+    trusted = replace(far, trusted=True, doubts=())
+    rules = {f.rule for f in assess(clean_case, Options(device="cpu", second_check=False), trusted).findings}
+    assert {"agreement.lower_end", "agreement.dice"} <= rules
+
+
+def test_a_protocol_turns_rules_off_and_changes_their_severity(clean_case: Case, clean_draft: Draft) -> None:
+    half = {w: a for w, a in clean_draft.structure.planes.items() if w > 10}
+    draft = replace(clean_draft, structure=replace(clean_draft.structure, planes=half))
+    protocol = load_protocol().model_copy(update={"severity": {"agreement.dice": "info", "agreement.lower_end": "off"}})
+    found = {
+        f.rule: f.severity for f in assess(clean_case, Options(protocol, device="cpu", second_check=False), draft).findings
+    }
+    assert found["agreement.dice"] == "info"
+    assert "agreement.lower_end" not in found
+
+
+def test_the_verdict_is_the_worst_that_was_found() -> None:
+    assert verdict_of([]) == "pass"
+    assert verdict_of([_finding("x", "info")]) == "pass"
+    assert verdict_of([_finding("x", "warning")]) == "flag"
+    assert verdict_of([_finding("ct.absent", "fail")]) == "error"
+
+
+def test_the_headline_puts_the_contour_first_and_then_the_dose() -> None:
+    findings = [
+        _finding("agreement.dice", "fail"), _finding("agreement.lower_end"), _finding("dose.mean_difference"), _finding("constraint.flips", "fail"),
+    ]  # fmt: skip
+    text = headline_of("flag", findings, None)
+    assert text == "agreement.lower_end happened. dose.mean_difference happened. constraint.flips happened."
+
+
+def test_a_severity_for_an_unknown_rule_names_the_nearest(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from importlib.resources import files
+
+    text = (files("rtqc.qc") / "protocols" / "breast.toml").read_text(encoding="utf-8")
+    (tmp_path / "p.toml").write_text(text.replace("[severity]", '[severity]\n"agreement.dise" = "off"'))
+    with pytest.raises(ProtocolError, match=r"did you mean 'agreement\.dice'"):
+        load_protocol(str(tmp_path / "p.toml"), rule_ids())
+    (tmp_path / "q.toml").write_text("name = ")
+    with pytest.raises(ProtocolError, match="not valid TOML"):
+        load_protocol(str(tmp_path / "q.toml"))
+
+
+def test_the_catalogue_is_documented() -> None:
+    from pathlib import Path
+
+    text = (Path(__file__).resolve().parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
+    for rule in rule_ids():
+        assert f"`{rule}`" in text, rule
+    assert all(entry.about.endswith(".") for entry in RULES.values())
