@@ -1,0 +1,54 @@
+"""Write docs/rules.md from the catalogue: ``python docs/make_rules.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rtqc.dicom import READING_RULES
+from rtqc.qc import RULES, load_protocol
+
+_TARGET = Path(__file__).with_name("rules.md")
+
+
+def catalogue() -> str:
+    """The page."""
+    lines = [
+        "# Rules",
+        "",
+        "Made by `python docs/make_rules.py` from the code. Severity: **fail** (the plan must not go on like this), **warning** (somebody must look),",
+        "**info** (good to know). Certainty: a *fact* follows from the files, an *estimate* rests on the draft. A fail or a warning flags the plan.",
+        "A protocol changes severities (`[severity]`), thresholds and spellings; see [protocols.md](protocols.md).",
+        "",
+        "## While reading",
+        "",
+        "| rule | severity | what |",
+        "| --- | --- | --- |",
+        *(f"| `{rule}` | {severity} | {about} |" for rule, (severity, about) in READING_RULES.items()),
+        "",
+        "## On the contour, the agreement with the draft, dose, plan and image",
+        "",
+        "| rule | severity | certainty | what | needs |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for rule in RULES.values():
+        needs = "a trusted draft" if rule.needs == "trusted_draft" else ""
+        lines.append(f"| `{rule.id}` | {rule.severity} | {rule.certainty} | {rule.about} | {needs} |")
+    lines += [
+        "",
+        "## Thresholds of the protocol `breast`",
+        "",
+        "| limit | value | source |",
+        "| --- | --- | --- |",
+    ]
+    protocol = load_protocol()
+    for key, limit in protocol.limits.model_dump().items():
+        lines.append(f"| `{key}` | {limit['value']:g} {limit['unit']} | {limit['source']} |")
+    lines += ["", "## Constraints of the protocol `breast`", "", "| id | what | limit | source |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| `{c.id}` | {c.description} (`{c.metric}`) | {c.limit:g} {c.unit} | {c.source} |" for c in protocol.constraints
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    _TARGET.write_text(catalogue(), encoding="utf-8")

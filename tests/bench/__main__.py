@@ -1,0 +1,177 @@
+"""Run all benchmarks and write the table."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+RUNS = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measurement: medians of both sides, and what was aimed at."""
+
+    what: str
+    value: str
+    reference: str
+    ratio: str
+    target: str
+
+
+def seconds(function: Callable[[], object], runs: int = RUNS) -> float:
+    """Median wall time after one warm-up."""
+    function()
+    times = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def processes(command: list[str], runs: int = RUNS) -> tuple[float, float]:
+    """Median wall time of a command, in s, and the largest peak memory of any, in MiB."""
+    times, peaks = [], []
+    for _ in range(runs):
+        began = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tempfile.gettempdir())
+        _, _, usage = os.wait4(process.pid, 0)
+        times.append(time.perf_counter() - began)
+        peaks.append(usage.ru_maxrss / 1024)
+    return statistics.median(times), max(peaks)
+
+
+def large_case(folder: Path) -> Path:
+    """A synthetic plan of 512 x 512 x 120."""
+    from rtqc.phantom import Anatomy, Resolution, synthetic_plan, write_plan
+
+    if not (folder / "RTDOSE.dcm").exists():
+        write_plan(synthetic_plan(Anatomy(), Resolution(512, 320 / 119.5), key="bench"), folder)
+    return folder
+
+
+def bench_reading(folder: Path) -> Row:
+    """Reading the CT against a bare loop over the same files."""
+    import pydicom
+
+    from rtqc.dicom import index_folder, load_case, plan_cases
+    from rtqc.dicom.index import Index
+
+    files = sorted(folder.glob("CT.*.dcm"))
+
+    def bare() -> object:
+        return np.stack([pydicom.dcmread(f).pixel_array.astype(np.float32) for f in files])
+
+    def ours() -> object:
+        index: Index = index_folder(folder)
+        index.structure_sets, index.plans, index.doses = [], [], []
+        return load_case(plan_cases(index)[0], index)
+
+    ratios = [(seconds(ours, 1), seconds(bare, 1)) for _ in range(RUNS)]
+    a, b = statistics.median(r[0] for r in ratios), statistics.median(r[1] for r in ratios)
+    ratio = statistics.median(x / y for x, y in ratios)
+    return Row(
+        "read the CT of a 512 x 512 x 120 case",
+        f"{a:.2f} s",
+        f"{b:.2f} s (pydicom, bare loop over the same files)",
+        f"{ratio:.2f}",
+        "≤ 1.5",
+    )
+
+
+def bench_check(folder: Path) -> Row:
+    """The whole check as a process."""
+    wall, peak = processes([sys.executable, "-m", "rtqc", "check", str(folder), "--json", "--device", "cpu"])
+    return Row("`rtqc check`, 512 x 512 x 120 with dose", f"{wall:.1f} s, {peak:.0f} MiB peak", "–", "–", "≤ 12 s, ≤ 2048 MiB")
+
+
+def bench_demo(folder: Path) -> Row:
+    """The demo as a process, from start to report."""
+    wall, peak = processes([sys.executable, "-m", "rtqc", "demo", "--out", str(folder), "--force"])
+    return Row("`rtqc demo` to the report", f"{wall:.1f} s, {peak:.0f} MiB peak", "–", "–", "≤ 30 s")
+
+
+def bench_help() -> Row:
+    """Start of the command line."""
+    wall, _ = processes([sys.executable, "-m", "rtqc", "--help"], 7)
+    bare, _ = processes([sys.executable, "-c", "import click"], 7)
+    return Row("`rtqc --help`", f"{wall:.2f} s", f"{bare:.2f} s (python -c 'import click')", f"{wall / bare:.1f}", "< 0.5 s")
+
+
+def bench_compare() -> Row | None:
+    """All of the agreement against surface-distance's part of it."""
+    pair = SHARED / "metric-pair"
+    if not pair.exists():
+        return None
+    import nrrd
+    import surface_distance
+
+    from rtqc import Grid, Mask, compare
+
+    masks = []
+    for name in ("a", "b"):
+        labels, header = nrrd.read(str(pair / f"{name}.nrrd"))
+        array = np.ascontiguousarray(np.transpose(labels > 0))
+        spacing = tuple(float(v) for v in np.abs(np.diag(header["space directions"]))[::-1])
+        masks.append(Mask(Grid.regular(array.shape, spacing), array))
+
+    def reference() -> object:
+        distances = surface_distance.compute_surface_distances(masks[0].array, masks[1].array, spacing)
+        return (
+            surface_distance.compute_robust_hausdorff(distances, 95),
+            surface_distance.compute_average_surface_distance(distances),
+            surface_distance.compute_surface_dice_at_tolerance(distances, 3.0),
+        )
+
+    a, b = seconds(lambda: compare(masks[0], masks[1])), seconds(reference)
+    return Row(
+        "compare two real hearts, 512 x 512 x 143 masks",
+        f"{a:.2f} s",
+        f"{b:.2f} s (surface-distance 0.1, a third of it)",
+        f"{a / b:.1f}",
+        "≤ 1 (issue 5)",
+    )
+
+
+def main() -> None:
+    """Measure and write."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = large_case(Path(scratch) / "large")
+        rows = [bench_reading(folder), bench_check(folder), bench_demo(Path(scratch) / "demo"), bench_help(), bench_compare()]
+    machine = (
+        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, no GPU, {datetime.now(UTC).date()}"
+    )
+    lines = [
+        "# Benchmarks",
+        "",
+        "Made by `make bench`: medians of whole runs, each ratio from the same run on the same machine. Not asserted in tests.",
+        "",
+        f"Machine: {machine}.",
+        "",
+        "| what | rtqc | reference | ratio | target |",
+        "| --- | --- | --- | --- | --- |",
+        *(f"| {r.what} | {r.value} | {r.reference} | {r.ratio} | {r.target} |" for r in rows if r is not None),
+    ]
+    text = "\n".join(lines) + "\n"
+    (ROOT / "docs" / "benchmarks.md").write_text(text, encoding="utf-8")
+    print(text)
+    print(f"peak memory of the benchmark itself: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
