@@ -21,7 +21,6 @@ from rtqc.cli.console import (
     progress,
     safe_name,
     stop,
-    write_text,
 )
 
 if TYPE_CHECKING:
@@ -97,7 +96,9 @@ def _check_all(path: Path, options: Options, out: Path | None, force: bool, quie
                 bar.update(task, description=f"{label}: report")
                 write_results(assessed, target)
             if not quiet:
+                bar.stop()
                 show(assessed.assessment, target)
+                bar.start()
             results.append(assessed.assessment)
     return results
 
@@ -127,10 +128,12 @@ def write_results(assessed: Assessed, folder: Path) -> None:
     Raises:
         OSError: a file cannot be written; nothing half-written stays.
     """
+    from rtqc.core.whole_file import whole_file
     from rtqc.report import write_report
 
     write_report(assessed, folder / "report.html", replace=True)
-    write_text(folder / "assessment.json", assessed.assessment.model_dump_json(indent=2) + "\n")
+    with whole_file(folder / "assessment.json") as file:
+        file.write((assessed.assessment.model_dump_json(indent=2) + "\n").encode("utf-8"))
 
 
 def show(assessment: Assessment, folder: Path | None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rtqc.cli.console import PathArgument, console, json_option, plain, stop
+from rtqc.cli.console import PathArgument, console, json_option, pick_structure, plain, stop
 
 if TYPE_CHECKING:
     from rtqc.core import Agreement, Orientation, Structure
@@ -57,23 +57,13 @@ def _geometry(ct: Path | None) -> tuple[Orientation, float | None]:
 
 
 def _structure(path: Path, name: str | None, orientation: Orientation, spacing: float | None) -> Structure:
-    from rtqc.core.names import find_hearts
     from rtqc.dicom import DEFAULT_SLICE_MM, StructureSetError, structures_of_file
 
     try:
         structures = structures_of_file(path, orientation, spacing or DEFAULT_SLICE_MM)
     except StructureSetError as error:
         stop(str(error))
-    listed = ", ".join(structures) or "none"
-    if name is None:
-        hearts = [n for n in find_hearts(structures) if not structures[n].is_empty] or find_hearts(structures)
-        if not hearts:
-            stop(f"{path.name} has no heart (its structures: {listed}): name one with --roi")
-        return structures[hearts[0]]
-    found = structures.get(name) or next((s for n, s in structures.items() if n.casefold() == name.casefold()), None)
-    if found is None:
-        stop(f"{path.name} has no structure '{name}' (its structures: {listed})")
-    return found
+    return pick_structure(structures, name, path.name)
 
 
 def _table(a: Structure, b: Structure, agreement: Agreement) -> object:

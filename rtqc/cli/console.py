@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from rtqc.core import Case, Finding
+    from rtqc.core import Case, Finding, Structure
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -69,7 +67,7 @@ def progress(quiet: bool = False) -> Iterator[Progress]:
 
     shown = not quiet and sys.stderr.isatty()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True, disable=not shown) as bar:
+    with Progress(*columns, console=console(stderr=True), transient=True, disable=not shown, redirect_stdout=False) as bar:
         yield bar
 
 
@@ -106,25 +104,6 @@ def safe_name(text: str, fallback: str = "case") -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-")[:64] or fallback
 
 
-def write_text(path: Path, content: str) -> None:
-    """Write a file under another name and rename it, so that a full disk leaves nothing half-written.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-        part.chmod(0o644)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
 def only_case(path: Path) -> Case:
     """The one case of a folder; several are a message that lists them, and exit status 2."""
     from rtqc.dicom import index_folder, load_case, plan_cases
@@ -135,3 +114,25 @@ def only_case(path: Path) -> Case:
         listed = "; ".join(f"{p.patient_id or '?'} ({(p.plan or p.structure_set or p.series[0]).name})" for p in parts[:8])
         stop(f"{path} holds {len(parts)} cases ({listed}): give the folder of one")
     return load_case(parts[0], index)
+
+
+def pick_structure(structures: dict[str, Structure], name: str | None, where: str) -> Structure:
+    """The structure of a name, else the surest heart; a message that lists what there is, and exit status 2, if neither.
+
+    Args:
+        structures: by name.
+        name: as the user gave it; case does not matter where that is unambiguous.
+        where: what the message calls their home.
+    """
+    from rtqc.core.names import find_hearts
+
+    listed = ", ".join(structures) or "none"
+    if name is None:
+        hearts = find_hearts(structures)
+        if not hearts:
+            stop(f"{where} has no heart (its structures: {listed}): name one with --roi")
+        return structures[next((n for n in hearts if not structures[n].is_empty), hearts[0])]
+    found = structures.get(name) or next((s for n, s in structures.items() if n.casefold() == name.casefold()), None)
+    if found is None:
+        stop(f"{where} has no structure '{name}' (its structures: {listed})")
+    return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rtqc.cli.console import PathArgument, console, json_option, only_case, plain, stop
+from rtqc.cli.console import PathArgument, console, json_option, only_case, pick_structure, plain, stop
 
 if TYPE_CHECKING:
     from rtqc.core import Case, Structure
@@ -51,21 +51,7 @@ def command(path: Path, roi: str | None, as_json: bool) -> None:
 
 
 def _structure(case: Case, name: str | None) -> Structure:
-    from rtqc.core.names import find_hearts
-
-    structures = case.structures
-    listed = ", ".join(structures) or "none"
     if not case.has_structure_set:
-        stop(
-            " ".join(f.message for f in case.findings if f.severity == "fail")
-            or "there is no structure set: export the RTSTRUCT too"
-        )
-    if name is None:
-        hearts = [n for n in find_hearts(structures) if not structures[n].is_empty]
-        if not hearts:
-            stop(f"the structure set has no contoured heart (its structures: {listed}): name one with --roi")
-        return structures[hearts[0]]
-    found = structures.get(name) or next((s for n, s in structures.items() if n.casefold() == name.casefold()), None)
-    if found is None:
-        stop(f"the structure set has no structure '{name}' (its structures: {listed})")
-    return found
+        reasons = [f.message for f in case.findings if f.severity == "fail"]
+        stop(" ".join(reasons) or "there is no structure set: export the RTSTRUCT too")
+    return pick_structure(case.structures, name, "the structure set")

@@ -8,8 +8,6 @@ from importlib import import_module
 
 import click
 
-from rtqc.core.version import rtqc_version
-
 #: Command -> its module and what it does; the whole vocabulary of the command line.
 COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("rtqc.cli.check", "Check plans: findings, report, exit status 0, 1 or 2."),
@@ -48,7 +46,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(rtqc_version(), prog_name="rtqc")
+@click.version_option(package_name="rtqc", prog_name="rtqc")
 def cli() -> None:
     """Quality control for radiotherapy plans.
 

@@ -18,7 +18,7 @@ def get(dataset: Dataset, keyword: str) -> Any:
     """The attribute's value, or None where it is absent, empty or unreadable."""
     try:
         value = dataset.get(keyword)
-    except Exception:  # pydicom raises whatever its converter raised: ValueError, KeyError, struct.error, NotImplementedError
+    except Exception:  # pydicom raises whatever its converter raised: ValueError, KeyError, struct.error
         return None
     if value is None:
         return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +17,7 @@ from shapely.geometry import Polygon
 
 from rtqc.core.case import Case, Provenance
 from rtqc.core.structure import Structure
+from rtqc.core.whole_file import whole_file
 from rtqc.dicom.elements import items, number, text
 
 #: Coordinates are written to 0.01 mm, as planning systems do; far within DS's 16 characters.
@@ -327,23 +326,6 @@ def _with_keyhole(ring: NDArray[np.float64], hole: NDArray[np.float64]) -> NDArr
 
 
 def save_whole(dataset: FileDataset, target: Path, durable: bool = True) -> None:
-    """Written under another name in the same folder, then renamed: a full disk leaves nothing half-written.
-
-    Args:
-        dataset: what is written.
-        target: the file; replaced where it exists.
-        durable: whether to wait until the disk has it.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            dataset.save_as(file, enforce_file_format=True)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    """Write a DICOM file whole or not at all; see :func:`rtqc.core.whole_file.whole_file`."""
+    with whole_file(target, durable) as file:
+        dataset.save_as(file, enforce_file_format=True)

@@ -142,7 +142,9 @@ def load_protocol(name_or_file: str = DEFAULT_PROTOCOL, known_rules: frozenset[s
 
 
 def _explained(error: ValidationError) -> str:
-    first = error.errors()[0]
+    # A mistyped key is also a missing one: the mistyped one is what the reader sees in the file.
+    errors = error.errors()
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         key = str(first["loc"][-1])

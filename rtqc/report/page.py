@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,10 +10,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rtqc.core.assessment import Assessment
 from rtqc.core.resources import resource_folder
 from rtqc.core.version import rtqc_version
+from rtqc.core.whole_file import whole_file
 from rtqc.pipeline import Assessed
 from rtqc.report.plots import PLOT_HEIGHT, PLOT_WIDTH, dvh_plot, strip
 from rtqc.report.slices import DOSE_BANDS, LEVEL_HU, WIDTH_HU, SlicePainter, SlicePicture
-from rtqc.report.view import VERDICTS, counts, dose_rows, finding_views, number, signed, tiles, worst_position
+from rtqc.report.view import VERDICTS, counts, dose_rows, finding_views, hero_title, number, signed, tiles, worst_position
 
 #: More pictures than this are left out (their findings name the slices): a report must stay under 5 MB.
 MOST_PICTURES = 24
@@ -40,17 +39,8 @@ def write_report(assessment: Assessment | Assessed, path: str | Path, *, replace
     if target.exists() and not replace:
         raise FileExistsError(f"{target} exists already: give another name, or replace=True")
     content = render_report(assessment)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-        part.chmod(0o644)
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with whole_file(target) as file:
+        file.write(content.encode("utf-8"))
     return target
 
 
@@ -64,7 +54,9 @@ def render_report(assessment: Assessment | Assessed) -> str:
         for view in findings:
             if view.first and view.picture is not None and view.picture_at is not None and len(pictures) < MOST_PICTURES:
                 pictures[view.picture] = painter.at(view.picture_at)
-    worst = worst_position(a)
+    shown = worst_position(a)
+    if shown is None and painter is not None:
+        shown = painter.middle_mm
     word, mark = VERDICTS[a.verdict]
     return _environment().get_template("report.html.j2").render(
         a=a,
@@ -72,7 +64,8 @@ def render_report(assessment: Assessment | Assessed) -> str:
         mark=mark,
         counts=counts(a.findings),
         tiles=tiles(a),
-        hero=painter.at(worst, wash=True) if painter is not None and worst is not None else None,
+        hero=painter.at(shown, wash=True) if painter is not None and shown is not None else None,
+            hero_title=hero_title(a),
         plot=dvh_plot(a.dose, a.constraints) if a.dose else None,
         plot_width=PLOT_WIDTH,
         plot_height=PLOT_HEIGHT,

@@ -92,6 +92,12 @@ class SlicePainter:
             return None
         return in_frame(structure, orientation)
 
+    @property
+    def middle_mm(self) -> float:
+        """Position of the middle slice along the canonical normal."""
+        positions = self._image.grid.positions_mm * self._sign
+        return float(positions[positions.size // 2])
+
     def at(self, position_mm: float, wash: bool = False) -> SlicePicture:
         """The slice nearest to a position along the canonical normal."""
         grid = self._image.grid

@@ -99,7 +99,7 @@ def counts(findings: Sequence[Finding]) -> str:
 
 
 def tiles(a: Assessment) -> list[Tile]:
-    """Dice, HD95 and the change of the mean heart dose, each held against its limit."""
+    """Dice, HD95 and the change of the mean heart dose, each held against its limit; only what could be computed."""
     trusted = a.heart.draft is not None and a.heart.draft.trusted
     agreement = a.agreement
     result = [
@@ -110,18 +110,26 @@ def tiles(a: Assessment) -> list[Tile]:
     result.append(
         _tile(a, "Mean heart dose, draft − contour", change, "dose_mean_difference", 2, "Gy", trusted, is_signed=True)
     )
-    return result
+    if change is None and a.dose and a.dose.contoured and a.dose.contoured.mean_gy is not None:
+        result.append(
+            Tile("Mean heart dose, contour", f"{number(a.dose.contoured.mean_gy)} Gy", "no draft to compare with", "open", "")
+        )
+    for name, heart in (("Volume, contour", a.heart.contoured), ("Volume, draft", a.heart.draft)):
+        if heart is not None and heart.extent_mm is not None:
+            ends = " to ".join(number(end, 1) for end in heart.extent_mm)
+            result.append(Tile(name, f"{number(heart.volume_ml, 0)} ml", f"from {ends} mm", "open", ""))
+    return [tile for tile in result if tile is not None]
 
 
 def _tile(
     a: Assessment, name: str, value: float | None, limit_key: str, decimals: int, unit: str, judged: bool,
     *, low_is_bad: bool = False, is_signed: bool = False,
-) -> Tile:  # fmt: skip
+) -> Tile | None:  # fmt: skip
     limit = a.limits.get(limit_key)
-    shown = signed(value, decimals) if is_signed else number(value, decimals)
-    text = f"{shown} {unit}".strip() if value is not None else "–"
     if limit is None or value is None:
-        return Tile(name, text, "not available", "open", "·")
+        return None
+    shown = signed(value, decimals) if is_signed else number(value, decimals)
+    text = f"{shown} {unit}".strip()
     sign = "≥" if low_is_bad else "≤ ±" if is_signed else "≤"
     words = f"limit {sign} {limit.value:g} {unit}".strip().replace("± ", "±")
     if not judged:
@@ -184,6 +192,13 @@ def worst_position(a: Assessment) -> float | None:
         if heart is not None and heart.extent_mm is not None:
             return (heart.extent_mm[0] + heart.extent_mm[1]) / 2
     return None
+
+
+def hero_title(a: Assessment) -> str:
+    """What the first picture shows."""
+    if any(f.evidence.positions_mm and f.severity != "info" for f in a.findings):
+        return "Worst slice"
+    return "Where they differ most" if a.agreement and a.agreement.slices else "Middle slice"
 
 
 def _where(positions: tuple[float, ...]) -> str:
