@@ -8,6 +8,7 @@ coordinate system (LPS, PS3.3 C.7.6.2.1.1) about its origin, never a shift, so a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,12 +47,12 @@ class Orientation:
     @property
     def normal(self) -> Vector:
         """Unit vector out of the plane, row x column."""
-        return _vector(np.cross(self.row, self.column))
+        return _vector(self.matrix[2])
 
     @property
     def matrix(self) -> NDArray[np.float64]:
         """3 x 3, rows ``u``, ``v``, ``w``: ``frame = matrix @ patient``."""
-        return np.array([self.row, self.column, self.normal])
+        return _matrix(self.row, self.column)
 
     def to_frame(self, patient_mm: ArrayLike) -> NDArray[np.float64]:
         """Patient coordinates (n, 3) in mm to ``(u, v, w)`` (n, 3) in mm."""
@@ -87,6 +88,13 @@ class Orientation:
         row = seed - (seed @ normal) * normal
         row /= np.linalg.norm(row)
         return Orientation(_vector(row), _vector(np.cross(normal, row)))
+
+
+@lru_cache(maxsize=256)
+def _matrix(row: Vector, column: Vector) -> NDArray[np.float64]:
+    matrix = np.array([row, column, np.cross(row, column) + 0.0])
+    matrix.setflags(write=False)
+    return matrix
 
 
 def _vector(values: ArrayLike) -> Vector:

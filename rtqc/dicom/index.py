@@ -11,29 +11,33 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.tag import BaseTag, Tag
 
 from rtqc.core.finding import Finding
 from rtqc.dicom.elements import items, text
 from rtqc.dicom.notes import note
 
 #: Read from every file; pixels and contours stay on disk.
-_HEADER_TAGS = [
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "Modality",
-    "ImageType",
-    "PatientID",
-    "PatientName",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "FrameOfReferenceUID",
-    "ReferencedFrameOfReferenceSequence",
-    "ReferencedStructureSetSequence",
-    "ReferencedRTPlanSequence",
-    "StructureSetLabel",
-    "RTPlanLabel",
-    "InstanceCreationDate",
-    "InstanceCreationTime",
+_HEADER_TAGS: list[BaseTag] = [
+    Tag(keyword)
+    for keyword in (
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "Modality",
+        "ImageType",
+        "PatientID",
+        "PatientName",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "FrameOfReferenceUID",
+        "ReferencedFrameOfReferenceSequence",
+        "ReferencedStructureSetSequence",
+        "ReferencedRTPlanSequence",
+        "StructureSetLabel",
+        "RTPlanLabel",
+        "InstanceCreationDate",
+        "InstanceCreationTime",
+    )
 ]
 
 #: A file of these endings claims to be DICOM: if it is not, somebody must know.
@@ -191,13 +195,14 @@ def _is_empty(path: Path) -> bool:
 def _read_header(path: Path) -> Dataset:
     with path.open("rb") as file:
         start = file.read(_PREAMBLE)
-    if start[128:132] == b"DICM":
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
-    # Old archives leave out the preamble: a file that begins with group 0002 or 0008 is a data set all the same.
-    if start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00":
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS, force=True)
-        if text(dataset, "SOPClassUID"):
-            return dataset
+        file.seek(0)
+        if start[128:132] == b"DICM":
+            return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
+        # Old archives leave out the preamble: a file that begins with group 0002 or 0008 is a data set all the same.
+        if start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00":
+            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_HEADER_TAGS, force=True)
+            if text(dataset, "SOPClassUID"):
+                return dataset
     raise InvalidDicomError(f"{path} is not DICOM")
 
 
@@ -218,8 +223,9 @@ def _header(path: Path, name: str, dataset: Dataset) -> Header:
         frame_uid=text(dataset, "FrameOfReferenceUID") or _referenced_frame(dataset),
         image_type="\\".join(str(v) for v in (dataset.get("ImageType") or [])),
         refers_to=_references(dataset, modality),
-        label=text(dataset, "StructureSetLabel") or text(dataset, "RTPlanLabel"),
-        created=text(dataset, "InstanceCreationDate") + text(dataset, "InstanceCreationTime"),
+        # Of the thousands of slices nobody asks for these.
+        label="" if modality == "CT" else text(dataset, "StructureSetLabel") or text(dataset, "RTPlanLabel"),
+        created="" if modality == "CT" else text(dataset, "InstanceCreationDate") + text(dataset, "InstanceCreationTime"),
     )
 
 

@@ -30,15 +30,21 @@ TILT_SHIFT_MM = 1.0
 
 @dataclass(frozen=True)
 class Slice:
-    """One slice, decoded."""
+    """One slice, decoded; stored pixel values, which slope and intercept make CT numbers of."""
 
     header: Header
     orientation: Orientation
     corner: tuple[float, float, float]
     spacing: tuple[float, float]
-    hu: NDArray[np.float32]
+    pixels: NDArray[np.integer]
+    slope: float | None
+    intercept: float | None
     tilt_deg: float
-    rescaled: bool
+
+    @property
+    def rescaled(self) -> bool:
+        """Whether the file says how stored values become CT numbers."""
+        return self.slope is not None and self.intercept is not None
 
 
 @dataclass(frozen=True)
@@ -107,19 +113,15 @@ def _decode(header: Header, dataset: Dataset) -> Slice:
     pixels = dataset.pixel_array
     if pixels.ndim != 2:
         raise ValueError("not a single-frame grey-scale image")
-    hu = pixels.astype(np.float32)
-    if slope not in (None, 1.0):
-        hu *= np.float32(slope)
-    if intercept:
-        hu += np.float32(intercept)
     return Slice(
         header,
         Orientation((directions[0], directions[1], directions[2]), (directions[3], directions[4], directions[5])),
         (corner[0], corner[1], corner[2]),
         (spacing[0], spacing[1]),
-        hu,
+        pixels,
+        slope,
+        intercept,
         number(dataset, "GantryDetectorTilt") or 0.0,
-        slope is not None and intercept is not None,
     )
 
 
@@ -128,7 +130,7 @@ def _of_one_geometry(slices: list[Slice], findings: list[Finding]) -> list[Slice
     groups: dict[tuple[object, ...], list[Slice]] = defaultdict(list)
     for s in slices:
         direction = tuple(round(v, 3) for v in (*s.orientation.row, *s.orientation.column))
-        groups[(s.hu.shape, tuple(round(v, 4) for v in s.spacing), direction)].append(s)
+        groups[(s.pixels.shape, tuple(round(v, 4) for v in s.spacing), direction)].append(s)
     if len(groups) < 2:
         return slices
     kept = max(groups.values(), key=len)
@@ -184,17 +186,28 @@ def _assemble(slices: list[Slice], findings: list[Finding]) -> Image | None:
         orientation,
         (float(corners[0, 0]), float(corners[0, 1])),
         slices[0].spacing,
-        (slices[0].hu.shape[0], slices[0].hu.shape[1]),
+        (slices[0].pixels.shape[0], slices[0].pixels.shape[1]),
         tuple(float(w) for w in corners[:, 2]),
     )
     _note_gaps(grid, findings)
     return Image(grid, hu)
 
 
+def _hounsfield(slices: list[Slice]) -> NDArray[np.float32]:
+    """CT numbers of all slices, each made in its place: no copy of the whole image on the way."""
+    hu = np.empty((len(slices), *slices[0].pixels.shape), np.float32)
+    for k, s in enumerate(slices):
+        slope = 1.0 if s.slope is None else s.slope
+        np.multiply(s.pixels, np.float32(slope), out=hu[k], casting="unsafe", dtype=np.float32)
+        if s.intercept:
+            hu[k] += np.float32(s.intercept)
+    return hu
+
+
 def _straightened(slices: list[Slice], corners: NDArray[np.float64], findings: list[Finding]) -> NDArray[np.float32]:
     """Slices of a tilted gantry start at different in-plane positions; shift them to the first one's."""
     offsets = corners[:, :2] - corners[0, :2]
-    hu = np.stack([s.hu for s in slices])
+    hu = _hounsfield(slices)
     tilt = Counter(round(s.tilt_deg, 1) for s in slices).most_common(1)[0][0]
     if float(np.abs(offsets).max()) <= TILT_SHIFT_MM:
         return hu

@@ -68,7 +68,7 @@ def coverage(areas: list[MultiPolygon], shape: tuple[int, int]) -> NDArray[np.fl
     cells += np.bincount(flat + 1, height * (1 - right_share), minlength=size)[:size]
     # Counter-clockwise edges go up on the right, so the sum from the left is minus the cover.
     cover = -np.cumsum(cells.reshape(len(areas), rows, columns + 1), axis=2)[:, :, :columns]
-    return np.clip(cover, 0.0, 1.0).astype(np.float32)
+    return np.clip(cover, 0.0, 1.0).astype(np.float32) + np.float32(0)  # no minus zero
 
 
 def _split(start: Floats, end: Floats, owner: Ints, axis: int) -> tuple[Floats, Floats, Ints]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -33,6 +32,15 @@ class Row:
     target: str
 
 
+#: A process inherits the peak memory of the one that starts it, so a small one starts each.
+_LAUNCHER = """
+import resource, subprocess, sys, time
+began = time.perf_counter()
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+"""
+
+
 def seconds(function: Callable[[], object], runs: int = RUNS) -> float:
     """Median wall time after one warm-up."""
     function()
@@ -48,11 +56,12 @@ def processes(command: list[str], runs: int = RUNS) -> tuple[float, float]:
     """Median wall time of a command, in s, and the largest peak memory of any, in MiB."""
     times, peaks = [], []
     for _ in range(runs):
-        began = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tempfile.gettempdir())
-        _, _, usage = os.wait4(process.pid, 0)
-        times.append(time.perf_counter() - began)
-        peaks.append(usage.ru_maxrss / 1024)
+        done = subprocess.run(
+            [sys.executable, "-c", _LAUNCHER, *command], capture_output=True, text=True, check=True, cwd=tempfile.gettempdir()
+        )
+        wall, peak = done.stdout.split()
+        times.append(float(wall))
+        peaks.append(float(peak))
     return statistics.median(times), max(peaks)
 
 
@@ -170,7 +179,6 @@ def main() -> None:
     text = "\n".join(lines) + "\n"
     (ROOT / "docs" / "benchmarks.md").write_text(text, encoding="utf-8")
     print(text)
-    print(f"peak memory of the benchmark itself: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
 if __name__ == "__main__":
