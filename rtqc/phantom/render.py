@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
+from shapely.geometry import MultiPolygon
 
 from rtqc.core.grid import Grid
 from rtqc.core.orientation import AXIAL
@@ -67,23 +68,30 @@ def render_ct(anatomy: Anatomy, grid: Grid, noise_hu: float = 12.0, block: int =
     return Image(grid, hu)
 
 
-def contours(anatomy: Anatomy, grid: Grid, names: dict[str, str]) -> dict[str, Structure]:
+def contours(anatomy: Anatomy, grid: Grid, names: dict[str, str], block: int = 16) -> dict[str, Structure]:
     """True contours on the slices of a grid.
 
     Args:
         anatomy: the patient.
         grid: its slice positions are used, and its extent.
         names: structure name -> field of :class:`~rtqc.phantom.anatomy.Organs`.
+        block: slices computed at a time, to bound memory.
     """
     width = grid.spacing_mm[1] * (grid.size[1] - 1)
     depth = grid.spacing_mm[0] * (grid.size[0] - 1)
     size = (int(depth / CONTOUR_PIXEL_MM) + 1, int(width / CONTOUR_PIXEL_MM) + 1)
     fine = Grid(AXIAL, grid.origin_mm, (CONTOUR_PIXEL_MM,) * 2, size, grid.slice_positions_mm, grid.nominal_slice_mm)
-    organs = organs_at(anatomy, points_of(fine))
     kinds = {"body": "EXTERNAL"}
+    planes: dict[str, dict[float, MultiPolygon]] = {name: {} for name in names}
+    for k in range(0, fine.shape[0], block):
+        part = fine.crop(slice(k, k + block), slice(None), slice(None))
+        organs = organs_at(anatomy, points_of(part))
+        for name, field in names.items():
+            inside = -np.broadcast_to(getattr(organs, field), part.shape)
+            planes[name] |= trace_field(inside, part, 0.0).planes
+    spacing = fine.slice_spacing_mm
     return {
-        name: trace_field(-np.broadcast_to(getattr(organs, field), fine.shape), fine, 0.0, name, kinds.get(field, "ORGAN"))
-        for name, field in names.items()
+        name: Structure(name, planes[name], AXIAL, kinds.get(field, "ORGAN"), spacing) for name, field in names.items()
     }
 
 
