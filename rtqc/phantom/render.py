@@ -90,9 +90,7 @@ def contours(anatomy: Anatomy, grid: Grid, names: dict[str, str], block: int = 1
             inside = -np.broadcast_to(getattr(organs, field), part.shape)
             planes[name] |= trace_field(inside, part, 0.0).planes
     spacing = fine.slice_spacing_mm
-    return {
-        name: Structure(name, planes[name], AXIAL, kinds.get(field, "ORGAN"), spacing) for name, field in names.items()
-    }
+    return {name: Structure(name, planes[name], AXIAL, kinds.get(field, "ORGAN"), spacing) for name, field in names.items()}
 
 
 def _texture(anatomy: Anatomy, grid: Grid) -> Field:

@@ -66,15 +66,15 @@ class DoseRow:
 
 
 def signed(value: float | None, decimals: int = 2) -> str:
-    """A difference with its sign; a true minus.
+    """A difference with its sign; a true minus; what rounds to nothing has none.
 
-    >>> signed(-1.234), signed(0.5, 1), signed(None)
-    ('−1.23', '+0.5', '–')
+    >>> signed(-1.234), signed(0.5, 1), signed(-0.001), signed(None)
+    ('−1.23', '+0.5', '0.00', '–')
     """
     if value is None:
         return "–"
     text = f"{value:+.{decimals}f}"
-    return text.replace("-", _MINUS)
+    return text.replace("-", _MINUS) if float(text) else text[1:]
 
 
 def number(value: float | None, decimals: int = 2) -> str:
