@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtqc.core.structure import Structure
-from rtqc.geometry.surface import distances_to, surface_of
+from rtqc.geometry.surface import directed_distances, surface_of
 
 Floats = NDArray[np.float64]
 
@@ -65,12 +65,9 @@ def surface_distances(a: Structure, b: Structure) -> SurfaceDistances:
     if a.orientation != b.orientation:
         turn = b.orientation.transform_to(a.orientation)
         surface_b = type(surface_b)(surface_b.triangles @ turn.T, surface_b.areas)
-    return SurfaceDistances(
-        distances_to(surface_a.centres, surface_b),
-        distances_to(surface_b.centres, surface_a),
-        surface_a.areas,
-        surface_b.areas,
-    )
+    a_to_b, area_a = directed_distances(surface_a, surface_b)
+    b_to_a, area_b = directed_distances(surface_b, surface_a)
+    return SurfaceDistances(a_to_b, b_to_a, area_a, area_b)
 
 
 def weighted_percentile(values: Floats, weights: Floats, percent: float) -> float:

@@ -41,7 +41,7 @@ class Engine:
             ModelError: the weights cannot be loaded.
         """
         self.model = model
-        self._session, self.device = _session(model.weights, device, threads)
+        self._session, self.device = _session(model.weights, model.manifest.sha256, device, threads)
         self._input = self._session.get_inputs()[0].name
 
     @property
@@ -68,7 +68,8 @@ class Engine:
 
 
 @lru_cache(maxsize=4)
-def _session(weights: Path, device: Device, threads: int) -> tuple[Any, str]:
+def _session(weights: Path, digest: str, device: Device, threads: int) -> tuple[Any, str]:
+    """A session; ``digest`` is part of its name, so that a file that changed is loaded again."""
     import onnxruntime as ort  # takes half a second to import: wait until a draft is asked for
 
     ort.set_default_logger_severity(4)

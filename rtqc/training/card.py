@@ -2,64 +2,130 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from rtqc.core import Agreement
+from rtqc.heart import Draft
+from rtqc.training.curate import Patient, SetAside
 from rtqc.training.settings import Settings
-from rtqc.training.study import ATTRIBUTION, LeftOut, loo_table
 
 _CARD = """# {name}
 
-Draws the heart (TG-263 `Heart`, pericardial outline with the roots of the great vessels as the radiologists of the training
-data drew it) on a CT of the chest, with or without contrast agent. A draft to edit, and a second opinion to check a
-contour against; not cleared as a medical device.
+Draws the heart (TG-263 `Heart`, as the people drew it whom the model learned from) on a CT of the chest, with or without contrast
+agent. A draft to edit, and a second opinion to check a contour against; not cleared as a medical device.
 
 ## How well it does on patients that it has not seen
-Leave one out: each patient was drafted by a model trained on the other {others} and {synthetic} synthetic patients, with the same
-recipe and {fold_iterations} updates. The shipped model has seen all of them and was trained for {iterations}.
-
-{table}
-
-Ends: draft minus human, positive is higher. Mean Dice {mean:.3f}. Two human observers agree at about 0.94 (Zeleznik et al. 2021).
-The expected Dice is the model's own estimate; on these patients it is {optimism:+.2f} above what was measured.
+{validation}
 
 ## What it learned from
-- {real} non-contrast chest CTs with hearts drawn by cardiovascular radiologists, 3 mm voxels. {attribution}
-- {synthetic} synthetic patients of `rtqc.phantom` (seeds {first} to {last}): formulas, no patient data.
+- {real} plans with a contoured heart: {names}.
+- {synthetic}
+{aside}
+{attribution}
 
 ## How
 A 3D U-Net of {base} channels at full resolution, {spacing:g} mm voxels, crops of {patch}³, intensity windows {windows} HU, instance
-norm, cross-entropy plus Dice with deep supervision, AdamW {rate:g} with polynomial decay, averaged weights (decay {average:g}).
-Augmentation: rotation, scale, elastic, contrast, cut field of view, thick slices, blur, noise (`rtqc/training/augment.py`).
-`make model` repeats it; the seed is {seed}.
+norm, cross-entropy plus Dice with deep supervision, AdamW {rate:g} with polynomial decay, averaged weights (decay {average:g}),
+{iterations} updates. Augmentation: rotation, scale, elastic, contrast, cut field of view, thick slices, blur, noise
+(`rtqc/training/augment.py`). Seed {seed}.
 
 ## Limits
-- {real} real hearts are few: expect failures on anatomy unlike theirs (children, pectus, pneumonectomy, situs inversus, devices).
-- Planning CTs with contrast agent were simulated, not seen. Upper and lower end are uncertain by up to 15 mm.
-- It draws outlines for 4 mm voxels: coronary arteries, chambers and thin pericardium are not resolved.
+- It knows what it has seen: expect failures on anatomy unlike that of the {real} plans (children, pectus, pneumonectomy, situs inversus,
+  devices), and on contrast agent if none of them had it.
+- It draws outlines for {spacing:g} mm voxels: coronary arteries, chambers and thin pericardium are not resolved.
+- Its ends are as uncertain as the table says.
 - A clinic commissions it on its own plans before it relies on it (docs/commissioning.md).
 """
 
 
-def card_text(settings: Settings, fold_iterations: int, results: list[LeftOut], first_seed: int) -> str:
-    """The card of a model and its study."""
-    dice = [r.agreement.dice for r in results]
-    expected = [r.draft.predicted_dice for r in results]
+class Result(Protocol):
+    """A patient drafted by a model that has not seen him."""
+
+    @property
+    def patient(self) -> Patient: ...
+    @property
+    def draft(self) -> Draft: ...
+    @property
+    def agreement(self) -> Agreement: ...
+
+
+def card_text(
+    settings: Settings,
+    results: Sequence[Result],
+    aside: Sequence[SetAside],
+    attribution: str,
+    first_seed: int,
+    names: Sequence[str] = (),
+) -> str:
+    """The card of a model and its study.
+
+    Args:
+        settings: the recipe.
+        results: of the cross-validation; empty where there was none.
+        aside: cases that were not learned from, with reasons.
+        attribution: of the data.
+        first_seed: of the synthetic patients.
+        names: of the plans; by default those of the results.
+    """
+    names = list(names) or [r.patient.name for r in results]
+    last = first_seed + settings.synthetic - 1
+    made = (
+        f"{settings.synthetic} synthetic patients of `rtqc.phantom` (seeds {first_seed} to {last}): formulas, no patient data."
+    )
     return _CARD.format(
         name=settings.name,
-        others=len(results) - 1,
-        synthetic=settings.synthetic,
-        fold_iterations=fold_iterations,
-        iterations=settings.iterations,
-        table=loo_table(results),
-        mean=sum(dice) / len(dice),
-        optimism=sum(e - d for e, d in zip(expected, dice, strict=True)) / len(dice),
-        real=len(results),
-        attribution=ATTRIBUTION,
-        first=first_seed,
-        last=first_seed + settings.synthetic - 1,
+        validation=_validation(settings, results),
+        real=len(names),
+        names=", ".join(names) or "none",
+        synthetic=made if settings.synthetic else "No synthetic patients.",
+        aside="".join(f"- Set aside: {s.name}. {s.reasons[0]}\n" for s in aside),
+        attribution=attribution,
         base=settings.base,
         spacing=settings.spacing_mm,
         patch=settings.patch,
         windows=" and ".join(f"{low:g} to {high:g}" for low, high in settings.windows),
         rate=settings.learning_rate,
         average=settings.average,
+        iterations=settings.iterations,
         seed=settings.seed,
     )
+
+
+def _validation(settings: Settings, results: Sequence[Result]) -> str:
+    if not results:
+        return "Not known: there were fewer than two patients, so none could be left out. Do not rely on this model."
+    dice = np.array([r.agreement.dice for r in results])
+    expected = np.array([r.draft.predicted_dice for r in results])
+    updates = settings.fold_iterations or settings.iterations
+    return "\n".join([
+        f"Each patient was drafted by a model that had seen the others only (cross-validation by patient, {updates} updates each; the",
+        f"model in this folder has seen all of them and had {settings.iterations}).",
+        "",
+        table(results),
+        "",
+        f"Ends: draft minus human, positive is higher. Dice: mean {dice.mean():.3f}, median {np.median(dice):.3f}, worst {dice.min():.3f}. Two human observers agree",
+        "at about 0.94 (Zeleznik et al., Nat Commun 2021). The expected Dice is the model's own estimate; here it is on average "
+        f"{expected.mean() - dice.mean():+.2f} off.",
+    ])  # fmt: skip
+
+
+def table(results: Sequence[Result]) -> str:
+    """The cross-validation table in Markdown."""
+    rows = [
+        "| patient | Dice | HD95 (mm) | mean surface distance (mm) | volume, human / draft (ml) | upper end (mm) | lower end (mm) | expected Dice |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for r in results:
+        a, human, drawn = r.agreement, r.patient.heart, r.draft.structure
+        if drawn.is_empty:
+            rows.append(f"| {r.patient.name} | 0.000 | – | – | {human.volume_ml:.0f} / 0 | – | – | 0.00 |")
+            continue
+        ends = (drawn.positions_mm[-1] - human.positions_mm[-1], drawn.positions_mm[0] - human.positions_mm[0])
+        rows.append(
+            f"| {r.patient.name} | {a.dice:.3f} | {a.hausdorff95_mm:.1f} | {a.mean_surface_distance_mm:.2f} | "
+            f"{human.volume_ml:.0f} / {drawn.volume_ml:.0f} | {ends[0]:+.0f} | {ends[1]:+.0f} | {r.draft.predicted_dice:.2f} |"
+        )
+    return "\n".join(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ def learn(
     device: str = "cpu",
     minutes: float | None = None,
     resume: bool = False,
+    start: Mapping[str, torch.Tensor] | None = None,
     progress: Progress | None = None,
 ) -> tuple[HeartNet, list[tuple[int, float]]]:
     """Train a network.
@@ -42,6 +43,7 @@ def learn(
         device: ``cpu`` or ``cuda``.
         minutes: stop after this long; the learning-rate schedule stays that of ``settings.iterations``.
         resume: go on from the folder's checkpoint.
+        start: weights to begin with, by name; those that are not among them begin at random.
         progress: called with iteration, total and smoothed loss.
 
     Returns:
@@ -49,12 +51,15 @@ def learn(
 
     Raises:
         ValueError: no samples.
+        RuntimeError: weights to begin with that are of another network.
         FileNotFoundError: ``resume`` without a checkpoint.
     """
     if not samples:
         raise ValueError("there is nothing to learn from: no sample with a heart was found")
     torch.manual_seed(settings.seed)
     net = HeartNet(len(settings.windows), settings.base).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    if start:
+        net.load_state_dict(start, strict=False)
     average = HeartNet(len(settings.windows), settings.base)
     average.load_state_dict(net.state_dict())
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -81,6 +86,11 @@ def learn(
             break
     _save(checkpoint, state, net, average, optimizer)
     return average.eval(), state["curve"]
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a training in this folder can go on."""
+    return (folder / _CHECKPOINT).is_file()
 
 
 def _batch(samples: Sequence[Sample], settings: Settings, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:

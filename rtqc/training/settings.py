@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rtqc.training.augment import Augmentation
 
@@ -19,7 +20,9 @@ class Settings(BaseModel):
         patch: side of the training crop, in voxels; a multiple of 16.
         windows: intensity windows (low, high) in HU.
         base: channels at full resolution.
-        iterations: weight updates.
+        iterations: weight updates of the final model.
+        fold_iterations: weight updates of each cross-validation model; None: as many as the final model has.
+        folds: parts of the cross-validation; with no more patients than this each is left out by himself.
         batch: crops an update.
         learning_rate: at the start; falls polynomially to 0.
         weight_decay: of AdamW.
@@ -41,6 +44,8 @@ class Settings(BaseModel):
     windows: tuple[tuple[float, float], ...] = ((-160.0, 240.0), (-1000.0, 600.0))
     base: int = Field(12, ge=4)
     iterations: int = Field(3000, ge=1)
+    fold_iterations: int | None = Field(None, ge=1)
+    folds: int = Field(5, ge=2)
     batch: int = Field(1, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
@@ -61,5 +66,13 @@ def read_settings(path: Path) -> Settings:
     """
     try:
         return Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        known = Augmentation.__dataclass_fields__ if key.startswith("augmentation.") else Settings.model_fields
+        near = difflib.get_close_matches(str(first["loc"][-1]), list(known), n=1)
+        unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
+        hint = f"; did you mean '{near[0]}'?" if unknown and near else ""
+        raise ValueError(f"{path.name}: '{key}': {'unknown key' if unknown else first['msg']}{hint}") from error

@@ -1,59 +1,155 @@
-"""The study behind a shipped model: each real patient drafted by a model that has not seen him, then one model of all."""
+"""From curated patients to a model: cross-validation by patient, then one network of all, then the model folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+
 from rtqc.comparison import compare
-from rtqc.core import Agreement, Case, Structure
-from rtqc.core.names import find_hearts
-from rtqc.dicom import read_cases
-from rtqc.heart import Draft, Engine, draft_with, load_model
+from rtqc.core import Agreement
+from rtqc.core.whole_file import whole_file
+from rtqc.heart import Draft, Engine, Model, draft_with, load_model
 from rtqc.heart.manifest import Manifest
+from rtqc.training.card import card_text
+from rtqc.training.curate import Patient, SetAside
 from rtqc.training.export import export_model
-from rtqc.training.learn import learn
+from rtqc.training.learn import has_checkpoint, learn
 from rtqc.training.network import HeartNet
+from rtqc.training.pictures import learning_curves, worst_cases
 from rtqc.training.samples import Sample, real_sample, synthetic_sample
 from rtqc.training.settings import Settings
 
 #: Seeds of the synthetic patients that are trained on; tests and demo use none of them.
 FIRST_SEED = 1000
-Say = Callable[[str], None]
+#: Part of a time budget that the final model gets; the folds share the rest.
+_FINAL_SHARE = 0.6
+Progress = Callable[[str, int, int, float], None]
+
+
+class StudyError(Exception):
+    """A study that cannot begin or go on; the message says what to do."""
 
 
 @dataclass(frozen=True)
-class Patient:
-    """A real patient with a contoured heart."""
+class Origin:
+    """What a model folder must say about where it comes from.
 
-    name: str
-    case: Case
-    heart: Structure
+    Attributes:
+        attribution, licence: as the data's licences ask for.
+        created: date, ISO.
+    """
+
+    attribution: str = ""
+    licence: str = ""
+    created: str = ""
 
 
 @dataclass(frozen=True)
 class LeftOut:
     """A patient drafted by a model that has not seen him."""
 
-    name: str
-    heart: Structure
+    patient: Patient
     draft: Draft
     agreement: Agreement
 
 
-def read_patients(folders: Sequence[Path], say: Say = print) -> list[Patient]:
-    """Every case with CT and heart below the folders; others are named and left out."""
-    patients = []
-    for folder in folders:
-        for case in read_cases(folder):
-            name = case.provenance.patient_id or folder.name
-            hearts = [n for n in find_hearts(case.structures) if not case.structures[n].is_empty]
-            if case.image is None or not hearts:
-                say(f"{name}: left out, it has no {'CT' if case.image is None else 'heart'}")
-                continue
-            patients.append(Patient(name, case, case.structures[hearts[0]]))
-    return patients
+@dataclass(frozen=True)
+class Budget:
+    """How the study runs.
+
+    Attributes:
+        device: ``cpu`` or ``cuda``.
+        minutes: for everything together; None: as long as it takes.
+        resume: whether to go on from what the work folder holds.
+        start: a model to begin with; None: at random.
+    """
+
+    device: str = "cpu"
+    minutes: float | None = None
+    resume: bool = False
+    start: Model | None = None
+
+
+def train_model(
+    patients: Sequence[Patient],
+    aside: Sequence[SetAside],
+    settings: Settings,
+    work: Path,
+    out: Path,
+    *,
+    budget: Budget = Budget(),
+    origin: Origin = Origin(),
+    progress: Progress | None = None,
+) -> tuple[Manifest, list[LeftOut]]:
+    """Cross-validate, train the final network, and write the model folder.
+
+    Args:
+        patients: that may teach; none is allowed where there are synthetic ones.
+        aside: cases that may not; they stand in the card.
+        settings: the recipe.
+        work: checkpoints, fold models, learning curves and pictures of the worst cases; never part of the model.
+        out: the model folder.
+        budget, origin: see there.
+        progress: called with what is trained, iteration, total and smoothed loss.
+
+    Returns:
+        The manifest, and each patient as drafted by a model that has not seen him.
+
+    Raises:
+        StudyError: nothing to learn from, or a work folder of another study.
+    """
+    if not patients and not settings.synthetic:
+        raise StudyError(
+            "there is nothing to learn from: no plan with a usable heart contour was found; add some, or --synthetic N"
+        )
+    _same_study(work, settings, patients, budget.resume)
+    start = weights_of(budget.start, settings) if budget.start is not None else None
+    samples = make_samples(patients, settings)
+    parts = fold_parts(patients, settings.folds)
+    run = _Runner(settings, work, budget, start, progress, len(parts))
+    left_out: list[LeftOut] = []
+    for number, part in enumerate(parts):
+        left_out += run.fold(number, part, patients, samples)
+    net, curve = run.trained("final", samples, settings, _FINAL_SHARE if parts else 1.0)
+    run.curves["final"] = curve
+    worst = worst_cases([(r.patient, r.draft, r.agreement) for r in left_out], work)
+    learning_curves(run.curves, work / "learning-curves.svg")
+    names = tuple(p.name for p in patients) + (
+        (f"{settings.synthetic} synthetic patients (rtqc.phantom)",) if settings.synthetic else ()
+    )
+    card = card_text(settings, left_out, aside, origin.attribution, FIRST_SEED, [p.name for p in patients])
+    manifest = export_model(
+        net, settings, out, training_data=names, attribution=origin.attribution, licence=origin.licence, created=origin.created, card=card,
+    )  # fmt: skip
+    for path in worst:
+        run.say(f"picture: {path.name}")
+    return manifest, left_out
+
+
+def _same_study(work: Path, settings: Settings, patients: Sequence[Patient], resume: bool) -> None:
+    """A work folder belongs to one recipe and one set of patients: mixing checkpoints of two would show patients to their own test."""
+    described = json.dumps(
+        {"settings": settings.model_dump(mode="json"), "patients": [p.name for p in patients]}, indent=1, default=str
+    )
+    path = work / "study.json"
+    if resume:
+        if not path.is_file():
+            raise StudyError(f"there is nothing to resume in {work}: start without --resume")
+        if path.read_text(encoding="utf-8") != described:
+            raise StudyError(
+                f"{work} holds a study with other settings or other patients: start without --resume, or in another --out"
+            )
+    elif work.exists() and any(work.glob("*/checkpoint.pt")):
+        raise StudyError(f"{work} holds an earlier study: go on with --resume, or remove it")
+    with whole_file(path) as file:
+        file.write(described.encode("utf-8"))
 
 
 def make_samples(patients: Sequence[Patient], settings: Settings) -> list[Sample]:
@@ -62,77 +158,91 @@ def make_samples(patients: Sequence[Patient], settings: Settings) -> list[Sample
     return real + [synthetic_sample(FIRST_SEED + n, settings.spacing_mm) for n in range(settings.synthetic)]
 
 
-def leave_one_out(
-    patients: Sequence[Patient], samples: Sequence[Sample], settings: Settings, work: Path, say: Say = print
-) -> list[LeftOut]:
-    """Train as many models as there are patients, each without one, and draft that one with it.
+def fold_parts(patients: Sequence[Patient], folds: int) -> list[set[str]]:
+    """Patient IDs left out together; none where there are fewer than two patients.
 
-    Args:
-        patients, samples: of :func:`read_patients` and :func:`make_samples`.
-        settings: recipe of each fold.
-        work: checkpoints and fold models; a run that was stopped goes on from there.
-        say: called with a line on each step.
+    >>> fold_parts([], 5)
+    []
     """
-    results = []
-    for patient in patients:
-        folder = work / f"loo-{patient.name}"
-        net = _trained([s for s in samples if s.name != patient.name], settings, folder, say)
-        names = tuple(p.name for p in patients if p is not patient)
-        export_model(
-            net, settings, folder / settings.name, training_data=names, attribution="", licence="", created="", card=""
+    ids = list(dict.fromkeys(p.id for p in patients))
+    count = min(folds, len(ids))
+    return [set(ids[k::count]) for k in range(count)] if count > 1 else []
+
+
+def weights_of(model: Model, settings: Settings) -> dict[str, torch.Tensor]:
+    """The weights of a model that this room exported, by name.
+
+    Raises:
+        StudyError: a model of another network, spacing or window.
+    """
+    graph = onnx.load(str(model.weights)).graph
+    weights = {i.name: torch.from_numpy(np.array(numpy_helper.to_array(i))) for i in graph.initializer}
+    wanted = HeartNet(len(settings.windows), settings.base).state_dict()
+    fitting = {k: v for k, v in weights.items() if k in wanted and v.shape == wanted[k].shape}
+    same_input = (model.manifest.spacing_mm, model.manifest.windows) == (settings.spacing_mm, settings.windows)
+    if len(fitting) < len(wanted) - 2 or not same_input:
+        raise StudyError(
+            f"{model.manifest.name} cannot be trained further with these settings: base, spacing_mm and windows must be those that it was made with"
         )
-        assert patient.case.image is not None
-        draft = draft_with(patient.case.image, Engine(load_model(folder / settings.name), "cpu"))
-        agreement = compare(patient.heart, draft.structure)
-        say(f"{patient.name}: Dice {agreement.dice:.3f} by a model that has not seen him")
-        results.append(LeftOut(patient.name, patient.heart, draft, agreement))
-    return results
+    return fitting
 
 
-def train_final(
-    patients: Sequence[Patient], samples: Sequence[Sample], settings: Settings, work: Path, say: Say = print
-) -> HeartNet:
-    """One model of all patients."""
-    return _trained(samples, settings, work / "final", say)
+class _Runner:
+    """Trains one network after the other within a budget; keeps the learning curves."""
 
+    def __init__(
+        self,
+        settings: Settings,
+        work: Path,
+        budget: Budget,
+        start: Mapping[str, torch.Tensor] | None,
+        progress: Progress | None,
+        folds: int,
+    ) -> None:
+        self._settings = settings
+        self._work = work
+        self._budget = budget
+        self._start = start
+        self._progress = progress
+        self._folds = folds
+        self.curves: dict[str, list[tuple[int, float]]] = {}
 
-def _trained(samples: Sequence[Sample], settings: Settings, folder: Path, say: Say) -> HeartNet:
-    def progress(iteration: int, total: int, loss: float) -> None:
-        if iteration % 100 == 0 or iteration == total:
-            say(f"{folder.name}: {iteration} of {total}, loss {loss:.3f}")
+    def say(self, what: str) -> None:
+        """Announce something that is not an iteration."""
+        if self._progress:
+            self._progress(what, 0, 0, 0.0)
 
-    resume = (folder / "checkpoint.pt").is_file()
-    return learn(samples, settings, folder, resume=resume, progress=progress)[0]
+    def trained(
+        self, name: str, samples: Sequence[Sample], settings: Settings, share: float
+    ) -> tuple[HeartNet, list[tuple[int, float]]]:
+        """One network, from where its checkpoint is."""
+        folder = self._work / name
+        minutes = self._budget.minutes * share if self._budget.minutes is not None else None
 
+        def step(iteration: int, total: int, loss: float) -> None:
+            if self._progress:
+                self._progress(name, iteration, total, loss)
 
-def loo_table(results: Sequence[LeftOut]) -> str:
-    """The leave-one-out table in Markdown."""
-    rows = [
-        "| patient | Dice | HD95 (mm) | mean surface distance (mm) | volume, human / draft (ml) | upper end (mm) | lower end (mm) | expected Dice |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for r in results:
-        a, human, drawn = r.agreement, r.heart, r.draft.structure
-        ends = (drawn.positions_mm[-1] - human.positions_mm[-1], drawn.positions_mm[0] - human.positions_mm[0])
-        rows.append(
-            f"| {r.name} | {a.dice:.3f} | {a.hausdorff95_mm:.1f} | {a.mean_surface_distance_mm:.2f} | "
-            f"{human.volume_ml:.0f} / {drawn.volume_ml:.0f} | {ends[0]:+.0f} | {ends[1]:+.0f} | {r.draft.predicted_dice:.2f} |"
-        )
-    return "\n".join(rows)
+        return learn(
+            samples, settings, folder, device=self._budget.device, minutes=minutes,
+            resume=self._budget.resume and has_checkpoint(folder), start=self._start, progress=step,
+        )  # fmt: skip
 
-
-def export_final(
-    net: HeartNet, settings: Settings, folder: Path, patients: Sequence[Patient], created: str, card: str
-) -> Manifest:
-    """The model folder that ships; attribution as the data's licence asks for."""
-    data = tuple(p.name for p in patients) + (f"{settings.synthetic} synthetic patients (rtqc.phantom)",)
-    return export_model(
-        net, settings, folder, training_data=data, attribution=ATTRIBUTION, licence="Apache-2.0; training data CC BY 3.0",
-        created=created, card=card,
-    )  # fmt: skip
-
-
-ATTRIBUTION = (
-    "LIDC-IDRI, The Cancer Imaging Archive, doi:10.7937/K9/TCIA.2015.LO9QL9SX (CC BY 3.0). Manual heart segmentations and "
-    "the 3 mm resampling: DeepCAC, Zeleznik et al., Nat Commun 12, 715 (2021), doi:10.1038/s41467-021-20966-2."
-)
+    def fold(self, number: int, part: set[str], patients: Sequence[Patient], samples: Sequence[Sample]) -> list[LeftOut]:
+        """Train without some patients and draft them."""
+        settings = self._settings.model_copy(update={"iterations": self._settings.fold_iterations or self._settings.iterations})
+        unseen = [p for p in patients if p.id in part]
+        hidden = {p.name for p in unseen}
+        name = f"without-{unseen[0].name}" if len(unseen) == 1 else f"fold-{number + 1}"
+        share = (1 - _FINAL_SHARE) / self._folds
+        net, self.curves[name] = self.trained(name, [s for s in samples if s.name not in hidden], settings, share)
+        folder = self._work / name / settings.name
+        seen = tuple(p.name for p in patients if p.id not in part)
+        export_model(net, settings, folder, training_data=seen, attribution="", licence="", created="", card="")
+        engine = Engine(load_model(folder), "cpu")
+        results = []
+        for patient in unseen:
+            assert patient.case.image is not None
+            draft = draft_with(patient.case.image, engine)
+            results.append(LeftOut(patient, draft, compare(patient.heart, draft.structure)))
+        return results

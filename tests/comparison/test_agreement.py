@@ -148,3 +148,21 @@ def test_a_structure_and_its_mask_compare_alike() -> None:
     direct, by_mask = compare(a, b), compare(rasterize(a, grid), rasterize(b, grid))
     assert by_mask.dice == pytest.approx(direct.dice, abs=0.005)
     assert by_mask.hausdorff95_mm == pytest.approx(direct.hausdorff95_mm, abs=0.3)
+
+
+def test_patches_far_away_stand_for_their_triangles_and_the_largest_distance_is_exact() -> None:
+    from rtqc.comparison.surfaces import SurfaceDistances, surface_distances
+    from rtqc.geometry.surface import distances_to, surface_of
+
+    a, b = sphere(40, 2.0), cylinder(25, -70, 20, 2.0, (12, -5))
+    surface_a, surface_b = surface_of(a), surface_of(b)
+    every = SurfaceDistances(
+        distances_to(surface_a.centres, surface_b), distances_to(surface_b.centres, surface_a), surface_a.areas, surface_b.areas
+    )
+    some = surface_distances(a, b)
+    assert some.a_to_b.size + some.b_to_a.size < 0.7 * (every.a_to_b.size + every.b_to_a.size)
+    assert some.hausdorff_mm == pytest.approx(every.hausdorff_mm, abs=1e-6)
+    assert some.hausdorff_percentile_mm(95) == pytest.approx(every.hausdorff_percentile_mm(95), abs=0.1)
+    assert some.mean_mm == pytest.approx(every.mean_mm, abs=0.01)
+    assert some.surface_dice(3) == pytest.approx(every.surface_dice(3), abs=1e-9)
+    assert some.area_a.sum() == pytest.approx(every.area_a.sum(), rel=1e-9)
