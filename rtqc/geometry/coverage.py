@@ -15,6 +15,8 @@ from shapely.geometry import MultiPolygon, Polygon
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+#: Coordinates are rounded to this many decimals of a pixel: a millionth of what a planning system writes.
+_DECIMALS = 9
 
 
 def polygon_edges(areas: list[MultiPolygon]) -> tuple[Floats, Floats, Ints]:
@@ -53,6 +55,8 @@ def coverage(areas: list[MultiPolygon], shape: tuple[int, int]) -> NDArray[np.fl
     size = len(areas) * rows * (columns + 1)
     if start.shape[0] == 0:
         return np.zeros((len(areas), rows, columns), np.float32)
+    # Points a hair off a pixel border would divide by nothing below; both ends of an edge are rounded alike.
+    start, end = np.round(start, _DECIMALS), np.round(end, _DECIMALS)
     start, end, owner = _split(start, end, owner, axis=1)
     start, end, owner = _split(start, end, owner, axis=0)
     middle = (start + end) / 2
