@@ -8,7 +8,6 @@ from dataclasses import replace
 import shapely
 from shapely.geometry import MultiPolygon, Point
 
-from rtqc.core.structure import Structure
 from rtqc.dicom.write_study import Contour, DrawnRoi
 from rtqc.geometry.coverage import as_multipolygon
 from rtqc.phantom.anatomy import Anatomy
@@ -17,16 +16,12 @@ from rtqc.phantom.plan import STRUCTURES, SyntheticPlan
 from rtqc.phantom.render import contours
 
 
-def _heart(plan: SyntheticPlan) -> Structure:
-    return plan.structures["Heart"]
-
-
 def _with_planes(plan: SyntheticPlan, planes: Mapping[float, MultiPolygon]) -> SyntheticPlan:
-    return plan.with_structure(replace(_heart(plan), planes=planes))
+    return plan.with_structure(replace(plan.heart, planes=planes))
 
 
 def _middle(plan: SyntheticPlan) -> int:
-    return len(_heart(plan).planes) // 2
+    return len(plan.heart.planes) // 2
 
 
 def _moved(area: MultiPolygon, dx: float, dy: float) -> MultiPolygon:
@@ -48,8 +43,8 @@ def heart_empty(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
 
 @planted("contour.two_hearts", 2, "ROIs", "two structures are called heart")
 def two_hearts(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    smaller = {w: as_multipolygon(a.buffer(-4)) for w, a in _heart(plan).planes.items()}
-    second = replace(DrawnRoi.of(replace(_heart(plan), planes=smaller)), name="HEART")
+    smaller = {w: as_multipolygon(a.buffer(-4)) for w, a in plan.heart.planes.items()}
+    second = replace(DrawnRoi.of(replace(plan.heart, planes=smaller)), name="HEART")
     return plan.with_study(rois=(*plan.study.rois, second))
 
 
@@ -88,22 +83,22 @@ def contour_open(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
 
 @planted("contour.off_plane", 1.2, "mm", "contours were copied from another scan and lie between the slices")
 def contours_between_slices(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    return _with_planes(plan, {w + magnitude: a for w, a in _heart(plan).planes.items()})
+    return _with_planes(plan, {w + magnitude: a for w, a in plan.heart.planes.items()})
 
 
 @planted("contour.outside_image", 320, "mm", "contours lie outside the image")
 def contours_outside_image(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    return _with_planes(plan, {w: _moved(a, magnitude, 0) for w, a in _heart(plan).planes.items()})
+    return _with_planes(plan, {w: _moved(a, magnitude, 0) for w, a in plan.heart.planes.items()})
 
 
 @planted("contour.outside_body", 110, "mm", "contours were pushed out of the body")
 def contours_outside_body(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    return _with_planes(plan, {w: _moved(a, magnitude, 0) for w, a in _heart(plan).planes.items()})
+    return _with_planes(plan, {w: _moved(a, magnitude, 0) for w, a in plan.heart.planes.items()})
 
 
 @planted("contour.contains_lung", 22, "mm", "all contours are shifted to the left")
 def contours_shifted(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    return _with_planes(plan, {w: _moved(a, magnitude, 0) for w, a in _heart(plan).planes.items()})
+    return _with_planes(plan, {w: _moved(a, magnitude, 0) for w, a in plan.heart.planes.items()})
 
 
 @planted("contour.frame_of_reference", 1, "ROI", "the heart was drawn on another scan")
@@ -123,14 +118,14 @@ def contours_of_previous_patient(plan: SyntheticPlan, magnitude: float) -> Synth
 
 @planted("contour.slice_missing", 2, "slices", "slices in the middle were forgotten")
 def slices_not_contoured(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    planes = list(_heart(plan).planes.items())
+    planes = list(plan.heart.planes.items())
     k = len(planes) // 2
     return _with_planes(plan, dict(planes[:k] + planes[k + int(magnitude) :]))
 
 
 @planted("contour.stray_island", 5, "mm", "a stray click left an island of this radius")
 def stray_island(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    planes = dict(_heart(plan).planes)
+    planes = dict(plan.heart.planes)
     w = list(planes)[_middle(plan)]
     left, _, _, _ = planes[w].bounds
     spot = Point(left - 30, planes[w].centroid.y).buffer(magnitude)
@@ -140,7 +135,7 @@ def stray_island(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
 
 @planted("contour.hole", 6, "mm", "a hole of this radius was left in the middle")
 def hole(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    planes = dict(_heart(plan).planes)
+    planes = dict(plan.heart.planes)
     w = list(planes)[_middle(plan)]
     planes[w] = as_multipolygon(shapely.difference(planes[w], planes[w].centroid.buffer(magnitude)))
     return _with_planes(plan, planes)
@@ -148,14 +143,14 @@ def hole(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
 
 @planted("contour.copied", 5, "slices", "one outline was copied over neighbouring slices")
 def outline_copied(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    planes = dict(_heart(plan).planes)
+    planes = dict(plan.heart.planes)
     heights = list(planes)[_middle(plan) : _middle(plan) + int(magnitude)]
     return _with_planes(plan, planes | dict.fromkeys(heights, planes[heights[0]]))
 
 
 @planted("contour.area_jump", 20, "mm", "one slice was drawn this much too small all around")
 def area_jumps(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    planes = dict(_heart(plan).planes)
+    planes = dict(plan.heart.planes)
     w = list(planes)[_middle(plan)]
     planes[w] = as_multipolygon(planes[w].buffer(-magnitude))
     return _with_planes(plan, planes)
@@ -163,12 +158,12 @@ def area_jumps(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
 
 @planted("contour.volume", 22, "mm", "only the inner part of the heart was contoured")
 def heart_too_small(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    return _with_planes(plan, {w: as_multipolygon(a.buffer(-magnitude)) for w, a in _heart(plan).planes.items()})
+    return _with_planes(plan, {w: as_multipolygon(a.buffer(-magnitude)) for w, a in plan.heart.planes.items()})
 
 
 @planted("agreement.volume", 9, "mm", "a margin was added: this is a planning risk volume")
 def margin_added(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    return _with_planes(plan, {w: as_multipolygon(a.buffer(magnitude)) for w, a in _heart(plan).planes.items()})
+    return _with_planes(plan, {w: as_multipolygon(a.buffer(magnitude)) for w, a in plan.heart.planes.items()})
 
 
 @planted("agreement.mean_surface_distance", 10, "mm", "the outline is too generous all around")
@@ -178,9 +173,9 @@ def outline_too_generous(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan
 
 @planted("agreement.hausdorff95", 34, "mm", "a wedge of the heart was left out")
 def side_left_out(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    right = min(a.bounds[0] for a in _heart(plan).planes.values())
+    right = min(a.bounds[0] for a in plan.heart.planes.values())
     keep = shapely.box(right + magnitude, -1e3, 1e3, 1e3)
-    return _with_planes(plan, {w: as_multipolygon(a.intersection(keep)) for w, a in _heart(plan).planes.items()})
+    return _with_planes(plan, {w: as_multipolygon(a.intersection(keep)) for w, a in plan.heart.planes.items()})
 
 
 @planted("contour.overlaps_lung", 12, "mm", "the left lung was drawn into the heart")
@@ -198,11 +193,11 @@ def lungs_swapped(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
 
 @planted("agreement.upper_end", 24, "mm", "the contour ends too low above")
 def top_cut(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    planes = _heart(plan).planes
+    planes = plan.heart.planes
     return _with_planes(plan, {w: a for w, a in planes.items() if w < max(planes) - magnitude})
 
 
 @planted("agreement.lower_end", 24, "mm", "the contour ends too high below: the apex is missing")
 def apex_cut(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    planes = _heart(plan).planes
+    planes = plan.heart.planes
     return _with_planes(plan, {w: a for w, a in planes.items() if w > min(planes) + magnitude})

@@ -62,6 +62,11 @@ class SyntheticPlan:
     structures: Mapping[str, Structure]
     study: Study
 
+    @property
+    def heart(self) -> Structure:
+        """The true heart."""
+        return self.structures["Heart"]
+
     def with_study(self, **changes: object) -> SyntheticPlan:
         """The same plan with other contents of its files."""
         return replace(self, study=replace(self.study, **changes))  # type: ignore[arg-type]

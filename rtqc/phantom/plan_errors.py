@@ -6,18 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from rtqc.core.structure import Structure
 from rtqc.core.volumes import Image
 from rtqc.dicom.write_study import DrawnRoi
 from rtqc.phantom.beams import tangential_dose, tangents_for
 from rtqc.phantom.contour_errors import apex_cut
 from rtqc.phantom.errors import planted
 from rtqc.phantom.plan import SyntheticPlan, dose_cropped
-
-
-def _heart(plan: SyntheticPlan) -> Structure:
-    return plan.structures["Heart"]
-
 
 # --- What it does to the dose ---
 
@@ -47,7 +41,7 @@ def hot_part_not_contoured(plan: SyntheticPlan, magnitude: float) -> SyntheticPl
 @planted("dose.outside_grid", 30, "mm", "the dose grid ends this far above the heart's lower end")
 def dose_grid_too_small(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     assert plan.study.dose is not None
-    lower = float(_heart(plan).positions_mm[0]) + magnitude
+    lower = float(plan.heart.positions_mm[0]) + magnitude
     return plan.with_study(dose=dose_cropped(plan.study.dose, lower))
 
 
@@ -145,12 +139,12 @@ def _scanned(plan: SyntheticPlan, lower_mm: float, upper_mm: float) -> Synthetic
 
 @planted("draft.no_heart", 25, "mm", "the scan begins this far above the heart", changes_ct=True)
 def heart_not_scanned(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    return _scanned(plan, float(_heart(plan).positions_mm[-1]) + magnitude, 1e3)
+    return _scanned(plan, float(plan.heart.positions_mm[-1]) + magnitude, 1e3)
 
 
 @planted("draft.cut_off", 45, "mm", "the scan begins this far above the heart's lower end", changes_ct=True)
 def heart_cut_off_by_scan(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    return _scanned(plan, float(_heart(plan).positions_mm[0]) + magnitude, 1e3)
+    return _scanned(plan, float(plan.heart.positions_mm[0]) + magnitude, 1e3)
 
 
 @planted("draft.untrusted", 60, "HU", "so much noise that no model can be sure", changes_ct=True)
@@ -160,4 +154,4 @@ def scan_too_noisy(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     rng = np.random.default_rng(0)
     hu = image.hu + magnitude * 10 * rng.standard_normal(image.hu.shape, dtype=np.float32)
     noisy = plan.with_study(image=Image(image.grid, hu.astype(np.float32)))
-    return _scanned(noisy, float(_heart(plan).positions_mm[0]) + 40, 1e3)
+    return _scanned(noisy, float(plan.heart.positions_mm[0]) + 40, 1e3)

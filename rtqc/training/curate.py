@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtqc.core import Case, Structure
-from rtqc.core.names import find_hearts
 from rtqc.dicom import index_folder, load_case, plan_cases
 from rtqc.pipeline import choose_heart
 from rtqc.qc import Measurements, Protocol, load_protocol, run_rules
@@ -63,8 +62,8 @@ def curate(folders: Sequence[Path], protocol: Protocol | None = None) -> tuple[l
         for parts in plan_cases(index):
             case = load_case(parts, index)
             name = _unused(parts.patient_id or folder.name, [p.name for p in kept] + [s.name for s in aside])
-            reasons = _reasons(case, protocol)
-            _, roi = choose_heart(case, protocol)
+            candidates, roi = choose_heart(case, protocol)
+            reasons = _reasons(case, Measurements(case, roi, tuple(candidates)), protocol)
             if reasons or roi is None:
                 aside.append(SetAside(name, tuple(reasons or ["There is no heart."])))
             else:
@@ -72,13 +71,12 @@ def curate(folders: Sequence[Path], protocol: Protocol | None = None) -> tuple[l
     return kept, aside
 
 
-def _reasons(case: Case, protocol: Protocol) -> list[str]:
-    candidates, roi = choose_heart(case, protocol)
-    found = [*case.findings, *run_rules(Measurements(case, roi, tuple(candidates)), protocol)]
+def _reasons(case: Case, measurements: Measurements, protocol: Protocol) -> list[str]:
+    found = [*case.findings, *run_rules(measurements, protocol)]
     reasons = [f.message for f in found if f.rule.startswith(_TOPICS) and (f.severity == "fail" or f.rule in _UNFIT_WARNINGS)]
     if not reasons and case.image is None:
         reasons.append("There is no CT.")
-    if not reasons and not find_hearts(case.structures, protocol.name_table):
+    if not reasons and not measurements.candidates:
         reasons.append("There is no heart contour.")
     return reasons
 

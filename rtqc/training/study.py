@@ -119,7 +119,7 @@ def train_model(
         left_out += run.fold(number, part, patients, samples)
     net, curve = run.trained("final", samples, settings, _FINAL_SHARE if parts else 1.0)
     run.curves["final"] = curve
-    worst = worst_cases([(r.patient, r.draft, r.agreement) for r in left_out], work)
+    worst_cases([(r.patient, r.draft, r.agreement) for r in left_out], work)
     learning_curves(run.curves, work / "learning-curves.svg")
     names = tuple(p.name for p in patients) + (
         (f"{settings.synthetic} synthetic patients (rtqc.phantom)",) if settings.synthetic else ()
@@ -128,8 +128,6 @@ def train_model(
     manifest = export_model(
         net, settings, out, training_data=names, attribution=origin.attribution, licence=origin.licence, created=origin.created, card=card,
     )  # fmt: skip
-    for path in worst:
-        run.say(f"picture: {path.name}")
     return manifest, left_out
 
 
@@ -206,11 +204,6 @@ class _Runner:
         self._progress = progress
         self._folds = folds
         self.curves: dict[str, list[tuple[int, float]]] = {}
-
-    def say(self, what: str) -> None:
-        """Announce something that is not an iteration."""
-        if self._progress:
-            self._progress(what, 0, 0, 0.0)
 
     def trained(
         self, name: str, samples: Sequence[Sample], settings: Settings, share: float
