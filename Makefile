@@ -44,7 +44,7 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet --editable '.[test,train]'
+	$(BIN)/python -m pip install --quiet --editable '.[test,train,import]'
 	@touch $@
 
 clean:

@@ -1,23 +1,28 @@
-"""CT -> heart: find it in the whole body, look again closely, keep one piece, say how sure we are."""
+"""CT -> heart: is there a chest, where is its heart, where does it end, how sure are we."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_fill_holes, find_objects, gaussian_filter, label
-from shapely.geometry import MultiPolygon, Polygon
+from scipy.ndimage import binary_erosion
 
 from rtqc.core.grid import Grid
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Image, Mask
 from rtqc.geometry.rasterize import rasterize
-from rtqc.geometry.trace import trace_field
+from rtqc.heart.chest import lung_share, lungs_of, why_no_heart
+from rtqc.heart.confidence import predicted_dice, signs_of
 from rtqc.heart.engine import Device, Engine
+from rtqc.heart.looks import Found, body_box, largest_piece, look
 from rtqc.heart.manifest import DEFAULT_MODEL, load_model
-from rtqc.heart.resample import averaged, refined
+from rtqc.heart.outline import TRACE_PIXEL_MM, one_piece, smoothed, traced
+from rtqc.heart.resample import averaged, covering_grid
+from rtqc.heart.sliding_window import slide
+from rtqc.heart.uncertainty import UncertaintyMap, uncertainty_of
 
 Volume = NDArray[np.float32]
 
@@ -28,15 +33,12 @@ DRAFT_NAME = "Heart_rtqc"
 NO_HEART_ML = 60.0
 #: Drafts outside this range are not trusted: children and cardiomyopathy lie within it.
 PLAUSIBLE_ML = (150.0, 1800.0)
+#: A heart lies between the lungs: less lung around it than this, as a part, and it is something else. The three real hearts
+#: of the training data have 0.3 to 0.5, synthetic ones with an effusion on one side above 0.15.
+LEAST_LUNG_AROUND = 0.05
 
-#: What is denser than this (HU) is body, couch or clothes; the largest piece of it is the body.
-_BODY_HU = -400.0
-#: Windows of the first look are at most this large, in voxels (slices, rows, columns); larger bodies take several.
-_LARGEST_WINDOW = (112, 112, 128)
-#: Pixel of the slices on which the outline is traced, in mm.
-_TRACE_PIXEL_MM = 1.0
-#: Standard deviation of the smoothing of the logits before they are traced, in model voxels.
-_SMOOTHING = 0.5
+#: Voxel on which chest and lungs are looked for, in mm, where the model has none of its own.
+_COARSE_MM = 4.0
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,13 @@ class Draft:
         grid: the image's grid.
         model, model_version, model_hash: what drew it.
         device: what it ran on.
-        predicted_dice: the Dice that the model expects of itself against a human's contour, 0 to 1.
+        predicted_dice: the Dice that is to be expected against a human's contour, 0 to 1 (:mod:`rtqc.heart.confidence`).
         confidence: ``predicted_dice`` times how plausible the result is otherwise, 0 to 1.
         trusted: whether it may be used to judge a contour.
         doubts: why not, one sentence each.
         cut_off: sides at which the heart leaves the image (``superior``, ``inferior``, ``left`` ...).
+        signs: what ``predicted_dice`` was made from.
+        uncertainty: of the surface's position; None where there is no surface.
     """
 
     structure: Structure
@@ -66,6 +70,8 @@ class Draft:
     trusted: bool
     doubts: tuple[str, ...] = ()
     cut_off: tuple[str, ...] = ()
+    signs: Mapping[str, float] = field(default_factory=dict)
+    uncertainty: UncertaintyMap | None = None
 
     @cached_property
     def mask(self) -> Mask:
@@ -90,157 +96,63 @@ def draft_heart(image: Image, model: str = DEFAULT_MODEL, device: Device = "auto
 
 
 def draft_with(image: Image, engine: Engine) -> Draft:
-    """Draw the heart with an engine that is loaded already."""
-    spacing = engine.manifest.spacing_mm
-    whole = _covering_grid(image.grid, spacing)
-    hu = averaged(image, whole)
-    box = _body_box(hu)
-    hu, grid = hu[box], whole.crop(*box)
-    first = _first_look(hu, engine)
-    piece = _largest_piece(first)
-    voxel_ml = spacing**3 / 1000
-    if piece.sum() * voxel_ml < NO_HEART_ML:
-        return _nothing(image.grid, engine, float(piece.sum() * voxel_ml))
-    window = _close_box(piece, engine.manifest.patch, hu.shape)
-    second = engine.logits(hu[window])
-    logits = np.full(hu.shape, float(min(first.min(), second.min())), np.float32)
-    logits[window] = second
-    piece = _largest_piece(logits)
-    if piece.sum() * voxel_ml < NO_HEART_ML:
-        return _nothing(image.grid, engine, float(piece.sum() * voxel_ml))
-    logits = _one_piece(logits, piece)
-    structure = _traced(logits, grid, image.grid)
-    return _judged(structure, image.grid, engine, logits, first)
+    """Draw the heart with an engine that is loaded already.
 
-
-def _covering_grid(grid: Grid, spacing_mm: float) -> Grid:
-    """The axial grid of the model's spacing that holds every voxel of an image."""
-    corners = grid.corners_mm()
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    shape = np.maximum(np.ceil((high - low) / spacing_mm - 1e-3).astype(int) + 1, 1)
-    start = (low + high) / 2 - (shape - 1) / 2 * spacing_mm
-    return Grid.regular(shape[::-1], (spacing_mm,) * 3, start)
-
-
-def _body_box(hu: Volume) -> tuple[slice, slice, slice]:
-    """Where the body is; everything where nothing looks like one."""
-    labels, count = label(hu > _BODY_HU)
-    if count == 0:
-        return (slice(0, hu.shape[0]), slice(0, hu.shape[1]), slice(0, hu.shape[2]))
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    box = find_objects((labels == sizes.argmax()).astype(np.int8))[0]
-    rows, columns = (slice(max(s.start - 2, 0), min(s.stop + 2, n)) for s, n in zip(box[1:], hu.shape[1:], strict=True))
-    return (slice(0, hu.shape[0]), rows, columns)
-
-
-def _first_look(hu: Volume, engine: Engine) -> Volume:
-    """Logits of the whole body, in overlapping windows where it is larger than one."""
-    total = np.zeros(hu.shape, np.float32)
-    weight = np.zeros(hu.shape, np.float32)
-    starts = [_starts(n, w) for n, w in zip(hu.shape, _LARGEST_WINDOW, strict=True)]
-    for k in starts[0]:
-        for i in starts[1]:
-            for j in starts[2]:
-                window = tuple(slice(s, min(s + w, n)) for s, w, n in zip((k, i, j), _LARGEST_WINDOW, hu.shape, strict=True))
-                total[window] += engine.logits(hu[window])
-                weight[window] += 1
-    return np.asarray(total / weight, np.float32)
-
-
-def _starts(size: int, window: int) -> list[int]:
-    """Starts of windows that overlap by at least a third."""
-    if size <= window:
-        return [0]
-    count = int(np.ceil((size - window) / (window * 2 / 3))) + 1
-    return [round(i * (size - window) / (count - 1)) for i in range(count)]
-
-
-def _largest_piece(logits: Volume) -> NDArray[np.bool_]:
-    labels, count = label(logits > 0)
-    if count == 0:
-        return np.zeros(logits.shape, bool)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return np.asarray(labels == sizes.argmax())
-
-
-def _close_box(piece: NDArray[np.bool_], patch: int, shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
-    """A window of the training patch's size around what was found, larger where the piece is."""
-    where = np.argwhere(piece)
-    low, high = where.min(axis=0), where.max(axis=0) + 1
-    middle = where.mean(axis=0)
-    size = np.maximum(patch, high - low + 8)
-    start = np.clip(np.round(middle - size / 2), 0, np.maximum(np.array(shape) - size, 0)).astype(int)
-    start = np.minimum(start, low)
-    stop = np.minimum(np.maximum(start + size, high), shape)
-    k, i, j = (slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
-    return (k, i, j)
-
-
-def _one_piece(logits: Volume, piece: NDArray[np.bool_]) -> Volume:
-    """Other pieces pushed below the level, holes lifted above it."""
-    filled = binary_fill_holes(piece)
-    result = np.where(~piece & (logits > 0) & ~filled, np.float32(-1.0), logits)
-    return np.asarray(np.where(filled & (result <= 0), np.float32(1.0), result), np.float32)
-
-
-def _traced(logits: Volume, source: Grid, target: Grid) -> Structure:
-    """The zero level of the smooth logits on the image's slices, finer than the image's pixels where these are coarse."""
-    smooth = gaussian_filter(np.clip(logits, -8, 8), _SMOOTHING)
-    fine = _fine_grid(smooth, source, target)
-    if fine is None:
-        return Structure(DRAFT_NAME, {}, target.orientation.canonical(), "ORGAN", target.slice_spacing_mm)
-    field = refined(smooth, source, fine)
-    labels, count = label(field > 0)
-    if count > 1:
-        sizes = np.bincount(labels.ravel())
-        sizes[0] = 0
-        field = np.where((labels != sizes.argmax()) & (field > 0), np.float32(-0.1), field)
-    traced = trace_field(field, fine, 0.0, DRAFT_NAME)
-    solid = {w: MultiPolygon([Polygon(p.exterior) for p in area.geoms]) for w, area in traced.planes.items()}
-    return Structure(DRAFT_NAME, solid, traced.orientation, "ORGAN", target.slice_spacing_mm)
-
-
-def _fine_grid(logits: Volume, source: Grid, target: Grid) -> Grid | None:
-    """The target's slices, 1 mm pixels, cropped to where the heart is."""
-    where = np.argwhere(logits > -0.5)
-    if where.size == 0:
-        return None
-    low, high = where.min(axis=0) - 2, where.max(axis=0) + 2
-    ends = np.array([(k, i, j) for k in (low[0], high[0]) for i in (low[1], high[1]) for j in (low[2], high[2])])
-    step = (source.slice_spacing_mm, *source.spacing_mm)
-    patient = source.patient_mm([(0, 0, 0)])[0] + (ends * step)[:, ::-1]
-    frame = target.orientation.to_frame(patient)
-    bottom, top = frame.min(axis=0), frame.max(axis=0)
-    edge = (np.array(target.spacing_mm) - _TRACE_PIXEL_MM) / 2
-    limits = np.array([
-        [target.columns_mm[0] - edge[1], target.columns_mm[-1] + edge[1]],
-        [target.rows_mm[0] - edge[0], target.rows_mm[-1] + edge[0]],
-    ])  # fmt: skip
-    bottom[:2], top[:2] = np.maximum(bottom[:2], limits[:, 0]), np.minimum(top[:2], limits[:, 1])
-    inside = [w for w in target.slice_positions_mm if bottom[2] <= w <= top[2]]
-    if not inside or (top[:2] <= bottom[:2]).any():
-        return None
-    size = np.floor((top[:2] - bottom[:2]) / _TRACE_PIXEL_MM).astype(int) + 1
-    return Grid(
-        target.orientation,
-        (float(bottom[0]), float(bottom[1])),
-        (_TRACE_PIXEL_MM,) * 2,
-        (int(size[1]), int(size[0])),
-        tuple(inside),
-        target.slice_spacing_mm,
-    )
-
-
-def _judged(structure: Structure, grid: Grid, engine: Engine, logits: Volume, first: Volume) -> Draft:
+    Raises:
+        ModelError: the network does something else than its manifest says.
+        DeviceError: the device's memory is too small.
+    """
     manifest = engine.manifest
-    probability = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
-    inside = logits > 0
-    expected = float(2 * probability[inside].sum() / (probability.sum() + inside.sum()))
-    seen_first = first > 0
-    agreement = float(2 * (inside & seen_first).sum() / max(inside.sum() + seen_first.sum(), 1))
-    predicted = round(min(expected, 0.5 + agreement / 2), 3)
+    own_grid = manifest.inference == "looks"
+    grid = covering_grid(image.grid, manifest.spacing_mm if own_grid else (_COARSE_MM,) * 3)
+    hu = averaged(image, grid)
+    box = body_box(hu)
+    hu, grid = hu[box], grid.crop(*box)
+    lungs = lungs_of(hu, grid)
+    reason = why_no_heart(hu, lungs, grid)
+    if reason:
+        return _nothing(image.grid, engine, reason)
+    found = look(hu, grid, engine, NO_HEART_ML) if own_grid else slide(image, engine)
+    piece = largest_piece(found.logits)
+    volume = float(piece.sum() * found.grid.voxel_volumes_ml[0])
+    if volume < NO_HEART_ML:
+        return _nothing(image.grid, engine, f"no heart was found in the image (largest candidate {volume:.0f} ml)")
+    coarse = found if own_grid else _sampled(found, grid)
+    coarse_piece = piece if own_grid else largest_piece(coarse.logits)
+    if lung_share(coarse_piece, lungs, grid.slice_spacing_mm) < LEAST_LUNG_AROUND:
+        return _nothing(
+            image.grid, engine, f"what the model found ({volume:.0f} ml) does not lie beside a lung, so it is no heart"
+        )
+    solid = one_piece(found.logits, piece)
+    smooth = smoothed(solid) if own_grid else solid
+    structure = traced(smooth, found.grid, image.grid, DRAFT_NAME, own_pixels=not own_grid)
+    factor = manifest.calibration.surface_factor if manifest.calibration else 1.0
+    uncertainty = uncertainty_of(smooth if own_grid else smoothed(coarse.logits), coarse.looks, coarse.grid, factor)
+    edge = coarse_piece & ~_inner(coarse_piece)
+    surface_mm = float(np.median(uncertainty.mm[edge])) / factor if edge.any() else 0.0
+    signs = signs_of(coarse, coarse_piece, hu, lungs, surface_mm)
+    return _judged(structure, image.grid, engine, signs, uncertainty)
+
+
+def _inner(piece: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(binary_erosion(piece))
+
+
+def _sampled(found: Found, grid: Grid) -> Found:
+    """The logits at the voxels of another axial grid; the lowest where the first does not reach."""
+    index = []
+    for own, other in (
+        (found.grid.positions_mm, grid.positions_mm),
+        (found.grid.rows_mm, grid.rows_mm),
+        (found.grid.columns_mm, grid.columns_mm),
+    ):
+        index.append(np.clip(np.round(np.interp(other, own, np.arange(own.size))).astype(int), 0, own.size - 1))
+    return Found(found.logits[np.ix_(*index)], grid)
+
+
+def _judged(structure: Structure, grid: Grid, engine: Engine, signs: Mapping[str, float], uncertainty: UncertaintyMap) -> Draft:
+    manifest = engine.manifest
+    predicted = predicted_dice(signs, manifest.calibration)
     volume = structure.volume_ml
     cut = _cut_off(structure, grid)
     doubts = []
@@ -262,6 +174,8 @@ def _judged(structure: Structure, grid: Grid, engine: Engine, logits: Volume, fi
         trusted=not doubts,
         doubts=tuple(doubts),
         cut_off=cut,
+        signs=dict(signs),
+        uncertainty=uncertainty,
     )
 
 
@@ -283,7 +197,7 @@ def _cut_off(structure: Structure, grid: Grid) -> tuple[str, ...]:
     for axis, (direction, centres) in enumerate(
         ((grid.orientation.row, grid.columns_mm), (grid.orientation.column, grid.rows_mm))
     ):
-        margin = 2 * _TRACE_PIXEL_MM
+        margin = 2 * TRACE_PIXEL_MM
         if turned[0, axis] <= centres[0] + margin:
             sides.append(_direction(-np.array(direction)))
         if turned[1, axis] >= centres[-1] - margin:
@@ -296,7 +210,7 @@ def _direction(vector: NDArray[np.float64]) -> str:
     return (("right", "left"), ("anterior", "posterior"), ("inferior", "superior"))[axis][int(vector[axis] > 0)]
 
 
-def _nothing(grid: Grid, engine: Engine, volume_ml: float) -> Draft:
+def _nothing(grid: Grid, engine: Engine, reason: str) -> Draft:
     manifest = engine.manifest
     empty = Structure(DRAFT_NAME, {}, grid.orientation.canonical(), "ORGAN", grid.slice_spacing_mm)
     return Draft(
@@ -309,5 +223,5 @@ def _nothing(grid: Grid, engine: Engine, volume_ml: float) -> Draft:
         predicted_dice=0.0,
         confidence=0.0,
         trusted=False,
-        doubts=(f"no heart was found in the image (largest candidate {volume_ml:.0f} ml)",),
+        doubts=(reason,),
     )

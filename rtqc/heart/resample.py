@@ -54,6 +54,16 @@ def to_axial(image: Image) -> Image | None:
     return Image(turned, np.ascontiguousarray(hu))
 
 
+def covering_grid(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
+    """The axial grid of a spacing (slices, rows, columns) that holds every voxel centre of another grid."""
+    corners = grid.corners_mm()
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    step = np.array(spacing_mm)[::-1]
+    shape = np.maximum(np.ceil((high - low) / step - 1e-3).astype(int) + 1, 1)
+    start = (low + high) / 2 - (shape - 1) / 2 * step
+    return Grid.regular(shape[::-1], spacing_mm, start)
+
+
 def averaged(image: Image, target: Grid) -> Volume:
     """The image's mean around each voxel of a coarse axial target grid; air outside the image.
 

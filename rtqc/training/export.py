@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +59,7 @@ def export_model(
         licence=licence,
         created=created,
     )
-    (folder / MANIFEST_FILE).write_text(_toml(manifest), encoding="utf-8")
+    (folder / MANIFEST_FILE).write_text(manifest.toml(), encoding="utf-8")
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
     check_export(net, folder)
     return manifest
@@ -73,19 +72,14 @@ def check_export(net: HeartNet, folder: Path) -> float:
         ValueError: it is above :data:`MAX_LOGIT_DIFFERENCE`.
     """
     from rtqc.heart.engine import Engine
+    from rtqc.heart.intensity import scaled
 
     hu = np.random.default_rng(0).normal(0, 300, (SIZE_MULTIPLE * 2, SIZE_MULTIPLE * 3, SIZE_MULTIPLE * 2)).astype(np.float32)
     engine = Engine(load_model(folder), "cpu")
-    windows = [np.clip((hu - low) / (high - low) * 2 - 1, -1, 1) for low, high in engine.manifest.windows]
+    windows = scaled(hu, engine.manifest)
     with torch.no_grad():
-        expected = net.eval()(torch.from_numpy(np.stack(windows)[None].astype(np.float32)))[0, 0].numpy()
+        expected = net.eval()(torch.from_numpy(windows[None]))[0, 0].numpy()
     difference = float(np.abs(engine.logits(hu) - expected).max())
     if difference > MAX_LOGIT_DIFFERENCE:
         raise ValueError(f"ONNX Runtime and torch disagree by {difference:.2g} in a logit (limit {MAX_LOGIT_DIFFERENCE:g})")
     return difference
-
-
-def _toml(manifest: Manifest) -> str:
-    """Flat keys only: JSON's strings, numbers and lists are TOML's."""
-    values = manifest.model_dump(mode="json")
-    return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())

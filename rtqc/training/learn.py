@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from rtqc.training.augment import augmented, windowed
+from rtqc.training.augment import UNSEEN, augmented, windowed
 from rtqc.training.network import HeartNet
 from rtqc.training.samples import Sample
 from rtqc.training.settings import Settings
@@ -125,7 +125,7 @@ def _update(
     x = x.contiguous(memory_format=torch.channels_last_3d)
     with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.mixed_precision):
         logits, coarse = net.both(x)
-    loss = _loss(logits.float(), target) + _DEEP_WEIGHT * _loss(coarse.float(), F.avg_pool3d(target, 2))
+    loss = _loss(logits.float(), target) + _DEEP_WEIGHT * _loss(coarse.float(), _halved(target))
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(net.parameters(), 12.0)
@@ -134,11 +134,20 @@ def _update(
 
 
 def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy plus soft Dice."""
-    probability = torch.sigmoid(logits)
+    """Cross-entropy plus soft Dice, where the image shows something."""
+    seen = (target >= 0).float()
+    target = target.clamp(min=0)
+    probability = torch.sigmoid(logits) * seen
     overlap = 2 * (probability * target).sum() + 1.0
     dice = overlap / (probability.sum() + target.sum() + 1.0)
-    return F.binary_cross_entropy_with_logits(logits, target) + 1 - dice
+    entropy = F.binary_cross_entropy_with_logits(logits, target, seen, reduction="sum") / seen.sum().clamp(min=1)
+    return entropy + 1 - dice
+
+
+def _halved(target: torch.Tensor) -> torch.Tensor:
+    """The heart share at half resolution; unseen where any of the eight voxels is."""
+    unseen = F.max_pool3d((target < 0).float(), 2)
+    return torch.where(unseen > 0, torch.full_like(unseen, UNSEEN), F.avg_pool3d(target, 2))
 
 
 def _follow(average: HeartNet, net: HeartNet, decay: float) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import label
 
 from rtqc.core.grid import Grid
 from rtqc.core.structure import Structure
@@ -17,6 +19,8 @@ from rtqc.phantom.render import points_of, render_ct
 
 #: Field of a synthetic sample, mm: a thorax with its neighbourhood.
 _SYNTHETIC_EXTENT_MM = (336.0, 352.0, 416.0)
+#: Darker than this is air: lungs and what is outside the body.
+_AIR_HU = -400.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +40,19 @@ class Sample:
     hu: NDArray[np.float16]
     heart: NDArray[np.float16]
     real: bool
+
+    @cached_property
+    def middle(self) -> NDArray[np.float64]:
+        """Index (slice, row, column) of the heart's centre; of the image's where it has no heart."""
+        where = np.argwhere(self.heart > 0.5)
+        return where.mean(axis=0) if where.size else np.array(self.heart.shape) / 2
+
+    @cached_property
+    def lungs(self) -> NDArray[np.bool_]:
+        """Air inside the body, shape ``grid.shape``: what reaches no side of the image in a transverse plane."""
+        labels, _ = label(self.hu < _AIR_HU)
+        sides = np.unique(np.concatenate([labels[:, [0, -1]].ravel(), labels[:, :, [0, -1]].ravel()]))
+        return np.asarray((labels > 0) & ~np.isin(labels, sides))
 
 
 def model_grid(image: Image, spacing_mm: float) -> Grid:

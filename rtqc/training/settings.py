@@ -41,7 +41,7 @@ class Settings(BaseModel):
     name: str = "heart-v1"
     spacing_mm: float = Field(4.0, gt=0)
     patch: int = Field(80, ge=32, multiple_of=16)
-    windows: tuple[tuple[float, float], ...] = ((-160.0, 240.0), (-1000.0, 600.0))
+    windows: tuple[tuple[float, float], ...] = ((-160.0, 240.0), (-1000.0, 600.0), (-20.0, 100.0))
     base: int = Field(12, ge=4)
     iterations: int = Field(3000, ge=1)
     fold_iterations: int | None = Field(None, ge=1)

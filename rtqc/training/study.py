@@ -177,7 +177,7 @@ def weights_of(model: Model, settings: Settings) -> dict[str, torch.Tensor]:
     weights = {i.name: torch.from_numpy(np.array(numpy_helper.to_array(i))) for i in graph.initializer}
     wanted = HeartNet(len(settings.windows), settings.base).state_dict()
     fitting = {k: v for k, v in weights.items() if k in wanted and v.shape == wanted[k].shape}
-    same_input = (model.manifest.spacing_mm, model.manifest.windows) == (settings.spacing_mm, settings.windows)
+    same_input = (model.manifest.spacing_mm, model.manifest.windows) == ((settings.spacing_mm,) * 3, settings.windows)
     if len(fitting) < len(wanted) - 2 or not same_input:
         raise StudyError(
             f"{model.manifest.name} cannot be trained further with these settings: base, spacing_mm and windows must be those that it was made with"

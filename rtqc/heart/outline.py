@@ -1,0 +1,103 @@
+"""From a model's logits to a contour: one piece, without holes, smooth in three planes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes, gaussian_filter, label
+from shapely.geometry import MultiPolygon, Polygon
+
+from rtqc.core.grid import Grid
+from rtqc.core.structure import Structure
+from rtqc.geometry.trace import trace_field
+from rtqc.heart.resample import refined
+
+Volume = NDArray[np.float32]
+
+#: Pixel of the slices on which the outline is traced, in mm.
+TRACE_PIXEL_MM = 1.0
+#: Standard deviation of the smoothing of a coarse model's logits before they are traced, in voxels.
+_SMOOTHING = 0.5
+#: A logit so far from 0 is certain; what is beyond would only make the outline's splines ring.
+_CERTAIN = 8.0
+
+
+def one_piece(logits: Volume, piece: NDArray[np.bool_]) -> Volume:
+    """Other pieces pushed below the level, holes lifted above it."""
+    filled = binary_fill_holes(piece)
+    result = np.where(~piece & (logits > 0) & ~filled, np.float32(-1.0), logits)
+    return np.asarray(np.where(filled & (result <= 0), np.float32(1.0), result), np.float32)
+
+
+def smoothed(logits: Volume) -> Volume:
+    """What a coarse model's outline is traced on."""
+    return np.asarray(gaussian_filter(np.clip(logits, -_CERTAIN, _CERTAIN), _SMOOTHING), np.float32)
+
+
+def traced(logits: Volume, source: Grid, target: Grid, name: str, own_pixels: bool = False) -> Structure:
+    """The zero level of smooth logits on an image's slices.
+
+    Args:
+        logits: shape ``source.shape``.
+        source: an even axial grid.
+        target: the image's grid.
+        name: of the structure.
+        own_pixels: trace on the image's own pixels, so that the outline holds just those pixel centres where the logits are
+            above 0, instead of on pixels of 1 mm.
+    """
+    fine = _fine_grid(logits, source, target, own_pixels)
+    if fine is None:
+        return Structure(name, {}, target.orientation.canonical(), "ORGAN", target.slice_spacing_mm)
+    field = refined(logits, source, fine)
+    labels, count = label(field > 0)
+    if count > 1:
+        sizes = np.bincount(labels.ravel())
+        sizes[0] = 0
+        field = np.where((labels != sizes.argmax()) & (field > 0), np.float32(-0.1), field)
+    outline = trace_field(field, fine, 0.0, name)
+    solid = {w: MultiPolygon([Polygon(p.exterior) for p in area.geoms]) for w, area in outline.planes.items()}
+    return Structure(name, solid, outline.orientation, "ORGAN", target.slice_spacing_mm)
+
+
+def _own_pixels(target: Grid, bottom: NDArray[np.float64], top: NDArray[np.float64], inside: list[float]) -> Grid | None:
+    """The part of a grid between two corners of its own frame."""
+    columns = np.flatnonzero((target.columns_mm >= bottom[0]) & (target.columns_mm <= top[0]))
+    rows = np.flatnonzero((target.rows_mm >= bottom[1]) & (target.rows_mm <= top[1]))
+    slices = [k for k, w in enumerate(target.slice_positions_mm) if w in inside]
+    if not (columns.size and rows.size and slices):
+        return None
+    ends = [slice(int(part[0]), int(part[-1]) + 1) for part in (slices, rows, columns)]
+    return target.crop(*ends)
+
+
+def _fine_grid(logits: Volume, source: Grid, target: Grid, own_pixels: bool) -> Grid | None:
+    """The target's slices, cropped to where the heart is."""
+    where = np.argwhere(logits > -0.5)
+    if where.size == 0:
+        return None
+    low, high = where.min(axis=0) - 2, where.max(axis=0) + 2
+    ends = np.array([(k, i, j) for k in (low[0], high[0]) for i in (low[1], high[1]) for j in (low[2], high[2])])
+    step = (source.slice_spacing_mm, *source.spacing_mm)
+    patient = source.patient_mm([(0, 0, 0)])[0] + (ends * step)[:, ::-1]
+    frame = target.orientation.to_frame(patient)
+    bottom, top = frame.min(axis=0), frame.max(axis=0)
+    inside = [w for w in target.slice_positions_mm if bottom[2] <= w <= top[2]]
+    if own_pixels:
+        return _own_pixels(target, bottom, top, inside)
+    edge = (np.array(target.spacing_mm) - TRACE_PIXEL_MM) / 2
+    limits = np.array([
+        [target.columns_mm[0] - edge[1], target.columns_mm[-1] + edge[1]],
+        [target.rows_mm[0] - edge[0], target.rows_mm[-1] + edge[0]],
+    ])  # fmt: skip
+    bottom[:2], top[:2] = np.maximum(bottom[:2], limits[:, 0]), np.minimum(top[:2], limits[:, 1])
+    if not inside or (top[:2] <= bottom[:2]).any():
+        return None
+    size = np.floor((top[:2] - bottom[:2]) / TRACE_PIXEL_MM).astype(int) + 1
+    return Grid(
+        target.orientation,
+        (float(bottom[0]), float(bottom[1])),
+        (TRACE_PIXEL_MM,) * 2,
+        (int(size[1]), int(size[0])),
+        tuple(inside),
+        target.slice_spacing_mm,
+    )
