@@ -45,7 +45,8 @@ class Options:
     Attributes:
         protocol: thresholds, constraints and names; None: the breast protocol.
         model: shipped model's name or model folder.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        threads: of the model on the CPU; 0: all cores.
         second_check: whether to run the independent dose calculation.
         progress: called with the name of each step as it begins.
     """
@@ -53,6 +54,7 @@ class Options:
     protocol: Protocol | None = None
     model: str = DEFAULT_MODEL
     device: Device = "auto"
+    threads: int = 0
     second_check: bool = True
     progress: Callable[[str], None] | None = None
 
@@ -187,7 +189,7 @@ def choose_heart(case: Case, protocol: Protocol) -> tuple[list[str], Roi | None]
 def _draft(case: Case, options: Options, findings: list[Finding]) -> Draft | None:
     assert case.image is not None
     try:
-        return draft_with(case.image, Engine(load_model(options.model), options.device))
+        return draft_with(case.image, Engine(load_model(options.model), options.device, options.threads))
     except ModelError as error:
         findings.append(
             Finding(rule="model.unusable", severity="fail", certainty="fact", message=f"No draft could be made: {error}.")
@@ -262,6 +264,7 @@ def _contoured(heart: Structure | None) -> ContouredHeart | None:
 def _drafted(draft: Draft | None) -> DraftHeart | None:
     if draft is None:
         return None
+    surface = draft.uncertainty.summary(draft.structure) if draft.uncertainty is not None else None
     return DraftHeart(
         volume_ml=round(draft.structure.volume_ml, 3),
         model=draft.model,
@@ -269,6 +272,9 @@ def _drafted(draft: Draft | None) -> DraftHeart | None:
         confidence=draft.confidence,
         predicted_dice=draft.predicted_dice,
         trusted=draft.trusted,
+        doubts=draft.doubts,
+        surface_uncertainty_mm=round(surface[0], 2) if surface else None,
+        unsure_surface_percent=round(surface[2], 1) if surface else None,
         extent_mm=_extent(draft.structure),
     )
 

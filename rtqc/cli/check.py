@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from rtqc.core import Assessment
+    from rtqc.heart import Device
     from rtqc.pipeline import Assessed, Options
 
 _WORDS = {"pass": "[bold green]PASSED[/]", "flag": "[bold red]FLAGGED[/]", "error": "[bold magenta]NO VERDICT[/]"}
@@ -40,7 +41,7 @@ _WORDS = {"pass": "[bold green]PASSED[/]", "flag": "[bold red]FLAGGED[/]", "erro
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
 @json_option
 def command(
-    path: Path, protocol: str, model: str, device: Literal["auto", "cpu", "cuda"], out: Path | None, force: bool, as_json: bool
+    path: Path, protocol: str, model: str, device: Device, threads: int, out: Path | None, force: bool, as_json: bool
 ) -> None:
     """Check every plan below PATH and flag what a physicist must look at.
 
@@ -51,7 +52,7 @@ def command(
     from rtqc.qc import ProtocolError, load_protocol, rule_ids
 
     try:
-        options = Options(load_protocol(protocol, rule_ids()), model, device)
+        options = Options(load_protocol(protocol, rule_ids()), model, device, threads)
         load_model(model)
         assessments = _check_all(path, options, out, force, as_json)
     except (ProtocolError, ModelError, DeviceError) as error:

@@ -34,17 +34,29 @@ class PathArgument(click.Path):
         super().__init__(exists=exists, path_type=Path)
 
 
-def model_options(function: Function) -> Function:
-    """``--model`` and ``--device``."""
+#: As ``rtqc.heart.engine.DEVICES``; written here because importing that takes longer than ``--help`` may.
+DEVICES = ("auto", "cpu", "cuda", "tensorrt", "directml", "coreml")
+
+
+def device_options(function: Function) -> Function:
+    """``--device`` and ``--threads``."""
     device = click.option(
         "--device",
-        type=click.Choice(["auto", "cpu", "cuda"]),
+        type=click.Choice(DEVICES),
         default="auto",
         show_default=True,
-        help="auto takes a GPU where there is one and says so; cuda without one is an error.",
+        help="auto takes a GPU where there is one and says so; any other that is not there is an error.",
     )
+    threads = click.option(
+        "--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads of the model. [default: all cores]"
+    )
+    return device(threads(function))
+
+
+def model_options(function: Function) -> Function:
+    """``--model``, ``--device`` and ``--threads``."""
     model = click.option("--model", default="heart-v1", show_default=True, metavar="NAME|DIR", help="Heart model.")
-    return model(device(function))
+    return model(device_options(function))
 
 
 def json_option(function: Function) -> Function:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from rtqc.cli.console import PathArgument, console, model_options, only_case, plain, progress, safe_name, stop
+
+if TYPE_CHECKING:
+    from rtqc.heart import Device
 
 
 @click.command("draft")
@@ -21,7 +24,7 @@ from rtqc.cli.console import PathArgument, console, model_options, only_case, pl
 @click.option("--force", is_flag=True, help="Replace the file if it is there already.")
 @model_options
 def command(
-    path: Path, out: Path | None, append_to: Path | None, force: bool, model: str, device: Literal["auto", "cpu", "cuda"]
+    path: Path, out: Path | None, append_to: Path | None, force: bool, model: str, device: Device, threads: int
 ) -> None:
     """Draw the heart on the CT below PATH and write it as an RTSTRUCT that planning systems import.
 
@@ -40,7 +43,7 @@ def command(
     try:
         with progress() as bar:
             bar.add_task("drawing the heart", total=None)
-            draft = draft_heart(case.image, model, device)
+            draft = draft_heart(case.image, model, device, threads)
         if draft.structure.is_empty:
             stop(f"nothing was written: {draft.doubts[0]}")
         write_rtstruct(draft, case, target, append_to=append_to, replace=force)
@@ -52,6 +55,8 @@ def command(
     out_.print(
         f"{draft.structure.name}: {draft.structure.volume_ml:.0f} ml on {len(draft.structure.planes)} slices, drawn by {plain(draft.model)} {plain(draft.model_version)} on {draft.device}; expected Dice {draft.predicted_dice:.2f}"
     )
+    if draft.cut_off:
+        out_.print(f"[yellow]! The heart leaves the image ({', '.join(draft.cut_off)}):[/] only the visible part was drawn")
     for doubt in draft.doubts:
         out_.print(f"[yellow]! Not to be trusted:[/] {plain(doubt)}")
     out_.print(f"Written: {plain(str(target))}", soft_wrap=True)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rtqc.cli.console import PathArgument, console, json_option, plain, stop
+from rtqc.cli.console import PathArgument, console, device_options, json_option, plain, progress, stop
 
 if TYPE_CHECKING:
-    from rtqc.heart import Manifest
+    from rtqc.heart import Device, Manifest
+    from rtqc.training.evaluate import Evaluation
 
 
 @click.group("model")
@@ -163,3 +164,118 @@ def _import_trained(
         results[0], name=out.name, labels=labels, folds=folds, mirroring=mirroring, axes=axes, licence=licence, trust=trust
     )
     return write_imported(read, out)
+
+
+@command.command("evaluate")
+@click.argument("model", metavar="NAME|DIR")
+@click.argument("data", nargs=-1, required=True, type=PathArgument())
+@click.option("--against", metavar="NAME|DIR", help="Another model; differences are MODEL minus this one, paired by patient.")
+@click.option(
+    "--out", type=PathArgument(exists=False), metavar="DIR", help="Also write evaluation.json and evaluation.svg there."
+)
+@click.option("--force", is_flag=True, help="Replace them if they are there already.")
+@device_options
+@json_option
+def evaluate(
+    model: str,
+    data: tuple[Path, ...],
+    against: str | None,
+    out: Path | None,
+    force: bool,
+    device: Device,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Measure a model on the plans below DATA whose heart is contoured.
+
+    Contours that are wrong are no truth: they are set aside and listed.
+    """
+    from rtqc.core.whole_file import whole_file
+    from rtqc.heart import DeviceError, Engine, ModelError, load_model
+    from rtqc.training.curate import curate
+    from rtqc.training.evaluate import evaluate_models, plot
+
+    files = [out / "evaluation.json", out / "evaluation.svg"] if out else []
+    there = [f for f in files if f.exists()]
+    if there and not force:
+        stop(f"{there[0]} exists already: give another --out, or --force to replace it")
+    try:
+        engines = [Engine(load_model(m), device, threads) for m in (against, model) if m]
+        with progress(quiet=as_json) as bar:
+            task = bar.add_task("reading plans", total=None)
+            patients, aside = curate(data)
+
+            def step(name: str, done: int, total: int) -> None:
+                bar.update(task, description=f"drafting {plain(name)}", completed=done, total=total)
+
+            result = evaluate_models(engines, patients, aside, step)
+        if out:
+            out.mkdir(parents=True, exist_ok=True)
+            with whole_file(files[0]) as file:
+                file.write((result.model_dump_json(indent=2) + "\n").encode("utf-8"))
+            plot(result, files[1])
+    except (ModelError, DeviceError, ValueError, FileNotFoundError) as error:
+        stop(str(error))
+    except OSError as error:
+        stop(f"{error.filename or out}: {error.strerror or error}. Nothing half-written was left there.")
+    if as_json:
+        click.echo(result.model_dump_json(indent=2))
+        return
+    for table in _evaluation_tables(result):
+        console().print(table)
+    for name, reasons in result.set_aside:
+        console().print(f"set aside: [bold]{plain(name)}[/]: {plain(reasons)}", soft_wrap=True)
+    for file_ in files:
+        console().print(f"Written: {plain(str(file_))}", soft_wrap=True)
+
+
+def _evaluation_tables(result: Evaluation) -> list[object]:
+    from rich import box
+    from rich.table import Table
+
+    tables: list[object] = []
+    for m in result.models:
+        table = Table(box=box.SIMPLE_HEAD, title=f"{plain(m.model)} on {m.device}", title_justify="left")
+        heads = (
+            "patient",
+            "Dice",
+            "HD95 mm",
+            "MASD mm",
+            "contour ml",
+            "draft ml",
+            "upper mm",
+            "lower mm",
+            "mean dose Gy",
+            "predicted",
+            "s",
+        )
+        for head in heads:
+            table.add_column(head, justify="left" if head == "patient" else "right")
+        for c in m.cases:
+            values = [
+                (c.dice, ".3f"),
+                (c.hausdorff95_mm, ".1f"),
+                (c.mean_surface_distance_mm, ".2f"),
+                (c.contoured_ml, ".0f"),
+                (c.drafted_ml, ".0f"),
+            ]
+            values += [(c.upper_end_mm, "+.0f"), (c.lower_end_mm, "+.0f"), (c.mean_dose_difference_gy, "+.2f")]
+            cells = ["-" if v is None else format(v, form) for v, form in values]
+            table.add_row(plain(c.name), *cells, f"{c.predicted_dice:.2f}{'' if c.trusted else ' !'}", f"{c.seconds:.1f}")
+        hd = "-" if m.hausdorff95_median_mm is None else f"{m.hausdorff95_median_mm:.1f}"
+        table.caption = (
+            f"Dice mean {m.dice_mean:.3f}, median {m.dice_median:.3f}, worst {m.dice_worst:.3f}; HD95 median {hd} mm; "
+            f"predicted Dice {m.expected_dice_error:+.3f} off; ! not trusted"
+        )
+        table.caption_justify = "left"
+        tables.append(table)
+    if result.differences:
+        first, second = (plain(m.model) for m in result.models)
+        table = Table(box=box.SIMPLE_HEAD, title=f"{second} minus {first}, paired by patient", title_justify="left")
+        for head in ("metric", "mean difference", "95 % interval", "better with"):
+            table.add_column(head, justify="left" if head == "metric" else "right")
+        for d in result.differences:
+            interval = "-" if d.low is None else f"{d.low:+.3f} to {d.high:+.3f}"
+            table.add_row(d.metric, f"{d.mean:+.4f}", interval, f"{d.better} of {d.patients}")
+        tables.append(table)
+    return tables

@@ -48,7 +48,11 @@ class ContouredHeart(_Model):
 
 
 class DraftHeart(_Model):
-    """The heart that rtqc drew. ``confidence`` and ``predicted_dice`` are 0 to 1, estimates."""
+    """The heart that rtqc drew. ``confidence`` and ``predicted_dice`` are 0 to 1, estimates.
+
+    ``surface_uncertainty_mm``: one standard deviation of the outline's position, median along it;
+    ``unsure_surface_percent``: part of the outline where it is more than 5 mm; null where the model cannot tell.
+    """
 
     volume_ml: float
     model: str
@@ -56,6 +60,9 @@ class DraftHeart(_Model):
     confidence: float
     predicted_dice: float
     trusted: bool
+    doubts: tuple[str, ...] = ()
+    surface_uncertainty_mm: float | None = None
+    unsure_surface_percent: float | None = None
     extent_mm: tuple[float, float] | None = None
 
 

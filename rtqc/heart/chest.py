@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, binary_fill_holes, binary_opening, label, minimum_filter
+from scipy.ndimage import binary_dilation, binary_fill_holes, binary_opening, gaussian_filter, label, minimum_filter
 
 from rtqc.core.grid import Grid
 
@@ -22,6 +22,8 @@ _LUNG_HU = (-960.0, -500.0)
 _LEAST_LUNG_ML = 120.0
 #: Reach of the shell around a heart in which lung must lie, in mm.
 _SHELL_MM = 20.0
+#: Standard deviation in voxels of the smoothing that keeps noise from tearing holes into body and lung.
+_CALM = 0.8
 
 
 def lungs_of(hu: Volume, grid: Grid) -> Voxels:
@@ -31,9 +33,9 @@ def lungs_of(hu: Volume, grid: Grid) -> Voxels:
         hu: on an even grid, in HU.
         grid: where; axial.
     """
-    body = _filled(hu > _BODY_HU)
-    inside = (hu > _LUNG_HU[0]) & (hu < _LUNG_HU[1]) & body
-    return np.asarray(binary_opening(inside, np.ones((3, 3, 3))))
+    calm = gaussian_filter(hu, _CALM)
+    like_lung = (calm > _LUNG_HU[0]) & (calm < _LUNG_HU[1])
+    return np.asarray(binary_opening(like_lung & _between(_largest(calm > _BODY_HU)), np.ones((3, 3, 3))))
 
 
 def why_no_heart(hu: Volume, lungs: Voxels, grid: Grid) -> str | None:
@@ -44,11 +46,12 @@ def why_no_heart(hu: Volume, lungs: Voxels, grid: Grid) -> str | None:
         lungs: of :func:`lungs_of`.
         grid: where; axial.
     """
-    if float(hu.max()) < _BODY_HU:
+    body = gaussian_filter(hu, _CALM) > _BODY_HU
+    if not body.any():
         return "the image is empty: nothing in it is denser than air"
     step = np.array([grid.slice_spacing_mm, *grid.spacing_mm])
     size = np.minimum(np.maximum(np.round(_BODY_THICKNESS_MM / step).astype(int), 1), hu.shape)
-    if not minimum_filter(_filled(hu > _BODY_HU), size=tuple(int(n) for n in size), mode="constant").any():
+    if not minimum_filter(_filled(body), size=tuple(int(n) for n in size), mode="constant").any():
         return "there is no patient in the image: nothing in it is thicker than a couch"
     lung_ml = float(lungs.sum() * grid.voxel_volumes_ml[0])
     if lung_ml < _LEAST_LUNG_ML:
@@ -63,12 +66,26 @@ def lung_share(heart: Voxels, lungs: Voxels, spacing_mm: float) -> float:
     return float((shell & lungs).sum() / max(int(shell.sum()), 1))
 
 
+def _between(body: Voxels) -> Voxels:
+    """What has body on two sides or more within its transverse plane, left or right being one of them.
+
+    A lung that the field of view cuts open is still there, and the foam beside or under a patient is not.
+    """
+    left, right = (np.maximum.accumulate(body[:, :, ::s], axis=2)[:, :, ::s] for s in (1, -1))
+    front, back = (np.maximum.accumulate(body[:, ::s], axis=1)[:, ::s] for s in (1, -1))
+    sides = sum(one.astype(np.int8) for one in (left, right, front, back))
+    return np.asarray((left | right) & (sides >= 2))
+
+
 def _filled(body: Voxels) -> Voxels:
     """The largest piece, with what it encloses in each transverse plane."""
-    labels, count = label(body)
+    return np.stack([binary_fill_holes(plane) for plane in _largest(body)])
+
+
+def _largest(voxels: Voxels) -> Voxels:
+    labels, count = label(voxels)
     if count == 0:
-        return body
+        return voxels
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    largest = labels == sizes.argmax()
-    return np.stack([binary_fill_holes(plane) for plane in largest])
+    return np.asarray(labels == sizes.argmax())

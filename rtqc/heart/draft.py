@@ -157,11 +157,9 @@ def _judged(structure: Structure, grid: Grid, engine: Engine, signs: Mapping[str
     cut = _cut_off(structure, grid)
     doubts = []
     if predicted < manifest.trusted_dice:
-        doubts.append(f"the model expects a Dice of {predicted:.2f} of itself, under its limit of {manifest.trusted_dice:.2f}")
+        doubts.append(f"the expected Dice is {predicted:.2f}, under the model's limit of {manifest.trusted_dice:.2f}")
     if not PLAUSIBLE_ML[0] <= volume <= PLAUSIBLE_ML[1]:
         doubts.append(f"its volume of {volume:.0f} ml is outside {PLAUSIBLE_ML[0]:.0f} to {PLAUSIBLE_ML[1]:.0f} ml")
-    if cut:
-        doubts.append(f"the heart leaves the image ({', '.join(cut)})")
     return Draft(
         structure=structure,
         grid=grid,

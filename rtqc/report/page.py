@@ -83,7 +83,8 @@ def _painter(assessed: Assessed) -> SlicePainter | None:
     if assessed.case.image is None:
         return None
     draft = assessed.draft.structure if assessed.draft is not None else None
-    return SlicePainter(assessed.case.image, assessed.heart, draft, assessed.case.dose)
+    uncertainty = assessed.draft.uncertainty if assessed.draft is not None else None
+    return SlicePainter(assessed.case.image, assessed.heart, draft, assessed.case.dose, uncertainty)
 
 
 @lru_cache(maxsize=1)

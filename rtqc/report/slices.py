@@ -20,6 +20,7 @@ from rtqc.core.volumes import Dose, Image
 from rtqc.geometry.coverage import as_multipolygon
 from rtqc.geometry.rasterize import in_frame
 from rtqc.geometry.solid import area_at
+from rtqc.heart.uncertainty import UNSURE_MM, UncertaintyMap
 
 #: Soft-tissue window: level and width in HU, the usual one of the mediastinum.
 LEVEL_HU, WIDTH_HU = 40.0, 400.0
@@ -40,6 +41,8 @@ DOSE_BANDS: tuple[tuple[float, tuple[int, int, int]], ...] = (
 _WASH_ALPHA = 95
 #: A structure's plane is shown on a slice within this share of the slice spacing.
 _MATCH_SHARE = 0.3
+#: Points of the uncertain outline are at most this far apart, in mm.
+_UNSURE_STEP_MM = 2.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class SlicePicture:
         width_mm, height_mm: of the picture.
         ct, wash: PNG as base64; ``wash`` empty where no dose is shown.
         contour, draft: SVG path data; empty where nothing is drawn.
+        unsure: SVG path data and width in mm (two standard deviations) of the parts of the draft that may be far off.
         left, right, top, bottom: letters of the patient's directions (R, L, A, P, S, I).
         scale_mm: length of the scale bar.
     """
@@ -62,6 +66,7 @@ class SlicePicture:
     wash: str
     contour: str
     draft: str
+    unsure: tuple[tuple[str, float], ...]
     left: str
     right: str
     top: str
@@ -76,12 +81,21 @@ class SlicePainter:
         image: the planning CT.
         heart, draft: structures, or None.
         dose: for the wash, or None.
+        uncertainty: of the draft's surface, or None.
     """
 
-    def __init__(self, image: Image, heart: Structure | None, draft: Structure | None, dose: Dose | None) -> None:
+    def __init__(
+        self,
+        image: Image,
+        heart: Structure | None,
+        draft: Structure | None,
+        dose: Dose | None,
+        uncertainty: UncertaintyMap | None = None,
+    ) -> None:
         self._image = image
         self._structures = [self._turned(s) for s in (heart, draft)]
         self._dose = dose
+        self._uncertainty = uncertainty
         self._rows, self._columns = _field(image.grid, [s for s in self._structures if s is not None])
         grid = image.grid
         self._sign = round(float(grid.orientation.transform_to(grid.orientation.canonical())[2, 2])) or 1
@@ -117,22 +131,50 @@ class SlicePainter:
             wash=self._wash(k) if wash and self._dose is not None else "",
             contour=paths[0],
             draft=paths[1],
+            unsure=self._unsure(k),
             left=left,
             right=right,
             top=top,
             bottom=bottom,
         )
 
-    def _path(self, structure: Structure | None, w: float) -> str:
-        if structure is None:
-            return ""
+    @property
+    def _corner(self) -> NDArray[np.float64]:
+        """The picture's upper left corner in the image's frame."""
         grid = self._image.grid
-        area = area_at(structure, w, _MATCH_SHARE * grid.slice_spacing_mm)
-        corner = np.array([
+        return np.array([
             grid.columns_mm[self._columns.start] - grid.spacing_mm[1] / 2,
             grid.rows_mm[self._rows.start] - grid.spacing_mm[0] / 2,
         ])  # fmt: skip
-        return svg_path(as_multipolygon(shapely.transform(area, lambda xy: xy - corner)))
+
+    def _area(self, structure: Structure, w: float) -> MultiPolygon:
+        return as_multipolygon(area_at(structure, w, _MATCH_SHARE * self._image.grid.slice_spacing_mm))
+
+    def _path(self, structure: Structure | None, w: float) -> str:
+        if structure is None:
+            return ""
+        corner = self._corner
+        return svg_path(as_multipolygon(shapely.transform(self._area(structure, w), lambda xy: xy - corner)))
+
+    def _unsure(self, k: int) -> tuple[tuple[str, float], ...]:
+        """The draft's outline where its position is unsure, in pieces of about equal uncertainty."""
+        draft, grid = self._structures[1], self._image.grid
+        if draft is None or self._uncertainty is None:
+            return ()
+        w = float(grid.positions_mm[k])
+        parts = []
+        for polygon in self._area(draft, w).geoms:
+            ring = shapely.get_coordinates(polygon.exterior.segmentize(_UNSURE_STEP_MM))
+            sigma = self._uncertainty.at(grid.orientation.to_patient(np.column_stack([ring, np.full(len(ring), w)])))
+            # Bands of whole millimetres; each piece reaches to the next one's first point.
+            band = np.where(sigma > UNSURE_MM, np.round(sigma), 0)
+            breaks = [0, *(np.flatnonzero(np.diff(band)) + 1), len(ring) - 1]
+            for first, last in zip(breaks[:-1], breaks[1:], strict=True):
+                if band[first] and last > first:
+                    points = ring[first : last + 1] - self._corner
+                    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+                    parts.append((path, float(2 * band[first])))
+        return tuple(parts)
 
     def _wash(self, k: int) -> str:
         """Dose bands of a slice as a transparent picture of about 1.5 mm pixels."""

@@ -1,8 +1,6 @@
-"""Learning a heart model from plans with a contoured heart and from synthetic patients; the only room that knows torch."""
+"""Learning, importing and measuring heart models; the only room that knows torch."""
 
 from typing import Literal
-
-import torch
 
 from rtqc.heart import DeviceError
 
@@ -13,6 +11,8 @@ def training_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
     Raises:
         DeviceError: ``cuda`` was asked for and is not there.
     """
+    import torch  # measuring a model needs none of it
+
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
         raise DeviceError("--device cuda was asked for, but torch finds no usable NVIDIA GPU here: use --device auto")

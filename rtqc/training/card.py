@@ -9,6 +9,7 @@ import numpy as np
 
 from rtqc.core import Agreement
 from rtqc.heart import Draft
+from rtqc.training.calibrate import BAD_DICE, Reliability
 from rtqc.training.curate import Patient, SetAside
 from rtqc.training.settings import Settings
 
@@ -19,6 +20,9 @@ agent. A draft to edit, and a second opinion to check a contour against; not cle
 
 ## How well it does on patients that it has not seen
 {validation}
+
+## How well it knows
+{confidence}
 
 ## What it learned from
 - {real} plans with a contoured heart: {names}.
@@ -59,6 +63,7 @@ def card_text(
     attribution: str,
     first_seed: int,
     names: Sequence[str] = (),
+    reliability: Reliability | None = None,
 ) -> str:
     """The card of a model and its study.
 
@@ -69,6 +74,7 @@ def card_text(
         attribution: of the data.
         first_seed: of the synthetic patients.
         names: of the plans; by default those of the results.
+        reliability: of the confidence; None where it was not calibrated.
     """
     names = list(names) or [r.patient.name for r in results]
     last = first_seed + settings.synthetic - 1
@@ -78,6 +84,7 @@ def card_text(
     return _CARD.format(
         name=settings.name,
         validation=_validation(settings, results),
+        confidence=_confidence(reliability),
         real=len(names),
         names=", ".join(names) or "none",
         synthetic=made if settings.synthetic else "No synthetic patients.",
@@ -91,6 +98,18 @@ def card_text(
         average=settings.average,
         iterations=settings.iterations,
         seed=settings.seed,
+    )
+
+
+def _confidence(r: Reliability | None) -> str:
+    if r is None:
+        return "The predicted Dice is the model's own estimate; it was not calibrated on cases with known truth."
+    return (
+        f"Its predicted Dice was fitted on {r.cases} difficult cases (`rtqc/training/stress.py`: noise, blur, wrong HU, contrast agent, thick\n"
+        "and missing slices, cut and small fields, metal, effusion, tilt, other sizes, mirrored, bent), each drafted by a model that had not\n"
+        f"seen its patient; {r.bad} of the drafts have a true Dice under {BAD_DICE:g}. Judged on patients left out of the fit: rank correlation with\n"
+        f"the true Dice {r.correlation:.2f}; {r.caught:.0%} of the bad drafts are marked as not to be trusted, and {r.false_alarms:.0%} of the good ones; the\n"
+        f"predicted Dice is {r.mean_error:.2f} off on average."
     )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rtqc.heart.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE, Manifest, file_hash, load_model
+from rtqc.heart.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE, Calibration, Manifest, file_hash, load_model
+from rtqc.training.calibrate import BAD_DICE
 from rtqc.training.network import SIZE_MULTIPLE, HeartNet
 from rtqc.training.settings import Settings
 
@@ -25,6 +26,8 @@ def export_model(
     licence: str,
     created: str,
     card: str,
+    calibration: Calibration | None = None,
+    trusted_dice: float = BAD_DICE,
 ) -> Manifest:
     """Write ``model.onnx``, ``manifest.toml`` and ``MODEL_CARD.md``, and check that ONNX computes the same.
 
@@ -34,6 +37,8 @@ def export_model(
         folder: made where absent.
         training_data, attribution, licence, created: stand in the manifest.
         card: text of the model card.
+        calibration: of the predicted Dice, where there is one.
+        trusted_dice: predicted Dice under which a draft is not trusted.
 
     Raises:
         ValueError: ONNX Runtime and torch disagree.
@@ -58,6 +63,8 @@ def export_model(
         attribution=attribution,
         licence=licence,
         created=created,
+        calibration=calibration,
+        trusted_dice=trusted_dice,
     )
     (folder / MANIFEST_FILE).write_text(manifest.toml(), encoding="utf-8")
     (folder / CARD_FILE).write_text(card, encoding="utf-8")

@@ -29,6 +29,8 @@ class Settings(BaseModel):
         average: decay of the moving average of weights that is exported.
         real_share: part of the crops that come from patients, the rest from synthetic ones.
         synthetic: number of synthetic patients.
+        stress: number of difficult cases (:mod:`rtqc.training.stress`) that the confidence is fitted on; half of them patients
+            that were left out, half synthetic ones. 0: none, and the confidence is not calibrated.
         seed: of everything random.
         mixed_precision: bfloat16 where it helps: more than twice as fast. On a CPU its kernels round differently from run
             to run, so two trainings of one seed differ in the last digits; without it they are the same bit for bit.
@@ -52,6 +54,7 @@ class Settings(BaseModel):
     average: float = Field(0.995, ge=0, lt=1)
     real_share: float = Field(0.65, ge=0, le=1)
     synthetic: int = Field(60, ge=0)
+    stress: int = Field(240, ge=0)
     seed: int = 1
     mixed_precision: bool = True
     checkpoint_minutes: float = Field(3.0, gt=0)

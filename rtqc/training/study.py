@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ import torch
 from onnx import numpy_helper
 
 from rtqc.comparison import compare
-from rtqc.core import Agreement
+from rtqc.core import Agreement, Image
 from rtqc.core.whole_file import whole_file
 from rtqc.heart import Draft, Engine, Model, draft_with, load_model
 from rtqc.heart.manifest import Manifest
+from rtqc.training.calibrate import BAD_DICE, Trial, calibrated, read_trials, tried, write_trials
 from rtqc.training.card import card_text
 from rtqc.training.curate import Patient, SetAside
 from rtqc.training.export import export_model
@@ -25,9 +27,17 @@ from rtqc.training.network import HeartNet
 from rtqc.training.pictures import learning_curves, worst_cases
 from rtqc.training.samples import Sample, real_sample, synthetic_sample
 from rtqc.training.settings import Settings
+from rtqc.training.stress import hard_cases
 
 #: Seeds of the synthetic patients that are trained on; tests and demo use none of them.
 FIRST_SEED = 1000
+#: Seeds of the synthetic patients that the confidence is fitted on.
+_STRESS_SEED = 7000
+#: Difficult cases made of one synthetic patient.
+_CASES_A_SYNTHETIC = 5
+#: Voxel of the difficult cases, in mm.
+_STRESS_SPACING_MM = 3.0
+_TRIALS = "trials.json"
 #: Part of a time budget that the final model gets; the folds share the rest.
 _FINAL_SHARE = 0.6
 Progress = Callable[[str, int, int, float], None]
@@ -119,14 +129,17 @@ def train_model(
         left_out += run.fold(number, part, patients, samples)
     net, curve = run.trained("final", samples, settings, _FINAL_SHARE if parts else 1.0)
     run.curves["final"] = curve
+    trials = run.trials(parts, patients, net)
+    calibration, limit, reliability = calibrated(trials) if trials else (None, BAD_DICE, None)
     worst_cases([(r.patient, r.draft, r.agreement) for r in left_out], work)
     learning_curves(run.curves, work / "learning-curves.svg")
     names = tuple(p.name for p in patients) + (
         (f"{settings.synthetic} synthetic patients (rtqc.phantom)",) if settings.synthetic else ()
     )
-    card = card_text(settings, left_out, aside, origin.attribution, FIRST_SEED, [p.name for p in patients])
+    card = card_text(settings, left_out, aside, origin.attribution, FIRST_SEED, [p.name for p in patients], reliability)
     manifest = export_model(
         net, settings, out, training_data=names, attribution=origin.attribution, licence=origin.licence, created=origin.created, card=card,
+        calibration=calibration, trusted_dice=limit,
     )  # fmt: skip
     return manifest, left_out
 
@@ -226,10 +239,10 @@ class _Runner:
         settings = self._settings.model_copy(update={"iterations": self._settings.fold_iterations or self._settings.iterations})
         unseen = [p for p in patients if p.id in part]
         hidden = {p.name for p in unseen}
-        name = f"without-{unseen[0].name}" if len(unseen) == 1 else f"fold-{number + 1}"
+        name = _name_of(number, part, patients)
         share = (1 - _FINAL_SHARE) / self._folds
         net, self.curves[name] = self.trained(name, [s for s in samples if s.name not in hidden], settings, share)
-        folder = self._work / name / settings.name
+        folder = self._folder_of(number, part, patients)
         seen = tuple(p.name for p in patients if p.id not in part)
         export_model(net, settings, folder, training_data=seen, attribution="", licence="", created="", card="")
         engine = Engine(load_model(folder), "cpu")
@@ -239,3 +252,55 @@ class _Runner:
             draft = draft_with(patient.case.image, engine)
             results.append(LeftOut(patient, draft, compare(patient.heart, draft.structure)))
         return results
+
+    def _folder_of(self, number: int, part: set[str], patients: Sequence[Patient]) -> Path:
+        return self._work / _name_of(number, part, patients) / self._settings.name
+
+    def trials(self, parts: Sequence[set[str]], patients: Sequence[Patient], final: HeartNet) -> list[Trial]:
+        """Difficult cases, each drafted by a model that has not seen its patient; kept in the work folder."""
+        kept = self._work / _TRIALS
+        if self._budget.resume and kept.is_file():
+            return read_trials(kept)
+        engines = [Engine(load_model(self._folder_of(n, part, patients)), "cpu") for n, part in enumerate(parts)]
+        if not engines:
+            folder = self._work / "final" / self._settings.name
+            export_model(final, self._settings, folder, training_data=(), attribution="", licence="", created="", card="")
+            engines = [Engine(load_model(folder), "cpu")]
+        jobs = _stress_plan(self._settings, parts, patients)
+        trials: list[Trial] = []
+        for fold, name, sample, count in jobs:
+            made = sample()
+            for hard in hard_cases(
+                Image(made.grid, made.hu.astype(np.float32)), made.heart.astype(np.float32), count, len(trials)
+            ):
+                trials.append(tried(name, hard, engines[fold]))
+                if self._progress:
+                    self._progress("difficult cases", len(trials), self._settings.stress, trials[-1].dice)
+        if trials:
+            write_trials(trials, kept)
+        return trials
+
+
+def _name_of(number: int, part: set[str], patients: Sequence[Patient]) -> str:
+    unseen = [p for p in patients if p.id in part]
+    return f"without-{unseen[0].name}" if len(unseen) == 1 else f"fold-{number + 1}"
+
+
+def _stress_plan(
+    settings: Settings, parts: Sequence[set[str]], patients: Sequence[Patient]
+) -> list[tuple[int, str, Callable[[], Sample], int]]:
+    """Fold, patient's name, the patient, and how many difficult cases are made of him."""
+    jobs: list[tuple[int, str, Callable[[], Sample], int]] = []
+    tested = [(n, p) for n, part in enumerate(parts) for p in patients if p.id in part and p.case.image is not None]
+    each = settings.stress // 2 // max(len(tested), 1)
+    for fold, patient in tested[: settings.stress]:
+        image, heart = patient.case.image, patient.heart
+        assert image is not None
+        jobs.append((fold, patient.name, partial(real_sample, patient.name, image, heart, _STRESS_SPACING_MM), max(each, 1)))
+    left = settings.stress - sum(job[3] for job in jobs)
+    for number in range(-(-left // _CASES_A_SYNTHETIC)):
+        seed = _STRESS_SEED + number
+        count = min(_CASES_A_SYNTHETIC, left - number * _CASES_A_SYNTHETIC)
+        sample = partial(synthetic_sample, seed, _STRESS_SPACING_MM)
+        jobs.append((number % max(len(parts), 1), f"synthetic-{seed}", sample, count))
+    return jobs

@@ -1,0 +1,63 @@
+"""The runtime: devices that are there or not, threads, and models that do something else than they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rtqc.cli import console
+from rtqc.core import Case
+from rtqc.heart import DeviceError, Engine, ModelError, draft_heart, load_model
+from rtqc.heart.engine import DEVICES, MemoryShortageError
+
+
+def test_the_command_line_offers_the_engines_devices() -> None:
+    assert console.DEVICES == DEVICES
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt", "directml", "coreml"])
+def test_a_device_that_is_not_there_is_an_error_and_never_a_quiet_fall_back(device: str) -> None:
+    import onnxruntime as ort
+
+    names = {"cuda": "CUDA", "tensorrt": "Tensorrt", "directml": "Dml", "coreml": "CoreML"}
+    if f"{names[device]}ExecutionProvider" in ort.get_available_providers():
+        pytest.skip(f"this ONNX Runtime offers {device}")
+    with pytest.raises(DeviceError, match=f"--device {device} was asked for"):
+        Engine(load_model(), device)  # type: ignore[arg-type]
+
+
+def test_auto_says_what_it_took() -> None:
+    assert Engine(load_model(), "auto").device in ("cpu", "cuda", "directml", "coreml")
+
+
+def test_threads_change_the_speed_only(clean_case: Case) -> None:
+    assert clean_case.image is not None
+    one, all_ = (draft_heart(clean_case.image, device="cpu", threads=n) for n in (1, 0))
+    assert one.structure.volume_ml == pytest.approx(all_.structure.volume_ml, rel=1e-4)
+
+
+def test_short_memory_makes_the_first_look_smaller_and_is_said(clean_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert clean_case.image is not None
+    run = Engine.run
+    limit = 90**3 * len(load_model().manifest.windows)
+
+    def short(self: Engine, channels: np.ndarray) -> np.ndarray:
+        if channels.size > limit:
+            raise MemoryShortageError("Failed to allocate memory")
+        return run(self, channels)
+
+    whole = draft_heart(clean_case.image, device="cpu")
+    monkeypatch.setattr(Engine, "run", short)
+    draft = draft_heart(clean_case.image, device="cpu")
+    assert "its memory is short" in draft.device
+    assert draft.structure.volume_ml == pytest.approx(whole.structure.volume_ml, rel=0.05)
+    limit = 10
+    with pytest.raises(DeviceError, match="not enough memory"):
+        draft_heart(clean_case.image, device="cpu")
+
+
+def test_an_output_that_the_manifest_does_not_describe_is_refused() -> None:
+    model = load_model()
+    broken = model.model_copy(update={"manifest": model.manifest.model_copy(update={"channels": (3,), "output": "classes"})})
+    with pytest.raises(ModelError, match="with the channels that the manifest names"):
+        Engine(broken, "cpu").logits(np.zeros((32, 32, 32), np.float32))
