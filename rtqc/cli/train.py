@@ -63,7 +63,9 @@ def command(
     try:
         recipe = read_settings(settings) if settings else Settings(name=out.name)
         recipe = recipe if synthetic is None else recipe.model_copy(update={"synthetic": synthetic})
-        budget = Budget(training_device(device), minutes, resume, load_model(start) if start else None)
+        budget = Budget(
+            training_device(device), minutes, resume, load_model(start) if start else None, console(stderr=True).print
+        )
         with progress() as bar:
             task = bar.add_task("reading plans", total=None)
             patients, aside = curate(data)
@@ -83,7 +85,7 @@ def command(
             origin = Origin(attribution, licence, datetime.now(UTC).date().isoformat())
             folder = work or out.with_name(out.name + ".work")
             manifest, results = train_model(patients, aside, recipe, folder, out, budget=budget, origin=origin, progress=step)
-    except (StudyError, ModelError, DeviceError, ValueError, FileNotFoundError) as error:
+    except (StudyError, ModelError, DeviceError, ValueError, FileNotFoundError, MemoryError) as error:
         stop(str(error))
     except OSError as error:
         stop(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,14 +12,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from rtqc.core.whole_file import whole_file
 from rtqc.training.augment import UNSEEN, augmented, windowed
-from rtqc.training.network import HeartNet
+from rtqc.training.network import SIZE_MULTIPLE, HeartNet
 from rtqc.training.samples import Sample
 from rtqc.training.settings import Settings
 
 #: Weight of the half-resolution output in the loss (deep supervision).
 _DEEP_WEIGHT = 0.3
 _CHECKPOINT = "checkpoint.pt"
+#: Crops smaller than this, in voxels, show no heart with what is around it.
+_SMALLEST_PATCH = 32
 Progress = Callable[[int, int, float], None]
 
 
@@ -33,6 +36,7 @@ def learn(
     resume: bool = False,
     start: Mapping[str, torch.Tensor] | None = None,
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[HeartNet, list[tuple[int, float]]]:
     """Train a network.
 
@@ -45,6 +49,7 @@ def learn(
         resume: go on from the folder's checkpoint.
         start: weights to begin with, by name; those that are not among them begin at random.
         progress: called with iteration, total and smoothed loss.
+        say: called with a sentence where training goes on in another way than the settings say.
 
     Returns:
         The network with averaged weights, and the learning curve (iteration, smoothed loss).
@@ -53,6 +58,7 @@ def learn(
         ValueError: no samples.
         RuntimeError: weights to begin with that are of another network.
         FileNotFoundError: ``resume`` without a checkpoint.
+        MemoryError: the device's memory is too small even for small crops.
     """
     if not samples:
         raise ValueError("there is nothing to learn from: no sample with a heart was found")
@@ -63,14 +69,14 @@ def learn(
     average = HeartNet(len(settings.windows), settings.base)
     average.load_state_dict(net.state_dict())
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    state: dict[str, Any] = {"iteration": 0, "loss": 1.5, "curve": []}
+    state: dict[str, Any] = {"iteration": 0, "loss": 1.5, "curve": [], "patch": settings.patch}
     checkpoint = folder / _CHECKPOINT
     if resume:
-        state = _load(checkpoint, net, average, optimizer)
+        state |= _load(checkpoint, net, average, optimizer)
     folder.mkdir(parents=True, exist_ok=True)
     began = saved = time.monotonic()
     for iteration in range(state["iteration"], settings.iterations):
-        loss = _update(net, optimizer, _batch(samples, settings, iteration), settings, iteration, device)
+        loss, state["patch"] = _fitting_update(net, optimizer, samples, settings, iteration, device, state["patch"], say)
         _follow(average, net, min(settings.average, (1 + iteration) / (10 + iteration)))
         state["iteration"] = iteration + 1
         state["loss"] += 0.02 * (loss - state["loss"])
@@ -91,6 +97,34 @@ def learn(
 def has_checkpoint(folder: Path) -> bool:
     """Whether a training in this folder can go on."""
     return (folder / _CHECKPOINT).is_file()
+
+
+def _fitting_update(
+    net: HeartNet,
+    optimizer: torch.optim.Optimizer,
+    samples: Sequence[Sample],
+    settings: Settings,
+    iteration: int,
+    device: str,
+    patch: int,
+    say: Callable[[str], None] | None,
+) -> tuple[float, int]:
+    """An update in crops as large as the device's memory allows; the loss, and the crops' side."""
+    while True:
+        batch = _batch(samples, settings.model_copy(update={"patch": patch}), iteration)
+        try:
+            return _update(net, optimizer, batch, settings, iteration, device), patch
+        except torch.OutOfMemoryError as error:
+            if patch - SIZE_MULTIPLE < _SMALLEST_PATCH:
+                raise MemoryError(
+                    f"{device} has not enough memory to train on crops of {patch} voxels: use --device cpu, or a smaller base or batch"
+                ) from error
+            patch -= SIZE_MULTIPLE
+            optimizer.zero_grad(set_to_none=True)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            if say:
+                say(f"{device} is short of memory: training goes on in crops of {patch} voxels")
 
 
 def _batch(samples: Sequence[Sample], settings: Settings, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -164,9 +198,11 @@ def _save(path: Path, state: dict[str, Any], net: HeartNet, average: HeartNet, o
         "average": average.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
-    part = path.with_suffix(".part")
-    torch.save(content, part)
-    os.replace(part, path)
+    # torch tells a full disk as a RuntimeError without the file's name; the file object tells it as what it is.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with whole_file(path) as file:
+        file.write(buffer.getbuffer())
 
 
 def _load(path: Path, net: HeartNet, average: HeartNet, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -79,12 +79,14 @@ class Budget:
         minutes: for everything together; None: as long as it takes.
         resume: whether to go on from what the work folder holds.
         start: a model to begin with; None: at random.
+        say: called with a sentence where training goes on in another way than the settings say.
     """
 
     device: str = "cpu"
     minutes: float | None = None
     resume: bool = False
     start: Model | None = None
+    say: Callable[[str], None] | None = None
 
 
 def train_model(
@@ -231,7 +233,7 @@ class _Runner:
 
         return learn(
             samples, settings, folder, device=self._budget.device, minutes=minutes,
-            resume=self._budget.resume and has_checkpoint(folder), start=self._start, progress=step,
+            resume=self._budget.resume and has_checkpoint(folder), start=self._start, progress=step, say=self._budget.say,
         )  # fmt: skip
 
     def fold(self, number: int, part: set[str], patients: Sequence[Patient], samples: Sequence[Sample]) -> list[LeftOut]:

@@ -27,6 +27,7 @@ base = 4
 iterations = 12
 fold_iterations = 6
 synthetic = 2
+stress = 6
 mixed_precision = false
 """
 
@@ -101,10 +102,14 @@ def test_a_trained_model_is_accepted_by_every_command_and_says_what_it_learned_f
     card = (out / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "| RTQC-GOOD1 |" in card
     assert "Set aside: shifted." in card
+    assert manifest.calibration is not None
+    assert manifest.calibration.cases == 6
+    assert "fitted on 6 difficult cases" in card
     assert {p.name for p in out.iterdir()} == {"model.onnx", "manifest.toml", "MODEL_CARD.md"}
     work = tmp_path / "mine.work"
     assert (work / "learning-curves.svg").is_file()
     assert (work / "worst-1.png").is_file()
+    assert (work / "trials.json").is_file()
     checked = rtqc("check", archive / "good1", "--model", out, "--device", "cpu", "--json")
     assert checked.document["run"]["device"] == "cpu"
     assert rtqc("train", archive, "--settings", recipe, "--out", out).status == 2

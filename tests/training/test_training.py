@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from rtqc.heart import Engine, load_model
-from rtqc.training.augment import Augmentation, augmented
+from rtqc.training.augment import UNSEEN, Augmentation, augmented
 from rtqc.training.export import MAX_LOGIT_DIFFERENCE, check_export, export_model
 from rtqc.training.learn import learn
 from rtqc.training.network import SIZE_MULTIPLE, HeartNet
@@ -72,7 +74,7 @@ def test_learning_from_nothing_and_resuming_from_nothing_are_said(samples: list[
 
 def test_the_export_computes_what_torch_computes(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    net = HeartNet(2, 4)
+    net = HeartNet(len(TINY.windows), 4)
     export_model(net, TINY, tmp_path, training_data=("a",), attribution="b", licence="c", created="2026-01-01", card="# card")
     assert check_export(net, tmp_path) <= MAX_LOGIT_DIFFERENCE
     model = load_model(tmp_path)
@@ -91,8 +93,10 @@ def test_augmentation_depends_on_the_seed_only_and_keeps_the_label_soft(samples:
     assert torch.equal(crops[0][0], crops[1][0])
     other = augmented(samples[0], 32, 8.0, Augmentation(), np.random.default_rng(4))
     assert not torch.equal(crops[0][0], other[0])
-    assert float(crops[0][1].min()) >= 0
-    assert float(crops[0][1].max()) <= 1 + 1e-6
+    seen = crops[0][1][crops[0][1] != UNSEEN]
+    assert float(seen.min()) >= 0
+    assert float(seen.max()) <= 1 + 1e-6
+    assert ((seen > 0.01) & (seen < 0.99)).any()
 
 
 def test_the_network_takes_any_multiple_of_its_size() -> None:
@@ -115,3 +119,69 @@ def test_an_unknown_setting_is_an_error_that_names_it(tmp_path: Path) -> None:
         read_settings(path)
     path.write_text("iterations = 10\n")
     assert read_settings(path).iterations == 10
+
+
+def test_short_gpu_memory_makes_the_crops_smaller_and_is_said(
+    samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rtqc.training import learn as room
+
+    update = room._update
+    limit = 32
+
+    def short(net: object, optimizer: object, batch: tuple[torch.Tensor, torch.Tensor], *rest: object) -> float:
+        if batch[0].shape[-1] > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return update(net, optimizer, batch, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(room, "_update", short)
+    said: list[str] = []
+    settings = Settings(spacing_mm=8.0, patch=48, base=4, iterations=2, synthetic=0)
+    learn(samples, settings, tmp_path / "a", say=said.append)
+    assert said == ["cpu is short of memory: training goes on in crops of 32 voxels"]
+    limit = 16
+    with pytest.raises(MemoryError, match="not enough memory"):
+        learn(samples, settings, tmp_path / "b")
+
+
+def test_a_full_disk_keeps_the_last_checkpoint_and_is_told_as_such(samples: list[Sample], tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: writing past it fails in the same place."""
+    settings = Settings(spacing_mm=8.0, patch=32, base=4, iterations=1, synthetic=0)
+    learn(samples, settings, tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            learn(samples, settings.model_copy(update={"iterations": 2}), tmp_path, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_what_the_field_of_view_does_not_show_is_neither_heart_nor_not(samples: list[Sample]) -> None:
+    from rtqc.training.learn import _halved, _loss
+
+    target = torch.rand(1, 1, 8, 8, 8)
+    target[:, :, :3] = UNSEEN
+    logits = torch.randn(1, 1, 8, 8, 8)
+    other = logits.clone()
+    other[:, :, :3] = 50
+    assert _loss(logits, target) == pytest.approx(float(_loss(other, target)))
+    assert _halved(target)[0, 0, :, 0, 0].tolist()[:2] == [UNSEEN, UNSEEN]
+    cut = [augmented(samples[0], 32, 8.0, Augmentation(cut_probability=1.0), np.random.default_rng(n))[1] for n in range(6)]
+    assert any((share == UNSEEN).any() for share in cut)
+    assert all(((share == UNSEEN) | ((share >= 0) & (share <= 1.0001))).all() for share in cut)
+
+
+def test_a_liver_of_another_density_leaves_the_heart_alone(samples: list[Sample]) -> None:
+    from rtqc.training.augment import _liver
+
+    hu, heart = (torch.from_numpy(a.astype(np.float32)) for a in (samples[0].hu, samples[0].heart))
+    changed = _liver(hu, heart, samples[0], 20.0) - hu
+    assert changed[heart == 1].abs().max() == 0
+    assert changed.max() == pytest.approx(20.0, abs=0.1)
+    assert changed[int(samples[0].middle[0]) + 8 :].abs().max() == 0
