@@ -33,14 +33,17 @@ agent. A draft to edit, and a second opinion to check a contour against; not cle
 ## How
 A 3D U-Net of {base} channels at full resolution, {spacing:g} mm voxels, crops of {patch}³, intensity windows {windows} HU, instance
 norm, cross-entropy plus Dice with deep supervision, AdamW {rate:g} with polynomial decay, averaged weights (decay {average:g}),
-{iterations} updates. Augmentation: rotation, scale, elastic, contrast, cut field of view, thick slices, blur, noise
+{iterations} updates. Augmentation: rotation, scale, elastic, the heart alone, contrast, liver, effusion, metal, cut
+field of view, thick slices, blur, noise
 (`rtqc/training/augment.py`). Seed {seed}.
 
 ## Limits
-- It knows what it has seen: expect failures on anatomy unlike that of the {real} plans (children, pectus, pneumonectomy, situs inversus,
-  devices), and on contrast agent if none of them had it.
+- It knows what it has seen: expect failures on anatomy unlike that of the {real} plans (pectus, situs inversus, large masses).
 - It draws outlines for {spacing:g} mm voxels: coronary arteries, chambers and thin pericardium are not resolved.
-- Its ends are as uncertain as the table says.
+- It ends where the people ended whom it learned from; the atlas for breast plans begins the heart just inferior to the left pulmonary
+  artery (Feng et al., IJROBP 79, 10, 2011). Its ends are as uncertain as the table says.
+- Simulated, never seen: contrast agent, metal, pleural effusion, other sizes of body, cut fields. Neither seen nor simulated: implants,
+  pneumonectomy, pericardial effusion, congenital heart disease, children under about 25 kg.
 - A clinic commissions it on its own plans before it relies on it (docs/commissioning.md).
 """
 
