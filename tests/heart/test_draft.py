@@ -185,3 +185,36 @@ def test_a_real_planning_ct_without_ground_truth_gets_a_plausible_heart_or_a_dou
 def test_axial_is_the_frame_of_axial_images(clean_draft: Draft) -> None:
     assert clean_draft.structure.orientation == AXIAL
     assert clean_draft.mask.volume_ml == pytest.approx(clean_draft.structure.volume_ml, rel=0.02)
+
+
+REAL_CHANGES = ("noise", "prone", "every second slice", "cut sides")
+
+
+@pytest.mark.parametrize("change", REAL_CHANGES)
+def test_a_real_heart_stays_the_same_however_it_was_scanned_and_stored(change: str) -> None:
+    """Against the radiologists' contour, on the slices that are there; the model has seen this patient."""
+    case = read_case(real("heart-ct", "0506"))
+    assert case.image is not None
+    image, human = case.image, case.structures["Heart"]
+    grid = image.grid
+    if change == "noise":
+        changed = Image(grid, image.hu + np.random.default_rng(0).normal(0, 80, grid.shape).astype(np.float32))
+    elif change == "prone":
+        orientation = Orientation((-1, 0, 0), (0, -1, 0))
+        low = orientation.to_frame(grid.corners_mm()).min(axis=0)
+        turned = Grid.regular(grid.shape, (3.0, 3.0, 3.0), orientation.to_patient(low[None])[0], orientation)
+        changed = _resampled(image, turned)
+    elif change == "every second slice":
+        half = Grid(grid.orientation, grid.origin_mm, grid.spacing_mm, grid.size, grid.slice_positions_mm[::2])
+        changed = Image(half, np.ascontiguousarray(image.hu[::2]))
+    else:
+        sides = (slice(None), slice(None), slice(12, -12))
+        changed = Image(grid.crop(*sides), np.ascontiguousarray(image.hu[sides]))
+
+    def dice(of: Image) -> float:
+        drawn = draft_heart(of, device="cpu")
+        axial = Grid.regular(of.grid.shape, (of.grid.slice_spacing_mm, 3.0, 3.0), of.grid.corners_mm().min(axis=0))
+        a, b = rasterize(human, axial).array, rasterize(drawn.structure, axial).array
+        return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+    assert dice(changed) == pytest.approx(dice(image), abs=0.02)

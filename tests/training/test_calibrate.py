@@ -101,3 +101,21 @@ def test_trials_survive_the_work_folder(tmp_path: Path) -> None:
     again = read_trials(tmp_path / "trials.json")
     assert [t.signs for t in again] == [t.signs for t in trials]
     assert again[0].surface == pytest.approx(trials[0].surface)
+
+
+def test_half_of_the_difficult_cases_are_patients_and_none_is_seen_by_its_model() -> None:
+    from types import SimpleNamespace
+
+    from rtqc.training.settings import Settings
+    from rtqc.training.study import FIRST_SEED, _stress_plan
+
+    patients = [SimpleNamespace(id=n, name=n, case=SimpleNamespace(image=object()), heart=None) for n in "ABC"]
+    settings = Settings(stress=100)
+    jobs = _stress_plan(settings, [{"A"}, {"B"}, {"C"}], patients)  # type: ignore[arg-type]
+    assert sum(count for *_, count in jobs) == 100
+    assert [(fold, name) for fold, name, *_ in jobs[:3]] == [(0, "A"), (1, "B"), (2, "C")]
+    assert sum(count for _, name, _, count in jobs if name in "ABC") == pytest.approx(50, abs=3)
+    seeds = {int(name.removeprefix("synthetic-")) for _, name, *_ in jobs[3:]}
+    assert not seeds & set(range(FIRST_SEED, FIRST_SEED + settings.synthetic))
+    alone = _stress_plan(settings, [], [])
+    assert sum(count for *_, count in alone) == 100
