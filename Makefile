@@ -30,7 +30,7 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The shipped model once more, from ../shared/data and synthetic patients: about an hour on two cores; with RESUME=--resume it goes on.
+# The shipped model once more, from ../shared/data and synthetic patients: an hour and a half on two cores; with RESUME=--resume it goes on.
 model: $(VENV)/.installed-test
 	$(BIN)/rtqc train ../shared/data/heart-ct --settings rtqc/training/recipes/heart-v1.toml --out build/heart-v1 $(RESUME) \
 	  --licence "Apache-2.0; training data CC BY 3.0" \
