@@ -139,14 +139,13 @@ def _inner(piece: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _sampled(found: Found, grid: Grid) -> Found:
-    """The logits at the voxels of another axial grid; the lowest where the first does not reach."""
-    index = []
-    for own, other in (
+    """The logits at the voxels of another axial grid that lies within the first, give or take its rim."""
+    pairs = (
         (found.grid.positions_mm, grid.positions_mm),
         (found.grid.rows_mm, grid.rows_mm),
         (found.grid.columns_mm, grid.columns_mm),
-    ):
-        index.append(np.clip(np.round(np.interp(other, own, np.arange(own.size))).astype(int), 0, own.size - 1))
+    )
+    index = [np.round(np.interp(other, own, np.arange(own.size))).astype(int) for own, other in pairs]
     return Found(found.logits[np.ix_(*index)], grid)
 
 
