@@ -14,9 +14,9 @@ from rtqc.heart.manifest import Calibration
 Volume = NDArray[np.float32]
 
 #: Names of the signs, in this order in a calibration.
-SIGNS = ("probabilities", "first_look", "close_looks", "lung_around", "air_inside", "surface", "size")
-#: Blood, muscle and pericardial fat are denser than this (HU); what is not does not belong into a heart.
-_AIR_HU = -250.0
+SIGNS = ("probabilities", "first_look", "close_looks", "lung_around", "alien_inside", "surface", "size")
+#: Blood with or without contrast agent, muscle and pericardial fat lie between these (HU); what does not is no heart.
+_HEART_HU = (-250.0, 700.0)
 #: A heart's usual volume, in ml (ICRP 89 with blood; the real hearts of the training data: 660 to 920).
 _USUAL_ML = 700.0
 
@@ -41,7 +41,7 @@ def signs_of(
         "first_look": logit(_overlap(looks[0], piece) if looks else 1.0),
         "close_looks": logit(_overlap(looks[1], looks[2]) if len(looks) > 2 else 1.0),
         "lung_around": min(lung_share(piece, lungs, found.grid.slice_spacing_mm), 0.5),
-        "air_inside": -float((inside < _AIR_HU).mean()) if inside.size else -1.0,
+        "alien_inside": -float(((inside < _HEART_HU[0]) | (inside > _HEART_HU[1])).mean()) if inside.size else -1.0,
         "surface": -float(np.log(max(surface_mm, 0.1))),
         "size": -float(abs(np.log(max(volume, 1.0) / _USUAL_ML))),
     }
@@ -63,8 +63,9 @@ def predicted_dice(signs: Mapping[str, float], calibration: Calibration | None) 
         own = 1 / (1 + np.exp(-signs["probabilities"]))
         agreed = 1 / (1 + np.exp(-signs["first_look"]))
         return round(float(min(own, 0.5 + agreed / 2)), 3)
-    values = [signs[name] for name in calibration.signs]
-    return round(float(1 / (1 + np.exp(-np.dot([*values, 1.0], calibration.weights)))), 3)
+    # Beyond what the fit has seen nothing is concluded from more of the same.
+    values = np.array([np.clip(signs[n], *limits) for n, limits in zip(calibration.signs, calibration.ranges, strict=True)])
+    return round(float(1 / (1 + np.exp(-np.dot([*values, *values**2, 1.0], calibration.weights)))), 3)
 
 
 def logit(share: float) -> float:

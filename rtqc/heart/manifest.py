@@ -49,7 +49,8 @@ class Calibration(BaseModel):
 
     Attributes:
         signs: names of the signs, as in :mod:`rtqc.heart.confidence`.
-        weights: of the signs, the last one of the constant; their sum is the logit of the expected Dice.
+        ranges: of the signs in the fit; what is outside is taken as its end.
+        weights: of the signs, of their squares, and of the constant; the sum is the logit of the expected Dice.
         surface_factor: true distance over the estimated one, of the surface, 68 % of points within.
         cases: number of cases that it was fitted on.
     """
@@ -57,6 +58,7 @@ class Calibration(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     signs: tuple[str, ...]
+    ranges: tuple[tuple[float, float], ...]
     weights: tuple[float, ...]
     surface_factor: float = 1.0
     cases: int = 0

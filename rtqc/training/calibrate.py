@@ -22,7 +22,9 @@ from rtqc.training.stress import Hard
 #: A draft with a lower Dice than this must not be trusted.
 BAD_DICE = 0.85
 #: Part of the bad drafts that must be caught.
-_CAUGHT = 0.97
+_CAUGHT = 0.95
+#: A lower Dice than this is as bad as this one: how bad exactly must not bend the fit.
+_HOPELESS = 0.5
 #: Strength of the ridge that keeps weights of related signs small.
 _RIDGE = 1.0
 _LIMITS = (0.75, 0.95)
@@ -121,19 +123,14 @@ def calibrated(trials: Sequence[Trial], factor: float = 1.0) -> tuple[Calibratio
     patients = list(dict.fromkeys(t.patient for t in trials))
     unseen = np.zeros(len(trials))
     for part in _parts(patients):
-        weights = _fitted([t for t in trials if t.patient not in part])
+        fit = _fitted([t for t in trials if t.patient not in part])
         for number, trial in enumerate(trials):
-            if trial.patient in part:
-                unseen[number] = _predicted(trial, weights)
+            if trial.patient in part and trial.signs:
+                unseen[number] = predicted_dice(trial.signs, fit)
     limit = _limit(trials, unseen)
     surface = np.concatenate([t.surface for t in trials if t.dice > 0.5] or [np.zeros(0, np.float32)])
     measured = float(np.percentile(surface, 68)) * factor if surface.size else 1.0
-    calibration = Calibration(
-        signs=SIGNS,
-        weights=tuple(round(float(w), 5) for w in _fitted(trials)),
-        surface_factor=round(max(measured, 0.05), 3),
-        cases=len(trials),
-    )
+    calibration = _fitted(trials).model_copy(update={"surface_factor": round(max(measured, 0.05), 3), "cases": len(trials)})
     return calibration, limit, reliability(trials, unseen, limit)
 
 
@@ -158,23 +155,22 @@ def _parts(patients: Sequence[str], count: int = 5) -> Iterable[set[str]]:
     return [set(patients[k::number]) for k in range(number)]
 
 
-def _fitted(trials: Sequence[Trial]) -> NDArray[np.float64]:
-    """Ridge regression of the Dice's logit on the signs; the last weight is the constant."""
+def _fitted(trials: Sequence[Trial]) -> Calibration:
+    """Ridge regression of the Dice's logit on the signs and their squares."""
     drawn = [t for t in trials if t.signs]
+    count = len(SIGNS)
     if len(drawn) < 2:
-        return np.array([1.0 if name == "probabilities" else 0.0 for name in SIGNS] + [0.0])
-    x = np.array([[t.signs[name] for name in SIGNS] for t in drawn])
-    y = np.array([logit(t.dice) for t in drawn])
+        own = [1.0 if name == "probabilities" else 0.0 for name in SIGNS]
+        return Calibration(signs=SIGNS, ranges=((-10.0, 10.0),) * count, weights=(*own, *[0.0] * (count + 1)))
+    signs = np.array([[t.signs[name] for name in SIGNS] for t in drawn])
+    x = np.concatenate([signs, signs**2], axis=1)
+    y = np.array([logit(max(t.dice, _HOPELESS)) for t in drawn])
     middle, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-3)
     z = (x - middle) / scale
-    slope = np.linalg.solve(z.T @ z + _RIDGE * np.eye(len(SIGNS)), z.T @ (y - y.mean())) / scale
-    return np.array([*slope, y.mean() - slope @ middle])
-
-
-def _predicted(trial: Trial, weights: NDArray[np.float64]) -> float:
-    if not trial.signs:
-        return 0.0
-    return predicted_dice(trial.signs, Calibration(signs=SIGNS, weights=tuple(float(w) for w in weights)))
+    slope = np.linalg.solve(z.T @ z + _RIDGE * np.eye(2 * count), z.T @ (y - y.mean())) / scale
+    ranges = tuple((round(float(low), 4), round(float(high), 4)) for low, high in zip(signs.min(0), signs.max(0), strict=True))
+    weights = (*slope, y.mean() - slope @ middle)
+    return Calibration(signs=SIGNS, ranges=ranges, weights=tuple(round(float(w), 5) for w in weights))
 
 
 def _limit(trials: Sequence[Trial], predicted: NDArray[np.float64]) -> float:

@@ -198,7 +198,7 @@ KINDS: dict[str, _Change] = {
 
 
 def hard_cases(image: Image, heart: Volume, count: int, seed: int) -> Iterator[Hard]:
-    """Difficult versions of a patient, one of each kind in turn, every third with a second thing wrong.
+    """Difficult versions of a patient, one of each kind in turn (the seed says which is first), every third with a second one.
 
     Args:
         image: an axial CT.
@@ -209,7 +209,7 @@ def hard_cases(image: Image, heart: Volume, count: int, seed: int) -> Iterator[H
     names = list(KINDS)
     for number in range(count):
         rng = np.random.default_rng([seed, number])
-        kinds = [names[number % len(names)]]
+        kinds = [names[(seed + number) % len(names)]]
         if number % 3 == 2:
             kinds.append(names[int(rng.integers(len(names)))])
         hu, share, grid = np.asarray(image.hu, np.float32), np.asarray(heart, np.float32), image.grid
