@@ -129,7 +129,7 @@ def _validation(settings: Settings, results: Sequence[Result]) -> str:
         table(results),
         "",
         f"Ends: draft minus human, positive is higher. Dice: mean {dice.mean():.3f}, median {np.median(dice):.3f}, worst {dice.min():.3f}. Two human observers agree",
-        "at about 0.94 (Zeleznik et al., Nat Commun 2021). The expected Dice is the model's own estimate; here it is on average "
+        "at about 0.94 (Zeleznik et al., Nat Commun 2021). The expected Dice is what rtqc says of a draft; here it is on average "
         f"{expected.mean() - dice.mean():+.2f} off.",
     ])  # fmt: skip
 

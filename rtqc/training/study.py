@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from rtqc.comparison import compare
 from rtqc.core import Agreement, Image
 from rtqc.core.whole_file import whole_file
 from rtqc.heart import Draft, Engine, Model, draft_with, load_model
-from rtqc.heart.manifest import Manifest
+from rtqc.heart.confidence import predicted_dice
+from rtqc.heart.manifest import Calibration, Manifest
 from rtqc.training.calibrate import BAD_DICE, Trial, calibrated, read_trials, tried, write_trials
 from rtqc.training.card import card_text
 from rtqc.training.curate import Patient, SetAside
@@ -133,6 +134,8 @@ def train_model(
     run.curves["final"] = curve
     trials = run.trials(parts, patients, net)
     calibration, limit, reliability = calibrated(trials) if trials else (None, BAD_DICE, None)
+    if calibration is not None:
+        left_out = [_recalibrated(r, calibration) for r in left_out]
     worst_cases([(r.patient, r.draft, r.agreement) for r in left_out], work)
     learning_curves(run.curves, work / "learning-curves.svg")
     names = tuple(p.name for p in patients) + (
@@ -144,6 +147,13 @@ def train_model(
         calibration=calibration, trusted_dice=limit,
     )  # fmt: skip
     return manifest, left_out
+
+
+def _recalibrated(result: LeftOut, calibration: Calibration) -> LeftOut:
+    """What the finished model would expect of the draft: the fold's own model had no calibration yet."""
+    if not result.draft.signs:
+        return result
+    return replace(result, draft=replace(result.draft, predicted_dice=predicted_dice(result.draft.signs, calibration)))
 
 
 def _same_study(work: Path, settings: Settings, patients: Sequence[Patient], resume: bool) -> None:
