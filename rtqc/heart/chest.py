@@ -15,8 +15,9 @@ Voxels = NDArray[np.bool_]
 _BODY_HU = -400.0
 #: A body holds a cube of this side (mm); a couch, a mask or an empty scan does not. A newborn's chest does.
 _BODY_THICKNESS_MM = 48.0
-#: Lung with its vessels at any state of breathing (HU); gas in bowel and airways is darker.
-_LUNG_HU = (-960.0, -500.0)
+#: Lung with its vessels at any state of breathing (HU); gas in bowel and airways is darker, and so are
+#: the cushions that patients lie in (polystyrene and polyurethane foam of 20 to 70 kg/m³: below -930).
+_LUNG_HU = (-920.0, -500.0)
 #: Lung, in ml, that a chest has at least: a fifth of one adult lung (ICRP 89: 3300 ml both at rest),
 #: a child's whole; the gas of head, abdomen or pelvis stays under it.
 _LEAST_LUNG_ML = 120.0

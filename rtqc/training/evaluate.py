@@ -254,7 +254,7 @@ def confidence_interval(values: np.ndarray) -> tuple[float | None, float | None]
     """
     if values.size < 2:
         return None, None
-    half = float(t.ppf((1 + _LEVEL) / 2, values.size - 1)) * float(values.std(ddof=1)) / np.sqrt(values.size)
+    half = float(t.ppf((1 + _LEVEL) / 2, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size))
     return round(float(values.mean()) - half, 4), round(float(values.mean()) + half, 4)
 
 

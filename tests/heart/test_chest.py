@@ -42,7 +42,7 @@ def _head() -> Volume:
     z, y, x = _mm()
     hu = _couch()
     r = np.sqrt((x / 75) ** 2 + (y / 95) ** 2 + (z / 110) ** 2)
-    hu[(r > 1) & (y > 40) & (y < 140) & (np.abs(x) < 110) & (np.abs(z) < 100)] = -930
+    hu[(r > 1) & (y > 40) & (y < 140) & (np.abs(x) < 110) & (np.abs(z) < 100)] = -950
     hu[r < 1.08] = 20
     hu[(r < 1) & (r > 0.92)] = 1000
     hu[r < 0.92] = 35
@@ -82,7 +82,7 @@ def _mr() -> Volume:
 NO_CHEST: dict[str, tuple[Callable[[], Volume], str]] = {
     "empty": (_air, "is empty"),
     "couch": (_couch, "no patient"),
-    "head": (_head, "lung"),
+    "head": (_head, "no lung"),
     "abdomen": (_abdomen, "no lung"),
     "water phantom": (_water, "no lung"),
     "MR": (_mr, "no lung"),

@@ -130,7 +130,7 @@ def test_a_stopped_study_goes_on_to_the_same_model(archive: Path, recipe: Path, 
 def test_training_goes_on_from_a_model(archive: Path, tmp_path: Path) -> None:
     shipped = load_model("heart-v1")
     weights = weights_of(shipped, Settings())
-    net = HeartNet(2, 12)
+    net = HeartNet(len(Settings().windows), 12)
     net.load_state_dict(weights, strict=False)
     assert torch.equal(net.head.weight, weights["head.weight"])
     with pytest.raises(StudyError, match="base, spacing_mm and windows"):
