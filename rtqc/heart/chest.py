@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, binary_fill_holes, binary_opening, gaussian_filter, label, minimum_filter
+from scipy.ndimage import binary_dilation, binary_fill_holes, binary_opening, gaussian_filter, minimum_filter
 
 from rtqc.core.grid import Grid
+from rtqc.heart.looks import BODY_HU, largest_piece
 
 Volume = NDArray[np.float32]
 Voxels = NDArray[np.bool_]
 
-#: Denser than this (HU) is body or couch.
-_BODY_HU = -400.0
 #: A body holds a cube of this side (mm); a couch, a mask or an empty scan does not. A newborn's chest does.
 _BODY_THICKNESS_MM = 48.0
 #: Lung with its vessels at any state of breathing (HU); gas in bowel and airways is darker, and so are
@@ -36,7 +35,7 @@ def lungs_of(hu: Volume, grid: Grid) -> Voxels:
     """
     calm = gaussian_filter(hu, _CALM)
     like_lung = (calm > _LUNG_HU[0]) & (calm < _LUNG_HU[1])
-    return np.asarray(binary_opening(like_lung & _between(_largest(calm > _BODY_HU)), np.ones((3, 3, 3))))
+    return np.asarray(binary_opening(like_lung & _between(largest_piece(calm > BODY_HU)), np.ones((3, 3, 3))))
 
 
 def why_no_heart(hu: Volume, lungs: Voxels, grid: Grid) -> str | None:
@@ -47,7 +46,7 @@ def why_no_heart(hu: Volume, lungs: Voxels, grid: Grid) -> str | None:
         lungs: of :func:`lungs_of`.
         grid: where; axial.
     """
-    body = gaussian_filter(hu, _CALM) > _BODY_HU
+    body = gaussian_filter(hu, _CALM) > BODY_HU
     if not body.any():
         return "the image is empty: nothing in it is denser than air"
     step = np.array([grid.slice_spacing_mm, *grid.spacing_mm])
@@ -80,13 +79,4 @@ def _between(body: Voxels) -> Voxels:
 
 def _filled(body: Voxels) -> Voxels:
     """The largest piece, with what it encloses in each transverse plane."""
-    return np.stack([binary_fill_holes(plane) for plane in _largest(body)])
-
-
-def _largest(voxels: Voxels) -> Voxels:
-    labels, count = label(voxels)
-    if count == 0:
-        return voxels
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return np.asarray(labels == sizes.argmax())
+    return np.stack([binary_fill_holes(plane) for plane in largest_piece(body)])

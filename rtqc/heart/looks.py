@@ -64,11 +64,11 @@ def look(hu: Volume, grid: Grid, engine: Engine, smallest_ml: float) -> Found:
     return Found(np.asarray(np.mean(looks[1:], axis=0), np.float32), grid, tuple(looks))
 
 
-def largest_piece(logits: Volume) -> NDArray[np.bool_]:
-    """The largest connected piece above 0."""
-    labels, count = label(logits > 0)
+def largest_piece(voxels: Volume | NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest connected piece above 0, or of what is true."""
+    labels, count = label(voxels > 0)
     if count == 0:
-        return np.zeros(logits.shape, bool)
+        return np.zeros(voxels.shape, bool)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     return np.asarray(labels == sizes.argmax())
@@ -76,12 +76,10 @@ def largest_piece(logits: Volume) -> NDArray[np.bool_]:
 
 def body_box(hu: Volume) -> Box:
     """Where the body is; everything where nothing looks like one."""
-    labels, count = label(hu > BODY_HU)
-    if count == 0:
+    body = largest_piece(hu > BODY_HU)
+    if not body.any():
         return (slice(0, hu.shape[0]), slice(0, hu.shape[1]), slice(0, hu.shape[2]))
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    box = find_objects((labels == sizes.argmax()).astype(np.int8))[0]
+    box = find_objects(body.astype(np.int8))[0]
     rows, columns = (slice(max(s.start - 2, 0), min(s.stop + 2, n)) for s, n in zip(box[1:], hu.shape[1:], strict=True))
     return (slice(0, hu.shape[0]), rows, columns)
 
