@@ -112,7 +112,7 @@ def _confidence(r: Reliability | None) -> str:
         "and missing slices, cut and small fields, metal, effusion, tilt, other sizes, mirrored, bent), each drafted by a model that had not\n"
         f"seen its patient; {r.bad} of the drafts have a true Dice under {BAD_DICE:g}. Judged on patients left out of the fit: rank correlation with\n"
         f"the true Dice {r.correlation:.2f}; {r.caught:.0%} of the bad drafts are marked as not to be trusted, and {r.false_alarms:.0%} of the good ones; the\n"
-        f"predicted Dice is {r.mean_error:.2f} off on average."
+        f"predicted Dice is {r.mean_error:.2f} off on average. Form and limit of the confidence were chosen on these same cases: expect a little worse."
     )
 
 
