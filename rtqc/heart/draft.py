@@ -128,14 +128,10 @@ def draft_with(image: Image, engine: Engine) -> Draft:
     structure = traced(smooth, found.grid, image.grid, DRAFT_NAME, own_pixels=not own_grid)
     factor = manifest.calibration.surface_factor if manifest.calibration else 1.0
     uncertainty = uncertainty_of(smooth if own_grid else smoothed(coarse.logits), coarse.looks, coarse.grid, factor)
-    edge = coarse_piece & ~_inner(coarse_piece)
+    edge = coarse_piece & ~binary_erosion(coarse_piece)
     surface_mm = float(np.median(uncertainty.mm[edge])) / factor if edge.any() else 0.0
     signs = signs_of(coarse, coarse_piece, hu, lungs, surface_mm)
     return _judged(structure, image.grid, engine, signs, uncertainty)
-
-
-def _inner(piece: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return np.asarray(binary_erosion(piece))
 
 
 def _sampled(found: Found, grid: Grid) -> Found:

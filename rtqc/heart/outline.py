@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_fill_holes, gaussian_filter, label
+from scipy.ndimage import binary_fill_holes, gaussian_filter
 from shapely.geometry import MultiPolygon, Polygon
 
 from rtqc.core.grid import Grid
 from rtqc.core.structure import Structure
 from rtqc.geometry.trace import trace_field
+from rtqc.heart.looks import largest_piece
 from rtqc.heart.resample import refined
 
 Volume = NDArray[np.float32]
@@ -49,11 +50,7 @@ def traced(logits: Volume, source: Grid, target: Grid, name: str, own_pixels: bo
     if fine is None:
         return Structure(name, {}, target.orientation.canonical(), "ORGAN", target.slice_spacing_mm)
     field = refined(logits, source, fine)
-    labels, count = label(field > 0)
-    if count > 1:
-        sizes = np.bincount(labels.ravel())
-        sizes[0] = 0
-        field = np.where((labels != sizes.argmax()) & (field > 0), np.float32(-0.1), field)
+    field = np.where(~largest_piece(field) & (field > 0), np.float32(-0.1), field)
     outline = trace_field(field, fine, 0.0, name)
     solid = {w: MultiPolygon([Polygon(p.exterior) for p in area.geoms]) for w, area in outline.planes.items()}
     return Structure(name, solid, outline.orientation, "ORGAN", target.slice_spacing_mm)

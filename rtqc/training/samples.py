@@ -49,10 +49,15 @@ class Sample:
 
     @cached_property
     def lungs(self) -> NDArray[np.bool_]:
-        """Air inside the body, shape ``grid.shape``: what reaches no side of the image in a transverse plane."""
-        labels, _ = label(self.hu < _AIR_HU)
-        sides = np.unique(np.concatenate([labels[:, [0, -1]].ravel(), labels[:, :, [0, -1]].ravel()]))
-        return np.asarray((labels > 0) & ~np.isin(labels, sides))
+        """Air inside the body, shape ``grid.shape``."""
+        return enclosed_air(self.hu)
+
+
+def enclosed_air(hu: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Air that reaches no side of an image (slices, rows, columns) in a transverse plane."""
+    labels, _ = label(hu < _AIR_HU)
+    sides = np.unique(np.concatenate([labels[:, [0, -1]].ravel(), labels[:, :, [0, -1]].ravel()]))
+    return np.asarray((labels > 0) & ~np.isin(labels, sides))
 
 
 def model_grid(image: Image, spacing_mm: float) -> Grid:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import affine_transform, gaussian_filter, label, map_coordinates, zoom
+from scipy.ndimage import affine_transform, gaussian_filter, map_coordinates, zoom
 
 from rtqc.core.grid import Grid
 from rtqc.core.volumes import Image
+from rtqc.training.samples import enclosed_air
 
 Volume = NDArray[np.float32]
 Rng = np.random.Generator
@@ -120,9 +121,7 @@ def _streaks(hu: Volume, heart: Volume, grid: Grid, rng: Rng) -> tuple[Volume, V
 
 def _effusion(hu: Volume, heart: Volume, grid: Grid, rng: Rng) -> tuple[Volume, Volume, Grid]:
     """Fluid in the lungs, up to all of them."""
-    labels, _ = label(hu < -400)
-    sides = np.unique(np.concatenate([labels[:, [0, -1]].ravel(), labels[:, :, [0, -1]].ravel()]))
-    lungs = (labels > 0) & ~np.isin(labels, sides)
+    lungs = enclosed_air(hu)
     rows = np.flatnonzero(lungs.any(axis=(0, 2)))
     if not rows.size:
         return hu, heart, grid
