@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Without an index of CPU builds, a plain "torch" is gigabytes of CUDA; this version has a small build where we work.
+# A plain "torch" is gigabytes of CUDA where no index of CPU builds is known. Named beside what needs it, or torchvision (of nnunetv2) brings a newer one.
 TORCH := torch==2.13.0
 
 .PHONY: demo test lint types layers bench format model clean
@@ -43,8 +43,7 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet --editable '.[test,train,import]'
+	$(BIN)/python -m pip install --quiet $(TORCH) --editable '.[test,train,import]'
 	@touch $@
 
 clean:

@@ -63,7 +63,8 @@ def learn(
     if not samples:
         raise ValueError("there is nothing to learn from: no sample with a heart was found")
     torch.manual_seed(settings.seed)
-    net = HeartNet(len(settings.windows), settings.base).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    fresh: Any = HeartNet(len(settings.windows), settings.base)  # torch's own types know memory_format from 2.14 on only
+    net: HeartNet = fresh.to(device, memory_format=torch.channels_last_3d)
     if start:
         net.load_state_dict(start, strict=False)
     average = HeartNet(len(settings.windows), settings.base)
