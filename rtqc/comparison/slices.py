@@ -10,8 +10,7 @@ from shapely.geometry import MultiPolygon
 
 from rtqc.core.assessment import SliceAgreement
 from rtqc.core.structure import Structure
-from rtqc.geometry.rasterize import in_frame
-from rtqc.geometry.solid import area_at
+from rtqc.geometry.solid import areas_at
 
 #: Step at which outlines are sampled, in mm.
 _STEP_MM = 0.5
@@ -26,14 +25,13 @@ def compare_slices(a: Structure, b: Structure) -> tuple[tuple[SliceAgreement, ..
 
     The added path length (Vaassen et al., phiRO 2020) is the length of A's outline that lies further than
     :data:`ADDED_PATH_TOLERANCE_MM` from B's on the same plane: what a human who turns B into A has to draw. On planes
-    that only B has, that is B's whole outline, which has to be deleted.
+    that only B has, that is B's whole outline, which has to be deleted. Both structures are in one orientation.
     """
-    b = in_frame(b, a.orientation) if not b.is_empty and a.orientation.is_parallel(b.orientation) else b
     positions = _positions(a, b)
     slices = []
     added = 0.0
-    for w in positions:
-        area_a, area_b = (_area(s, float(w)) for s in (a, b))
+    drawn = [areas_at(s, positions, 0.0 if s.is_empty else _MATCH_SHARE * s.usual_spacing_mm) for s in (a, b)]
+    for w, area_a, area_b in zip(positions, *drawn, strict=True):
         if area_a.is_empty and area_b.is_empty:
             continue
         shared = shapely.intersection(area_a, area_b).area if not (area_a.is_empty or area_b.is_empty) else 0.0
@@ -62,12 +60,6 @@ def _positions(a: Structure, b: Structure) -> list[float]:
     reach = _MATCH_SHARE * (a.usual_spacing_mm if own else b.usual_spacing_mm)
     others = [w for w in b.planes if not own or np.abs(np.array(own) - w).min() > reach]
     return sorted(own + others)
-
-
-def _area(structure: Structure, w: float) -> MultiPolygon:
-    if structure.is_empty:
-        return MultiPolygon()
-    return area_at(structure, w, _MATCH_SHARE * structure.usual_spacing_mm)
 
 
 def _outlines(area_a: MultiPolygon, area_b: MultiPolygon) -> tuple[float | None, float]:

@@ -1,19 +1,24 @@
-"""Distances between two closed surfaces, weighted by area."""
+"""Distances between two closed surfaces, weighted by area: how far, which way, and where."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtqc.core.structure import Structure
-from rtqc.geometry.surface import directed_distances, surface_of
+from rtqc.core.assessment import SurfaceRegion
+from rtqc.geometry.surface import Distances, Surface
 
 Floats = NDArray[np.float64]
 
 #: Tolerance of the surface Dice in the report, in mm: about the variation between human observers of the heart.
 SURFACE_DICE_TOLERANCE_MM = 3.0
+#: Ends of the patient's axes (LPS): where a coordinate is smaller, and where it is larger.
+_ENDS = (("right", "left"), ("anterior", "posterior"), ("inferior", "superior"))
+#: Shifts and signed distances smaller than this have no direction in words, in mm: a tenth of the smallest usual pixel.
+_NO_DIRECTION_MM = 0.1
 
 
 @dataclass(frozen=True)
@@ -21,53 +26,99 @@ class SurfaceDistances:
     """Distances of every piece of surface A to B and of B to A.
 
     Attributes:
-        a_to_b, b_to_a: in mm.
-        area_a, area_b: weights, in mm².
+        a_to_b: of A's pieces; points in patient coordinates.
+        b_to_a: of B's.
     """
 
-    a_to_b: Floats
-    b_to_a: Floats
-    area_a: Floats
-    area_b: Floats
+    a_to_b: Distances
+    b_to_a: Distances
+
+    @property
+    def _both(self) -> tuple[Distances, Distances]:
+        return (self.a_to_b, self.b_to_a)
 
     @property
     def hausdorff_mm(self) -> float:
         """The largest distance of either surface to the other."""
-        return float(max(self.a_to_b.max(), self.b_to_a.max()))
+        return float(max(np.abs(d.mm).max() for d in self._both))
+
+    @property
+    def hausdorff_at_mm(self) -> tuple[float, float, float]:
+        """Where on the one surface the other is furthest away, in patient coordinates."""
+        furthest = max(self._both, key=lambda d: float(np.abs(d.mm).max()))
+        x, y, z = furthest.points[np.abs(furthest.mm).argmax()].tolist()
+        return (round(x, 2), round(y, 2), round(z, 2))
 
     def hausdorff_percentile_mm(self, percent: float) -> float:
         """The larger of the two directed percentiles, by area (Metrics Reloaded, 2024, fig. SN 3.72)."""
-        return max(
-            weighted_percentile(self.a_to_b, self.area_a, percent), weighted_percentile(self.b_to_a, self.area_b, percent)
-        )
+        return max(weighted_percentile(np.abs(d.mm), d.areas, percent) for d in self._both)
 
     @property
     def mean_mm(self) -> float:
         """Mean average surface distance: the mean of the two directed means (MASD)."""
-        return float(np.average(self.a_to_b, weights=self.area_a) + np.average(self.b_to_a, weights=self.area_b)) / 2
+        return sum(float(np.average(np.abs(d.mm), weights=d.areas)) for d in self._both) / 2
+
+    @property
+    def signed_mean_mm(self) -> float:
+        """Mean over A's surface of the distance to B's, positive where A lies outside B: above 0, A is the larger."""
+        return float(np.average(self.a_to_b.mm, weights=self.a_to_b.areas))
 
     def surface_dice(self, tolerance_mm: float) -> float:
         """Share of both surfaces that lies within a tolerance of the other (Nikolov et al., 2021)."""
-        within = self.area_a[self.a_to_b <= tolerance_mm].sum() + self.area_b[self.b_to_a <= tolerance_mm].sum()
-        return float(within / (self.area_a.sum() + self.area_b.sum()))
+        within = sum(float(d.areas[np.abs(d.mm) <= tolerance_mm].sum()) for d in self._both)
+        return within / sum(float(d.areas.sum()) for d in self._both)
+
+    def regions(self, middle_mm: Floats) -> tuple[SurfaceRegion, ...]:
+        """A's surface by side (six) and by octant (eight), seen from a point in patient coordinates.
+
+        A side is where its axis is the longest part of the way from the middle.
+        """
+        distances = self.a_to_b
+        way = distances.points - middle_mm
+        longest = np.abs(way).argmax(axis=1)
+        parts = [
+            (name, (longest == axis) & ((way[:, axis] > 0) == bool(end)))
+            for axis, ends in enumerate(_ENDS)
+            for end, name in enumerate(ends)
+        ]
+        for ends in product((0, 1), repeat=3):
+            name = " ".join(_ENDS[axis][end] for axis, end in enumerate(ends))
+            parts.append((name, ((way > 0) == np.array(ends, bool)).all(axis=1)))
+        return tuple(_region(name, distances, chosen) for name, chosen in parts if chosen.any())
 
 
-def surface_distances(a: Structure, b: Structure) -> SurfaceDistances:
-    """Both directed distances.
+def _region(name: str, distances: Distances, chosen: NDArray[np.bool_]) -> SurfaceRegion:
+    mm, areas = distances.mm[chosen], distances.areas[chosen]
+    return SurfaceRegion(
+        name=name,
+        area_mm2=round(float(areas.sum()), 1),
+        signed_distance_mm=round(float(np.average(mm, weights=areas)), 3),
+        furthest_outside_mm=round(max(float(mm.max()), 0.0), 3),
+        furthest_inside_mm=round(max(-float(mm.min()), 0.0), 3),
+    )
 
-    Args:
-        a, b: not empty, in any orientation.
 
-    Raises:
-        ValueError: one of them is empty.
+def surface_distances(a: Surface, b: Surface) -> SurfaceDistances:
+    """Both directed distances of two surfaces, in whatever orientation."""
+    return SurfaceDistances(_in_patient(a.distances_to(b), a), _in_patient(b.distances_to(a), b))
+
+
+def _in_patient(distances: Distances, surface: Surface) -> Distances:
+    return Distances(surface.orientation.to_patient(distances.points), distances.mm, distances.areas)
+
+
+def in_words(shift_mm: tuple[float, float, float]) -> str:
+    """A shift in patient coordinates as a physicist would say it.
+
+    >>> in_words((3.21, 0.0, -1.5))
+    '3.2 mm left, 1.5 mm inferior'
+    >>> in_words((0.0, 0.04, 0.0))
+    'none'
     """
-    surface_a, surface_b = surface_of(a), surface_of(b)
-    if a.orientation != b.orientation:
-        turn = b.orientation.transform_to(a.orientation)
-        surface_b = type(surface_b)(surface_b.triangles @ turn.T, surface_b.areas)
-    a_to_b, area_a = directed_distances(surface_a, surface_b)
-    b_to_a, area_b = directed_distances(surface_b, surface_a)
-    return SurfaceDistances(a_to_b, b_to_a, area_a, area_b)
+    parts = [
+        f"{abs(mm):.1f} mm {ends[int(mm > 0)]}" for mm, ends in zip(shift_mm, _ENDS, strict=True) if abs(mm) >= _NO_DIRECTION_MM
+    ]
+    return ", ".join(parts) or "none"
 
 
 def weighted_percentile(values: Floats, weights: Floats, percent: float) -> float:

@@ -86,22 +86,46 @@ class SliceAgreement(_Model):
     missing: Literal["a", "b"] | None = None
 
 
+class SurfaceDice(_Model):
+    """Share of both surfaces within a tolerance of the other."""
+
+    tolerance_mm: float
+    value: float
+
+
+class SurfaceRegion(_Model):
+    """A part of A's surface, by side or octant of B's centroid: how far it lies outside (positive) or inside B's surface."""
+
+    name: str
+    area_mm2: float
+    signed_distance_mm: float
+    furthest_outside_mm: float
+    furthest_inside_mm: float
+
+
 class Agreement(_Model):
     """How two structures A (contoured) and B (draft) agree; ``docs/metrics.md`` defines each number.
 
-    ``volume_difference_ml`` and ``centroid_shift_mm`` (left, posterior, superior) are B minus A.
-    Distances are null where one of the two is empty.
+    ``volume_difference_ml`` and ``centroid_shift_mm`` (left, posterior, superior) are B minus A; ``centroid_shift`` is the latter
+    in words. ``hausdorff_at_mm`` are patient coordinates. ``signed_surface_distance_mm`` and ``regions`` say where A lies outside B
+    (positive) or inside. Distances are null where one of the two is empty.
     """
 
     dice: float
     jaccard: float
     surface_dice_3mm: float | None
+    surface_dice: tuple[SurfaceDice, ...] = ()
     hausdorff_mm: float | None
+    hausdorff_at_mm: tuple[float, float, float] | None = None
     hausdorff95_mm: float | None
     mean_surface_distance_mm: float | None
+    signed_surface_distance_mm: float | None = None
+    regions: tuple[SurfaceRegion, ...] = ()
     volume_difference_ml: float
     centroid_shift_mm: tuple[float, float, float] | None
+    centroid_shift: str | None = None
     added_path_length_mm: float
+    editing_minutes: float = 0.0
     slices: tuple[SliceAgreement, ...] = ()
 
 

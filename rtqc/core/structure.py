@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +12,7 @@ from shapely.geometry import MultiPolygon
 
 from rtqc.core.orientation import AXIAL, Orientation
 from rtqc.core.slabs import slab_bounds_mm, usual_spacing_mm
+from rtqc.core.volumes import Mask
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Structure:
         orientation: the planes' orientation.
         kind: RT ROI Interpreted Type (PS3.3 C.8.8.8), e.g. ``ORGAN``; empty where unknown.
         slice_spacing_mm: slice spacing of the image that it was drawn on; needed only for a single plane.
+        voxels: the mask that the planes are the outlines of; None where they were drawn, and in every changed copy.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Structure:
     orientation: Orientation = AXIAL
     kind: str = ""
     slice_spacing_mm: float | None = None
+    voxels: Mask | None = field(default=None, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         kept = {float(w): area for w, area in sorted(self.planes.items()) if not area.is_empty}
@@ -90,4 +93,10 @@ class Structure:
 
     def renamed(self, name: str) -> Structure:
         """The same region under another name."""
-        return replace(self, name=name)
+        return replace(self, name=name).outlining(self.voxels)
+
+    def outlining(self, voxels: Mask | None) -> Structure:
+        """The same structure, said to be the outlines of a mask."""
+        copy = replace(self)
+        object.__setattr__(copy, "voxels", voxels)
+        return copy

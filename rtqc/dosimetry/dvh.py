@@ -18,7 +18,7 @@ from scipy.ndimage import map_coordinates
 from rtqc.core.assessment import Curve, DoseMetrics
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose
-from rtqc.geometry.surface import depth_field
+from rtqc.geometry.solid import SampledSolid, sample_solid
 
 Floats = NDArray[np.float64]
 
@@ -118,18 +118,36 @@ def dvh(structure: Structure, dose: Dose) -> DVH:
 
 def _cells(structure: Structure) -> tuple[Floats, Floats]:
     """A point of each cell (n, 3) in the structure's frame, in mm, and the share of the cell that lies inside."""
-    field = depth_field(structure)
-    dz, pixel, _ = field.spacing
-    # Along the normal a cell is wider or narrower than in the plane; its width across the surface is between.
-    slope = np.gradient(field.depth, axis=0) / np.float32(dz)
-    steep = np.clip(slope * slope, 0, 1)
-    width = np.sqrt(steep * np.float32(dz) ** 2 + (1 - steep) * np.float32(pixel) ** 2)
-    share = np.clip(0.5 + field.depth / width, 0, 1)
-    k, i, j = np.nonzero(share)
-    w0, v0, u0 = field.origin
-    within = (np.arange(k.size)[:, None] * _KRONECKER + 0.5) % 1.0 - 0.5
-    points = np.stack([u0 + j * pixel, v0 + i * pixel, w0 + k * dz], axis=1) + within * (pixel, pixel, dz)
-    return points, share[k, i, j].astype(np.float64)
+    solid = sample_solid(structure)
+    share = _shares(solid)
+    index = np.argwhere(share)
+    within = (np.arange(len(index))[:, None] * _KRONECKER + 0.5) % 1.0 - 0.5
+    points = (index + within) * solid.step + solid.first
+    return points[:, ::-1], share[tuple(index.T)].astype(np.float64)
+
+
+def _shares(solid: SampledSolid) -> NDArray[np.float32]:
+    """Share of each sample's cell that lies inside: whole but at the surface, where its distance and slant decide."""
+    inside = solid.field > 0
+    border = np.zeros_like(inside)
+    for axis in range(3):
+        change = np.diff(inside, axis=axis)
+        for side in (slice(1, None), slice(None, -1)):
+            border[tuple(side if a == axis else slice(None) for a in range(3))] |= change
+    share = inside.astype(np.float32)
+    at = np.nonzero(border)
+    slope = np.zeros((3, at[0].size))
+    for axis in range(3):
+        low, high = (
+            tuple(np.clip(i + way, 0, solid.field.shape[a] - 1) if a == axis else i for a, i in enumerate(at))
+            for way in (-1, 1)
+        )
+        slope[axis] = (solid.field[high] - solid.field[low]) / ((high[axis] - low[axis]) * solid.step[axis])
+    # A plane at distance d cuts a box of such a width along its normal; the share falls from 1 to 0 over that width.
+    steep = np.maximum(np.sqrt((slope**2).sum(axis=0)), 1e-6)
+    width = np.abs(slope).T @ solid.step / steep
+    share[at] = np.clip(0.5 + solid.field[at] / steep / width, 0, 1)
+    return share
 
 
 def metrics_of(histogram: DVH) -> DoseMetrics:

@@ -12,7 +12,8 @@ from rtqc.core.orientation import Orientation
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Mask
 from rtqc.geometry.coverage import coverage
-from rtqc.geometry.solid import area_at, shifted
+from rtqc.geometry.solid import areas_at, shifted
+from rtqc.geometry.surface import surface_of
 
 #: A contour belongs to a slice when it lies within this share of the slice spacing from it. Half would leave a
 #: plane midway between two slices to chance; a plane beyond this is "between slices" and is interpolated.
@@ -27,7 +28,7 @@ def rasterize(structure: Structure, grid: Grid, threshold: float = 0.5) -> Mask:
     spacing.
 
     Args:
-        structure: contours on planes parallel to the grid's slices; otherwise it is sampled at the voxel centres.
+        structure: contours on planes parallel to the grid's slices; otherwise the solid is sampled at the voxel centres.
         grid: any grid.
         threshold: covered share of the voxel's face, 0 to 1.
     """
@@ -41,7 +42,7 @@ def cover(structure: Structure, grid: Grid) -> NDArray[np.float32]:
     if not structure.orientation.is_parallel(grid.orientation):
         return _sampled(structure, grid)
     turned = in_frame(structure, grid.orientation)
-    areas = [area_at(turned, float(w), SLICE_MATCH_SHARE * grid.slice_spacing_mm) for w in grid.positions_mm]
+    areas = areas_at(turned, grid.positions_mm, SLICE_MATCH_SHARE * grid.slice_spacing_mm)
     return coverage([in_pixels(area, grid) for area in areas], grid.size)
 
 
@@ -74,18 +75,10 @@ def in_frame(structure: Structure, orientation: Orientation) -> Structure:
 
 def _sampled(structure: Structure, grid: Grid) -> NDArray[np.float32]:
     """Membership of voxel centres, for grids that cut across the structure's planes."""
+    surface = surface_of(structure)
     result = np.zeros(grid.shape, np.float32)
-    bounds = structure.slab_bounds_mm
     for k in range(grid.shape[0]):
         index = np.stack(np.meshgrid([k], np.arange(grid.size[0]), np.arange(grid.size[1]), indexing="ij"), -1)
         points = structure.orientation.to_frame(grid.patient_mm(index.reshape(-1, 3)))
-        slab = np.searchsorted(bounds[:, 0], points[:, 2], side="right") - 1
-        inside = (slab >= 0) & (points[:, 2] <= bounds[np.maximum(slab, 0), 1])
-        flags = np.zeros(points.shape[0], bool)
-        for number, area in enumerate(structure.planes.values()):
-            chosen = inside & (slab == number)
-            if chosen.any():
-                shapely.prepare(area)
-                flags[chosen] = shapely.contains_xy(area, points[chosen, 0], points[chosen, 1])
-        result[k] = flags.reshape(grid.size)
+        result[k] = surface.holds(points).reshape(grid.size)
     return result

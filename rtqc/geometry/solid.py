@@ -1,29 +1,42 @@
-"""What a structure is between its planes.
+"""What a structure is between its planes and beyond its last one.
 
-A structure is drawn on planes, but a heart is a solid. On its planes the solid is what was drawn. Between two
-planes at most :data:`rtqc.core.slabs.MAX_BRIDGED_SPACINGS` apart it is interpolated by shape: the signed distance to
-the outline, linear from one plane to the next, inside where negative (Herman et al., IEEE CG&A 12(3), 1992). Beyond the
-last plane it goes on unchanged for half a spacing. :mod:`rtqc.core.slabs` holds the same rule as numbers.
+A structure is drawn on planes, but a heart is a solid. On each plane ``k`` the signed depth ``d`` below the outline (positive
+inside) gives a field ``d (2 D - d)``, ``D`` being the greatest depth on that plane. It is zero on the outline, and for a circle of
+radius ``D`` it is ``D² - r²``: between the planes of a ball, a cone, a cylinder or an ellipsoid it runs as a parabola, where the
+depth itself has a root at the pole. Between two planes at most :data:`rtqc.core.slabs.MAX_BRIDGED_SPACINGS` apart it is
+interpolated by cubics with the slopes of the parabolas through neighbouring planes (shape-based interpolation: Herman et al.,
+IEEE CG&A 12(3), 1992), never beyond the values on the two: no part appears that neither plane has.
+
+Beyond the last plane the field goes on as it ran there, never widening. Where that closes the solid within one spacing, it is
+closed: the next plane shows nothing. Where it does not, somebody ended the contour: a flat end lies half a spacing beyond
+the last plane, which is also what a plane counts for in a volume (:mod:`rtqc.core.slabs`).
+
+A hole is a solid of its own, closed by the same rule, that is taken away.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
-from shapely.geometry import MultiPolygon
+from scipy.ndimage import map_coordinates
+from shapely.geometry import MultiPolygon, Polygon
 
 from rtqc.core.orientation import Orientation
-from rtqc.core.slabs import MAX_BRIDGED_SPACINGS
 from rtqc.core.structure import Structure
-from rtqc.geometry.coverage import as_multipolygon, coverage
+from rtqc.geometry.coverage import as_multipolygon
 from rtqc.geometry.isolines import filled_isolines
+from rtqc.geometry.layers import Field, Layers, Raster
 
-#: Pixel of the in-plane distance map that shapes are interpolated on, in mm.
-INTERPOLATION_PIXEL_MM = 0.5
+#: Pixel that cross-sections between planes are drawn on, in mm.
+SECTION_PIXEL_MM = 0.5
+#: Distance of samples in the plane, in mm, and how far it may be refined for small structures or widened for a whole body.
+_USUAL_MM, _FINEST_MM = 1.0, 0.25
+#: Samples across the longest side below which they are refined, and samples altogether above which they are widened.
+_ACROSS, _MOST_SAMPLES = 60, 8e6
 
 
 def shifted(structure: Structure, planes: dict[float, MultiPolygon], orientation: Orientation) -> Structure:
@@ -31,52 +44,132 @@ def shifted(structure: Structure, planes: dict[float, MultiPolygon], orientation
     return replace(structure, planes=planes, orientation=orientation)
 
 
-def area_at(structure: Structure, w_mm: float, match_mm: float) -> MultiPolygon:
-    """The solid's cross-section at ``w_mm``: the plane drawn within ``match_mm`` of it, else interpolated.
+class Solid:
+    """A structure as one field over its frame, positive inside, 0 on the surface, in mm².
+
+    Attributes:
+        structure: not empty.
+        raster: where its planes are sampled.
+    """
+
+    def __init__(self, structure: Structure, raster: Raster) -> None:
+        """See the class.
+
+        Raises:
+            ValueError: an empty structure.
+        """
+        if structure.is_empty:
+            raise ValueError(f"{structure.name} is empty: it has no surface")
+        self.structure = structure
+        self.raster = raster
+        filled, holes = _without_holes(structure)
+        self._outer = Layers(filled, raster)
+        self._holes = None if holes.is_empty else Solid(holes, raster)
+
+    def at(self, w_mm: float) -> Field:
+        """The field on a plane at ``w_mm`` along the normal, float32, of the raster's shape."""
+        outer = self._outer.at(w_mm)
+        return outer if self._holes is None else np.minimum(outer, -self._holes.at(w_mm))
+
+    def area_at(self, w_mm: float, match_mm: float) -> MultiPolygon:
+        """The cross-section at one height: see :func:`areas_at`."""
+        positions, areas = self.structure.positions_mm, list(self.structure.planes.values())
+        nearest = int(np.argmin(np.abs(positions - w_mm)))
+        if abs(positions[nearest] - w_mm) <= match_mm:
+            return areas[nearest]
+        upper = int(np.searchsorted(positions, w_mm))
+        if 0 < upper < positions.size and self._outer.bridged[upper - 1]:
+            return self.raster.in_mm(filled_isolines(self.at(w_mm), 0.0))
+        # A hair of tolerance keeps a slice that lies exactly on the slab's end from depending on rounding.
+        lower, higher = self.structure.slab_bounds_mm[nearest]
+        return areas[nearest] if lower - 1e-6 <= w_mm < higher - 1e-6 else MultiPolygon()
+
+
+def _without_holes(structure: Structure) -> tuple[Structure, Structure]:
+    """A structure with its holes filled, and the holes; an island in a hole is a hole of the hole."""
+    filled: dict[float, MultiPolygon] = {}
+    holes: dict[float, MultiPolygon] = {}
+    for w, area in structure.planes.items():
+        if any(len(p.interiors) for p in area.geoms):
+            filled[w] = as_multipolygon(shapely.union_all([Polygon(p.exterior) for p in area.geoms]))
+            holes[w] = as_multipolygon(shapely.difference(filled[w], area))
+        else:
+            filled[w] = area
+    spacing = structure.usual_spacing_mm
+    return replace(structure, planes=filled), replace(structure, planes=holes, slice_spacing_mm=spacing)
+
+
+@dataclass(frozen=True, eq=False)
+class SampledSolid:
+    """A solid's field on an even lattice of the structure's frame.
+
+    Attributes:
+        field: float32 (w, v, u), positive inside, 0 on the surface, in mm².
+        first: ``(w, v, u)`` of the first sample, in mm.
+        step: distance of samples along w, v, u, in mm.
+    """
+
+    field: Field
+    first: NDArray[np.float64]
+    step: NDArray[np.float64]
+
+    def at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The field at points ``(u, v, w)`` (n, 3), linear between samples; outside of all as far outside as any."""
+        index = (points[:, ::-1] - self.first) / self.step
+        return np.asarray(map_coordinates(self.field, index.T, order=1, cval=float(self.field.min()), output=np.float64))
+
+
+def sample_solid(structure: Structure, pixel_mm: float | None = None) -> SampledSolid:
+    """The solid that a structure means, sampled at least twice a slice spacing along the normal.
 
     Args:
-        structure: any structure.
-        w_mm: position along the structure's normal, in mm.
+        structure: not empty.
+        pixel_mm: distance of samples in the plane; by default 1 mm, finer for small structures, wider for a whole body.
+
+    Raises:
+        ValueError: an empty structure.
+    """
+    if structure.is_empty:
+        raise ValueError(f"{structure.name} is empty: it has no surface")
+    raster = Raster.around(structure, pixel_mm or _usual_pixel_mm(structure))
+    solid = Solid(structure, raster)
+    heights = _heights(structure, raster.pixel_mm)
+    field = np.stack([solid.at(float(w)) for w in heights])
+    first = np.array([heights[0], *(raster.corner_mm[::-1] + raster.pixel_mm / 2)])
+    return SampledSolid(field, first, np.array([heights[1] - heights[0], raster.pixel_mm, raster.pixel_mm]))
+
+
+def _usual_pixel_mm(structure: Structure) -> float:
+    """The usual distance, finer where a structure is small; wider where it is so large that memory would suffer."""
+    bounds = shapely.bounds(np.array(list(structure.planes.values()), dtype=object))
+    sides = bounds[:, 2:].max(axis=0) - bounds[:, :2].min(axis=0)
+    spacing = structure.usual_spacing_mm
+    length = float(np.ptp(structure.positions_mm)) + 2 * spacing
+    usual = np.clip(sides.max() / _ACROSS, _FINEST_MM, _USUAL_MM)
+    return float(max(usual, np.sqrt(sides.prod() * length / min(spacing / 2, _USUAL_MM) / _MOST_SAMPLES)))
+
+
+def _heights(structure: Structure, pixel: float) -> NDArray[np.float64]:
+    """Even heights, at least two a spacing, from outside one end to outside the other."""
+    spacing = structure.usual_spacing_mm
+    step = spacing / max(2, int(np.ceil(spacing / pixel)))
+    # The first height lies a quarter step outside the furthest end, so that no sample falls on a flat one whatever the spacing.
+    start = structure.positions_mm[0] - spacing - 1.25 * step
+    count = int(np.ceil((structure.positions_mm[-1] + spacing - start) / step)) + 2
+    return np.asarray(start + step * np.arange(count))
+
+
+def areas_at(structure: Structure, heights_mm: Iterable[float], match_mm: float) -> list[MultiPolygon]:
+    """Cross-sections at heights along the structure's normal: a plane drawn within ``match_mm`` as it is, else interpolated.
+
+    Beyond the last plane it is that plane's for half a spacing, as volumes count it.
+
+    Args:
+        structure: any structure; an empty one has empty cross-sections.
+        heights_mm: positions along its normal, in mm.
         match_mm: how far off a plane may lie and still be taken as it is, in mm.
     """
     if structure.is_empty:
-        return MultiPolygon()
-    positions = structure.positions_mm
-    nearest = int(np.argmin(np.abs(positions - w_mm)))
-    areas = list(structure.planes.values())
-    if abs(positions[nearest] - w_mm) <= match_mm:
-        return areas[nearest]
-    upper = int(np.searchsorted(positions, w_mm))
-    spacing = structure.usual_spacing_mm
-    if 0 < upper < positions.size and positions[upper] - positions[upper - 1] <= MAX_BRIDGED_SPACINGS * spacing + 1e-6:
-        share = (w_mm - positions[upper - 1]) / (positions[upper] - positions[upper - 1])
-        return interpolate_areas(areas[upper - 1], areas[upper], float(share))
-    # A hair of tolerance keeps a slice that lies exactly on the slab's end from depending on rounding.
-    lower, higher = structure.slab_bounds_mm[nearest]
-    return areas[nearest] if lower - 1e-6 <= w_mm < higher - 1e-6 else MultiPolygon()
-
-
-def interpolate_areas(below: MultiPolygon, above: MultiPolygon, share: float) -> MultiPolygon:
-    """Shape-based interpolation between two cross-sections; ``share`` 0 gives ``below``, 1 gives ``above``."""
-    bounds = np.array([below.bounds, above.bounds])
-    pixel = INTERPOLATION_PIXEL_MM
-    low = np.floor(bounds[:, :2].min(axis=0) / pixel) * pixel - 4 * pixel
-    size = np.ceil((bounds[:, 2:].max(axis=0) - low) / pixel).astype(int) + 4
-    pixels = [shapely.transform(a, lambda xy: (xy - low) / pixel) for a in (below, above)]
-    covered = coverage([as_multipolygon(p) for p in pixels], (int(size[1]), int(size[0])))
-    depth = (1 - share) * signed_depth(covered[0]) + share * signed_depth(covered[1])
-    outline = filled_isolines(depth, 0.0)
-    return as_multipolygon(shapely.transform(outline, lambda xy: (xy + 0.5) * pixel + low))
-
-
-def signed_depth(covered: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Distance to the outline in pixels, positive inside, from the covered share of each pixel.
-
-    On border pixels the coverage itself says where the outline runs, so the map is smooth through it.
-    """
-    inside = covered >= 0.5
-    if not inside.any():
-        return np.full(covered.shape, -float(sum(covered.shape)), np.float32)
-    depth = np.where(inside, distance_transform_edt(inside) - 0.5, 0.5 - distance_transform_edt(~inside))
-    border = np.abs(depth) < 0.75
-    return np.where(border, covered - 0.5, depth).astype(np.float32)
+        return [MultiPolygon() for _ in heights_mm]
+    solid = Solid(structure, Raster.around(structure, SECTION_PIXEL_MM))
+    return [solid.area_at(float(w), match_mm) for w in heights_mm]

@@ -1,196 +1,257 @@
-"""The closed surface of a structure as triangles, and distances from one surface to another.
+"""Closed surfaces in small pieces, and distances from the pieces of one surface to another.
 
-The surface is the zero level of a depth field (positive inside): on every plane the signed distance to what was drawn,
-between planes linear (:mod:`rtqc.geometry.solid`), and flat caps half a spacing beyond the last planes
-(:mod:`rtqc.core.slabs`). Marching cubes (Lewiner et al., 2003) turns it into triangles whose areas are the weights of
-every percentile and mean, so that no number depends on how finely a region happens to be sampled.
+What a structure and a mask mean differs, and so do their surfaces. A structure's is the smooth one of
+:mod:`rtqc.geometry.solid`: marching cubes (Lewiner et al., 2003) on its field. A mask's is that of its voxels, faces and all, as MeshMetrics
+has it (Podobnik & Vrtovec, arXiv 2509.05670): between two masks that is the only surface that adds nothing of one's own. Areas are
+the weights of every percentile and mean, so that no number depends on how finely a region happens to be sampled.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
-from rtqc.core.slabs import MAX_BRIDGED_SPACINGS
+from rtqc.core.orientation import Orientation
 from rtqc.core.structure import Structure
-from rtqc.geometry.coverage import as_multipolygon, coverage
+from rtqc.core.volumes import Mask
+from rtqc.geometry.solid import SampledSolid, sample_solid
 
 Floats = NDArray[np.float64]
 
-#: Pixel of the depth field, in mm, and how far it may be refined for small structures.
-_COARSEST_MM, _FINEST_MM = 1.0, 0.25
-#: Pixels across the longest side below which the field is refined.
-_PIXELS_ACROSS = 60
-#: Distance kept around the structure, in pixels.
-_MARGIN = 3
-#: Triangles looked at around a point; the nearest triangle is nearly always among so many nearest centres.
+#: Pieces looked at around a point; the nearest is nearly always among so many nearest centres.
 _CANDIDATES = 4
-#: Side of a patch, and the distance from which on a patch is one piece, in mm; far above any tolerance of a surface Dice.
-_PATCH_MM, _FAR_MM = 3.0, 8.0
+#: Side of a patch of pieces that are looked at together, in mm.
+_PATCH_MM = 1.5
 
 
 @dataclass(frozen=True)
-class Surface:
-    """Triangles in mm of one frame.
+class Distances:
+    """Distances of the pieces of one surface to another.
 
     Attributes:
-        triangles: (n, 3, 3): triangle, corner, coordinate ``(u, v, w)``.
+        points: middle of each piece, (n, 3), in the frame of the surface that they are of, in mm.
+        mm: (n,), positive outside the other surface, negative inside.
         areas: (n,), in mm².
     """
 
-    triangles: Floats
+    points: Floats
+    mm: Floats
+    areas: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Surface(ABC):
+    """A closed surface in pieces.
+
+    Attributes:
+        orientation: its frame; points are ``(u, v, w)`` in mm.
+        centres: centre of each piece, (n, 3), in mm.
+        areas: (n,), in mm².
+    """
+
+    orientation: Orientation
+    centres: Floats
     areas: Floats
 
     @cached_property
-    def centres(self) -> Floats:
-        """Centre of each triangle, (n, 3), in mm."""
-        return np.asarray(self.triangles.mean(axis=1))
+    def _tree(self) -> cKDTree:
+        return cKDTree(self.centres, balanced_tree=False, compact_nodes=False)
+
+    def distances_from(self, places: Floats, *points: Floats) -> list[Floats]:
+        """Shortest distances of points to the surface, in mm.
+
+        Args:
+            places: where to look for the nearest piece, (n, 3).
+            points: what lies near each place, (n, 3) each; nothing: the places themselves.
+
+        Returns:
+            For each array of points their distances, (n,).
+        """
+        count = min(_CANDIDATES, self.areas.size)
+        _, nearest = self._tree.query(places, k=count, workers=-1)
+        nearest = np.asarray(nearest).reshape(places.shape[0], count)
+        found = []
+        for some in points or (places,):
+            best = np.full(places.shape[0], np.inf)
+            for column in range(count):
+                np.minimum(best, self._squared(some, nearest[:, column]), out=best)
+            found.append(np.sqrt(best))
+        return found
+
+    @abstractmethod
+    def _squared(self, points: Floats, pieces: NDArray[np.intp]) -> Floats:
+        """Squared distance of point i to piece i."""
+
+    @abstractmethod
+    def distances_to(self, end: Surface) -> Distances:
+        """Distances of this surface's pieces to another surface."""
+
+    def _turn_to(self, other: Surface) -> Floats:
+        """3 x 3: ``points @ turn`` are this frame's points in the other's."""
+        return self.orientation.transform_to(other.orientation).T
+
+    @abstractmethod
+    def holds(self, points: Floats) -> NDArray[np.bool_]:
+        """Whether each point (n, 3) lies inside."""
 
 
-@dataclass(frozen=True)
-class DepthField:
-    """Depth below the surface on a regular grid of the structure's frame.
+@dataclass(frozen=True, eq=False)
+class SmoothSurface(Surface):
+    """The surface of a structure, in triangles.
 
     Attributes:
-        depth: float32 (z, y, x), in mm, positive inside; 0 on the surface.
-        origin: ``(w, v, u)`` of the first sample, in mm.
-        spacing: step along z, y, x, in mm.
+        triangles: (n, 3, 3): triangle, corner, coordinate.
+        solid: what it is the surface of.
     """
 
-    depth: NDArray[np.float32]
-    origin: tuple[float, float, float]
-    spacing: tuple[float, float, float]
+    triangles: Floats
+    solid: SampledSolid
+
+    def _squared(self, points: Floats, pieces: NDArray[np.intp]) -> Floats:
+        return _to_triangles(points, self.triangles[pieces])
+
+    def distances_to(self, end: Surface) -> Distances:
+        """Distances of this surface's pieces to another surface.
+
+        Triangles of one cube of :data:`_PATCH_MM` are taken together, in their middle: a distance changes at most as fast as
+        place, and linearly but for the other surface's bend. Patches that could hold the largest distance are taken apart, so
+        that the maximum is that of all triangles.
+        """
+        patch = _patch_of(self.centres)
+        count = int(patch.max()) + 1
+        areas = np.bincount(patch, self.areas, count)
+        middles = np.stack([np.bincount(patch, self.areas * c, count) for c in self.centres.T], axis=1) / areas[:, None]
+        reach = np.zeros(count)
+        np.maximum.at(reach, patch, np.linalg.norm(self.centres - middles[patch], axis=1))
+        turn = self._turn_to(end)
+        (roughly,) = end.distances_from(middles @ turn)
+        whole = roughly + reach < roughly.max()
+        apart = ~whole[patch]
+        points = np.concatenate([self.centres[apart], middles[whole]])
+        distances = np.concatenate([*end.distances_from(self.centres[apart] @ turn), roughly[whole]])
+        inside = end.holds(points @ turn)
+        return Distances(points, np.where(inside, -distances, distances), np.concatenate([self.areas[apart], areas[whole]]))
+
+    def holds(self, points: Floats) -> NDArray[np.bool_]:
+        """See the base class."""
+        return self.solid.at(points) > 0
 
 
-def surface_of(structure: Structure, pixel_mm: float | None = None) -> Surface:
+@dataclass(frozen=True, eq=False)
+class VoxelSurface(Surface):
+    """The surface of a mask: the faces between a voxel inside and one outside.
+
+    Attributes:
+        half: half the sides of each face along u, v, w, (n, 3), in mm; 0 along its normal.
+        mask: what it is the surface of.
+    """
+
+    half: Floats
+    mask: Mask
+
+    def _squared(self, points: Floats, pieces: NDArray[np.intp]) -> Floats:
+        beside = np.abs(points - self.centres[pieces])
+        beside -= self.half[pieces]
+        np.maximum(beside, 0, out=beside)
+        return np.asarray(np.einsum("ij,ij->i", beside, beside))
+
+    def distances_to(self, end: Surface) -> Distances:
+        """Distances of this surface's pieces to another surface.
+
+        Every face counts as two triangles, in their centres, as in MeshMetrics.
+        """
+        turn = self._turn_to(end)
+        pair = (self.centres + self.half / 3, self.centres - self.half / 3)
+        distances = np.concatenate(end.distances_from(self.centres @ turn, *(p @ turn for p in pair)))
+        points = np.concatenate(pair)
+        inside = end.holds(points @ turn)
+        return Distances(points, np.where(inside, -distances, distances), np.concatenate([self.areas, self.areas]) / 2)
+
+    def holds(self, points: Floats) -> NDArray[np.bool_]:
+        """See the base class."""
+        grid = self.mask.grid
+        bounds = grid.slab_bounds_mm
+        k = np.clip(np.searchsorted(bounds[:, 0], points[:, 2], side="right") - 1, 0, grid.shape[0] - 1)
+        i = np.rint((points[:, 1] - grid.origin_mm[1]) / grid.spacing_mm[0]).astype(int)
+        j = np.rint((points[:, 0] - grid.origin_mm[0]) / grid.spacing_mm[1]).astype(int)
+        within = (points[:, 2] >= bounds[k, 0]) & (points[:, 2] <= bounds[k, 1])
+        within &= (i >= 0) & (i < grid.size[0]) & (j >= 0) & (j < grid.size[1])
+        return np.asarray(within & self.mask.array[k, np.clip(i, 0, grid.size[0] - 1), np.clip(j, 0, grid.size[1] - 1)])
+
+
+def surface_of(structure: Structure, pixel_mm: float | None = None) -> SmoothSurface:
     """The closed surface of a structure, in its own frame.
 
     Args:
         structure: not empty.
-        pixel_mm: pixel of the depth field; by default 1 mm, finer for small structures.
+        pixel_mm: distance of samples of the field in the plane; by default 1 mm, finer for small structures.
 
     Raises:
         ValueError: an empty structure.
     """
-    field = depth_field(structure, pixel_mm)
+    sampled = sample_solid(structure, pixel_mm)
     # Marching cubes makes no triangle where a sample is exactly on the level: move it off by less than rounding.
-    depth = np.where(field.depth == 0, np.float32(1e-6), field.depth)
-    corners, faces, _, _ = marching_cubes(depth, 0.0, spacing=field.spacing)
-    points = (corners + np.array(field.origin))[:, ::-1]
-    triangles = points[faces].astype(np.float64)
+    level = np.where(sampled.field == 0, np.float32(1e-6), sampled.field)
+    corners, faces, _, _ = marching_cubes(level, 0.0)
+    triangles = (corners.astype(np.float64) * sampled.step + sampled.first)[:, ::-1][faces]
     edges = triangles[:, 1:] - triangles[:, :1]
     areas = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1) / 2
     kept = areas > 1e-12
-    return Surface(triangles[kept], areas[kept])
+    triangles = triangles[kept]
+    return SmoothSurface(structure.orientation, triangles.mean(axis=1), areas[kept], triangles, sampled)
 
 
-def depth_field(structure: Structure, pixel_mm: float | None = None) -> DepthField:
-    """Depth below the surface, sampled at least twice a slice spacing along the normal.
+def surface_of_mask(mask: Mask) -> VoxelSurface:
+    """The closed surface of a mask: its voxels' outer faces.
 
     Raises:
-        ValueError: an empty structure.
+        ValueError: an empty mask.
     """
-    if structure.is_empty:
-        raise ValueError(f"{structure.name} is empty: it has no surface")
-    bounds = np.array([area.bounds for area in structure.planes.values()])
-    low, high = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
-    pixel = pixel_mm or float(np.clip((high - low).max() / _PIXELS_ACROSS, _FINEST_MM, _COARSEST_MM))
-    low = low - _MARGIN * pixel
-    size = np.ceil((high - low) / pixel).astype(int) + _MARGIN
-    shape = (int(size[1]), int(size[0]))
-    pixels = [as_multipolygon(shapely.transform(area, lambda xy: (xy - low) / pixel)) for area in structure.planes.values()]
-    drawn = np.stack([_plane_depth(c) for c in coverage(pixels, shape)]) * np.float32(pixel)
-    heights, depth = _along_normal(structure, drawn, pixel)
-    origin = (heights[0], float(low[1] + pixel / 2), float(low[0] + pixel / 2))
-    return DepthField(depth, origin, (heights[1] - heights[0], pixel, pixel))
+    if not mask.array.any():
+        raise ValueError("an empty mask has no surface")
+    (mask,) = cropped(mask)
+    grid, ends = mask.grid, mask.grid.slab_bounds_mm
+    height, width = grid.spacing_mm
+    u, v, middle = grid.columns_mm, grid.rows_mm, ends.mean(axis=1)
+    thick = (ends[:, 1] - ends[:, 0]) / 2
+    padded = np.pad(mask.array, 1)
+    inner = padded[1:-1, 1:-1, 1:-1]
+    faces = []
+    k, i, j = np.nonzero(padded[1:-1, 1:, 1:-1] != padded[1:-1, :-1, 1:-1])
+    faces.append((u[j], v[0] + (i - 0.5) * height, middle[k], np.full(k.size, width / 2), np.zeros(k.size), thick[k]))
+    k, i, j = np.nonzero(padded[1:-1, 1:-1, 1:] != padded[1:-1, 1:-1, :-1])
+    faces.append((u[0] + (j - 0.5) * width, v[i], middle[k], np.zeros(k.size), np.full(k.size, height / 2), thick[k]))
+    # Slices that a gap parts do not cover each other's faces.
+    touching = np.concatenate([[False], np.abs(ends[1:, 0] - ends[:-1, 1]) < 1e-6, [False]])
+    for side, neighbours in ((0, padded[:-2, 1:-1, 1:-1]), (1, padded[2:, 1:-1, 1:-1])):
+        covered = neighbours & touching[side : side + grid.shape[0], None, None]
+        k, i, j = np.nonzero(inner & ~covered)
+        faces.append((u[j], v[i], ends[k, side], np.full(k.size, width / 2), np.full(k.size, height / 2), np.zeros(k.size)))
+    x, y, z, *half = (np.concatenate(part) for part in zip(*faces, strict=True))
+    sides = np.stack(half, axis=1)
+    areas = 4 * np.prod(np.where(sides > 0, sides, 1.0), axis=1)
+    return VoxelSurface(grid.orientation, np.stack([x, y, z], axis=1), areas, sides, mask)
 
 
-def _plane_depth(covered: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Signed distance to the outline in pixels, to a few hundredths of a pixel.
+def cropped(*masks: Mask) -> tuple[Mask, ...]:
+    """Masks on one grid, and the grid, cut down to the smallest box that holds all of them; as they are where all are empty.
 
-    The nearest border pixel is found by the distance transform; its own coverage says how far the outline is from its
-    centre.
+    A slice more stays at either end where there is one, because how thick the last slice is depends on its neighbour.
     """
-    inside = covered >= 0.5
-    if not inside.any():
-        return np.full(covered.shape, -float(sum(covered.shape)), np.float32)
-    border = np.zeros_like(inside)
-    rows = inside[1:] != inside[:-1]
-    columns = inside[:, 1:] != inside[:, :-1]
-    border[1:] |= rows
-    border[:-1] |= rows
-    border[:, 1:] |= columns
-    border[:, :-1] |= columns
-    gradient = np.hypot(*np.gradient(covered))
-    # Where the line crosses a pixel obliquely, half its coverage is lost over a longer way than one pixel.
-    offset = np.clip((covered - 0.5) / np.clip(_slant(covered, gradient), 0.7, 1.0), -0.75, 0.75)
-    distance, nearest = distance_transform_edt(~border, return_indices=True)
-    own = offset[nearest[0], nearest[1]]
-    return np.asarray(np.where(inside, distance + own, own - distance), np.float32)
-
-
-def _slant(covered: NDArray[np.float32], gradient: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cosine-like factor of the outline's direction in the pixel: 1 along an axis, 0.7 along a diagonal."""
-    gy, gx = np.gradient(covered)
-    largest = np.maximum(np.abs(gy), np.abs(gx))
-    return np.where(gradient > 1e-3, largest / np.maximum(gradient, 1e-3), 1.0).astype(np.float32)
-
-
-def _along_normal(structure: Structure, drawn: NDArray[np.float32], pixel: float) -> tuple[Floats, NDArray[np.float32]]:
-    """The planes' depths, interpolated on even heights; outside the slabs the depth falls off from the cap."""
-    positions, bounds = structure.positions_mm, structure.slab_bounds_mm
-    spacing = structure.usual_spacing_mm
-    step = spacing / max(2, int(np.ceil(spacing / pixel)))
-    # The first height lies a quarter step outside the cap, so that no sample falls on it whatever the spacing.
-    start = bounds[0, 0] - 1.75 * step
-    count = int(np.ceil((bounds[-1, 1] - start) / step)) + 2
-    heights = start + step * np.arange(count)
-    upper = np.clip(np.searchsorted(positions, heights), 1, max(positions.size - 1, 1)) if positions.size > 1 else None
-    depth = np.empty((count, *drawn.shape[1:]), np.float32)
-    for number, height in enumerate(heights):
-        nearest = int(np.abs(positions - height).argmin())
-        cap = min(height - bounds[nearest, 0], bounds[nearest, 1] - height)
-        plane = drawn[nearest]
-        beyond = True
-        if upper is not None and positions[0] < height < positions[-1]:
-            above = int(upper[number])
-            gap = positions[above] - positions[above - 1]
-            if gap <= MAX_BRIDGED_SPACINGS * spacing + 1e-6:
-                share = np.float32((height - positions[above - 1]) / gap)
-                plane = (1 - share) * drawn[above - 1] + share * drawn[above]
-                beyond = False
-        depth[number] = np.minimum(plane, np.float32(cap)) if beyond else plane
-    return heights, depth
-
-
-def directed_distances(start: Surface, end: Surface) -> tuple[Floats, Floats]:
-    """Distances of the pieces of one surface to another, and the area of each piece, (n,) both, in mm and mm².
-
-    Near the other surface a piece is a triangle. Where a patch of :data:`_PATCH_MM` lies wholly further away than
-    :data:`_FAR_MM`, the patch is one piece: distance changes at most as fast as place, so its middle stands for it, and far from
-    a surface a search is slow because very many triangles are nearly the nearest. Patches that could hold the largest distance
-    are taken apart again, so that the maximum is exact.
-    """
-    patch = _patch_of(start.centres)
-    count = int(patch.max()) + 1
-    areas = np.bincount(patch, start.areas, count)
-    middles = np.stack([np.bincount(patch, start.areas * c, count) for c in start.centres.T], axis=1) / areas[:, None]
-    reach = np.zeros(count)
-    np.maximum.at(reach, patch, np.linalg.norm(start.centres - middles[patch], axis=1))
-    roughly = distances_to(middles, end)
-    whole = roughly - reach > _FAR_MM
-    largest = roughly.max(initial=0.0)
-    whole &= roughly + reach < largest
-    apart = ~whole[patch]
-    distances = distances_to(start.centres[apart], end)
-    return np.concatenate([distances, roughly[whole]]), np.concatenate([start.areas[apart], areas[whole]])
+    used = np.flatnonzero(np.any([m.array.any(axis=(1, 2)) for m in masks], axis=0))
+    if used.size == 0:
+        return masks
+    slices = slice(max(int(used[0]) - 1, 0), int(used[-1]) + 2)
+    seen = np.any([m.array[slices].any(axis=0) for m in masks], axis=0)
+    rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
+    box = (slices, slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+    return tuple(Mask(m.grid.crop(*box), m.array[box]) for m in masks)
 
 
 def _patch_of(points: Floats) -> NDArray[np.intp]:
@@ -199,18 +260,6 @@ def _patch_of(points: Floats) -> NDArray[np.intp]:
     size = cell.max(axis=0) + 1
     key = (cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2]
     return np.asarray(np.unique(key, return_inverse=True)[1]).reshape(-1)
-
-
-def distances_to(points: Floats, surface: Surface) -> Floats:
-    """Shortest distance of each point to a surface, (n,), in mm."""
-    tree = cKDTree(surface.centres, balanced_tree=False, compact_nodes=False)
-    count = min(_CANDIDATES, surface.areas.size)
-    _, nearest = tree.query(points, k=count, workers=-1)
-    nearest = np.asarray(nearest).reshape(points.shape[0], count)
-    best = np.full(points.shape[0], np.inf)
-    for column in range(count):
-        best = np.minimum(best, _to_triangles(points, surface.triangles[nearest[:, column]]))
-    return np.asarray(np.sqrt(best))
 
 
 def _to_triangles(points: Floats, triangles: Floats) -> Floats:

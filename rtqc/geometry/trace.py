@@ -35,10 +35,11 @@ def trace(mask: Mask, name: str = "", kind: str = "ORGAN") -> Structure:
         kind: RT ROI Interpreted Type.
 
     Returns:
-        A structure in the grid's canonical orientation, one plane for each slice that has voxels.
+        A structure in the grid's canonical orientation, one plane for each slice that has voxels. It remembers the mask: between
+        two that were traced on one grid, surface distances are those of the voxels.
     """
     areas = [_smooth_area(mask.array[k]) if mask.array[k].any() else MultiPolygon() for k in range(mask.grid.shape[0])]
-    return structure_from_pixels(areas, mask.grid, name, kind)
+    return structure_from_pixels(areas, mask.grid, name, kind).outlining(mask)
 
 
 def trace_field(field: NDArray[np.floating], grid: Grid, level: float, name: str = "", kind: str = "ORGAN") -> Structure:

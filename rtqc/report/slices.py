@@ -19,7 +19,7 @@ from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose, Image
 from rtqc.geometry.coverage import as_multipolygon
 from rtqc.geometry.rasterize import in_frame
-from rtqc.geometry.solid import area_at
+from rtqc.geometry.solid import areas_at
 from rtqc.heart.uncertainty import UNSURE_MM, UncertaintyMap
 
 #: Soft-tissue window: level and width in HU, the usual one of the mediastinum.
@@ -148,7 +148,7 @@ class SlicePainter:
         ])  # fmt: skip
 
     def _area(self, structure: Structure, w: float) -> MultiPolygon:
-        return as_multipolygon(area_at(structure, w, _MATCH_SHARE * self._image.grid.slice_spacing_mm))
+        return areas_at(structure, [w], _MATCH_SHARE * self._image.grid.slice_spacing_mm)[0]
 
     def _path(self, structure: Structure | None, w: float) -> str:
         if structure is None:

@@ -8,8 +8,10 @@ import pytest
 import SimpleITK as sitk
 
 from rtqc.comparison import compare
+from rtqc.comparison.surfaces import weighted_percentile
 from rtqc.core import AXIAL, Grid, Mask, Structure
-from rtqc.geometry import rasterize
+from rtqc.geometry import rasterize, trace
+from rtqc.geometry.surface import surface_of
 from tests.conftest import real
 from tests.shapes import cylinder, sphere
 
@@ -107,13 +109,15 @@ def _pair() -> tuple[Mask, Mask]:
 
 
 @pytest.mark.real
-def test_the_metric_pair_has_meshmetrics_hausdorff_and_dice() -> None:
-    """Values of MeshMetrics (arXiv 2509.05670) for the pair stand in ../shared/data/README.md.
-
-    HD95 and MASD depend on how a surface is laid through 2.5 mm slices; docs/metrics.md gives the numbers of each way.
-    """
-    g = compare(*_pair())
-    assert g.hausdorff_mm == pytest.approx(7.639, rel=0.02)
+@pytest.mark.parametrize("traced", [False, True])
+def test_the_metric_pair_has_meshmetrics_numbers(traced: bool) -> None:
+    """Values of MeshMetrics (arXiv 2509.05670) for the pair, as they stand in ../shared/data/README.md."""
+    a, b = _pair()
+    g = compare(trace(a), trace(b)) if traced else compare(a, b)
+    assert g.hausdorff_mm == pytest.approx(7.639, rel=0.001)
+    assert g.hausdorff95_mm == pytest.approx(4.302, rel=0.001)
+    assert g.mean_surface_distance_mm == pytest.approx(1.3443, rel=0.005)
+    assert g.surface_dice_3mm == pytest.approx(0.9162, abs=0.001)
     assert g.dice == pytest.approx(0.9465, abs=0.0001)
 
 
@@ -147,22 +151,19 @@ def test_a_structure_and_its_mask_compare_alike() -> None:
     a, b = sphere(35, 2.0), sphere(35, 2.0, (4, 0, 0))
     direct, by_mask = compare(a, b), compare(rasterize(a, grid), rasterize(b, grid))
     assert by_mask.dice == pytest.approx(direct.dice, abs=0.005)
-    assert by_mask.hausdorff95_mm == pytest.approx(direct.hausdorff95_mm, abs=0.3)
+    # A mask is its voxels, steps and all: its distances are whole steps where the surface is shallow.
+    assert by_mask.hausdorff95_mm == pytest.approx(direct.hausdorff95_mm, abs=0.6)
+    assert by_mask.hausdorff_mm == pytest.approx(direct.hausdorff_mm, abs=1.0)
 
 
-def test_patches_far_away_stand_for_their_triangles_and_the_largest_distance_is_exact() -> None:
-    from rtqc.comparison.surfaces import SurfaceDistances, surface_distances
-    from rtqc.geometry.surface import distances_to, surface_of
-
-    a, b = sphere(40, 2.0), cylinder(25, -70, 20, 2.0, (12, -5))
-    surface_a, surface_b = surface_of(a), surface_of(b)
-    every = SurfaceDistances(
-        distances_to(surface_a.centres, surface_b), distances_to(surface_b.centres, surface_a), surface_a.areas, surface_b.areas
-    )
-    some = surface_distances(a, b)
-    assert some.a_to_b.size + some.b_to_a.size < 0.7 * (every.a_to_b.size + every.b_to_a.size)
-    assert some.hausdorff_mm == pytest.approx(every.hausdorff_mm, abs=1e-6)
-    assert some.hausdorff_percentile_mm(95) == pytest.approx(every.hausdorff_percentile_mm(95), abs=0.1)
-    assert some.mean_mm == pytest.approx(every.mean_mm, abs=0.01)
-    assert some.surface_dice(3) == pytest.approx(every.surface_dice(3), abs=1e-9)
-    assert some.area_a.sum() == pytest.approx(every.area_a.sum(), rel=1e-9)
+def test_patches_stand_for_their_triangles_and_the_largest_distance_is_exact() -> None:
+    a, b = surface_of(sphere(40, 2.0)), surface_of(cylinder(25, -70, 20, 2.0, (12, -5)))
+    (every,) = b.distances_from(a.centres)
+    some = a.distances_to(b)
+    assert some.mm.size < 0.5 * every.size
+    assert np.abs(some.mm).max() == pytest.approx(every.max(), abs=1e-6)
+    assert np.average(np.abs(some.mm), weights=some.areas) == pytest.approx(np.average(every, weights=a.areas), abs=0.01)
+    for percent in (50, 95):
+        patches, triangles = (weighted_percentile(np.abs(v), w, percent) for v, w in ((some.mm, some.areas), (every, a.areas)))
+        assert patches == pytest.approx(triangles, abs=0.1)
+    assert some.areas.sum() == pytest.approx(a.areas.sum(), rel=1e-9)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import nrrd
 import numpy as np
 import pytest
@@ -16,6 +19,8 @@ from rtqc.geometry.coverage import coverage
 from rtqc.geometry.rings import area_of_ring, combine_even_odd
 from tests.conftest import HEARTS, real
 from tests.shapes import circle, cylinder, sphere
+
+Radius = Callable[[Any], Any]
 
 
 def test_coverage_is_the_exact_area_of_every_pixel() -> None:
@@ -81,23 +86,14 @@ def test_a_sphere_has_its_volume_on_any_grid() -> None:
         assert ball.volume_ml == pytest.approx(4 / 3 * np.pi * 27, rel=0.002)
 
 
-def test_slices_between_planes_are_interpolated_and_beyond_half_a_spacing_nothing_is() -> None:
-    cone = Structure(
-        "cone", {0.0: MultiPolygon([circle(0, 0, 10)]), 4.0: MultiPolygon([circle(0, 0, 20)])}, slice_spacing_mm=4.0
-    )
-    grid = Grid.regular((9, 100, 100), (1.0, 0.5, 0.5), (-24.75, -24.75, -3))
-    areas = cover(cone, grid).sum(axis=(1, 2)) * 0.25
-    expected = [
-        0,
-        np.pi * 100,
-        np.pi * 100,
-        np.pi * 100,
-        np.pi * 12.5**2,
-        np.pi * 225,
-        np.pi * 17.5**2,
-        np.pi * 400,
-        np.pi * 400,
-    ]
+@pytest.mark.parametrize("radius", [lambda w: 10 + 2.5 * w, lambda w: np.sqrt(100 + 60 * w - w**2)], ids=["cone", "ball"])
+def test_slices_between_planes_are_interpolated_and_beyond_half_a_spacing_nothing_is(radius: Radius) -> None:
+    solid = Structure("solid", {w: MultiPolygon([circle(0, 0, radius(w))]) for w in (0.0, 4.0, 8.0, 12.0)})
+    heights = np.arange(-3.0, 16.0)
+    grid = Grid.regular((heights.size, 180, 180), (1.0, 0.5, 0.5), (-44.75, -44.75, -3))
+    areas = cover(solid, grid).sum(axis=(1, 2)) * 0.25
+    drawn = np.clip(heights, 0, 12)
+    expected = np.where((heights >= -2) & (heights < 14), np.pi * radius(drawn) ** 2, 0)
     assert areas == pytest.approx(expected, rel=0.01)
 
 
