@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from rtqc.comparison.slices import compare_slices
 from rtqc.comparison.surfaces import SURFACE_DICE_TOLERANCE_MM, SurfaceDistances, in_words, surface_distances
@@ -44,20 +47,22 @@ def compare(a: Structure | Mask, b: Structure | Mask, tolerances_mm: Iterable[fl
         raise ValueError(f"a tolerance of the surface Dice is a distance in mm, not {min(tolerances):g}")
     if isinstance(a, Mask) != isinstance(b, Mask):
         raise ValueError("compare two structures or two masks, not one of each: trace() or rasterize() one of them")
-    if isinstance(a, Mask) and isinstance(b, Mask):
-        if a.grid != b.grid:
-            raise ValueError("two masks are compared on one grid: rasterize both structures on the same grid")
-        a, b = cropped(a, b)
-        volumes = (a.volume_ml, b.volume_ml)
-        shared = Mask(a.grid, a.array & b.array).volume_ml
-        return _agreement(trace(a, "A"), trace(b, "B"), volumes, shared, tolerances)
-    assert isinstance(a, Structure)
-    assert isinstance(b, Structure)
-    volumes = (a.volume_ml, b.volume_ml)
-    own_b = b
-    if not (a.is_empty or b.is_empty):
-        b = _on_planes_of(b, a)
-    return _agreement(a, b, volumes, shared_volume_ml(a, b), tolerances, own_b)
+    # Distances are long in C, outlines in Python: both at once.
+    with ThreadPoolExecutor(1) as pool:
+        if isinstance(a, Mask) and isinstance(b, Mask):
+            if a.grid != b.grid:
+                raise ValueError("two masks are compared on one grid: rasterize both structures on the same grid")
+            a, b = cropped(a, b)
+            far = pool.submit(_between_masks, a, b)
+            shared = Mask(a.grid, a.array & b.array).volume_ml
+            outlines = _Pair(trace(a, "A"), trace(b, "B"), (a.volume_ml, b.volume_ml), shared)
+            return _agreement(outlines, far, outlines.b.centroid_mm if outlines.both else None, tolerances)
+        assert isinstance(a, Structure)
+        assert isinstance(b, Structure)
+        far = pool.submit(_between_structures, a, b)
+        turned = b if a.is_empty or b.is_empty else _on_planes_of(b, a)
+        pair = _Pair(a, turned, (a.volume_ml, b.volume_ml), shared_volume_ml(a, turned))
+        return _agreement(pair, far, None if b.is_empty else b.centroid_mm, tolerances)
 
 
 def shared_volume_ml(a: Structure, b: Structure) -> float:
@@ -105,50 +110,77 @@ def _extent(structure: Structure, orientation: Orientation) -> tuple[float, floa
     return float(along.min()), float(along.max())
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """Two structures in one orientation.
+
+    Attributes:
+        a, b: where one cut across the other's planes, it is on those.
+        volumes: of both as they were drawn, in ml.
+        shared: volume that lies in both, in ml.
+    """
+
+    a: Structure
+    b: Structure
+    volumes: tuple[float, float]
+    shared: float
+
+    @property
+    def both(self) -> bool:
+        return not (self.a.is_empty or self.b.is_empty)
+
+
 def _agreement(
-    a: Structure,
-    b: Structure,
-    volumes: tuple[float, float],
-    shared: float,
-    tolerances: tuple[float, ...],
-    own_b: Structure | None = None,
+    pair: _Pair, far: Future[SurfaceDistances | None], middle_b: NDArray[np.float64] | None, tolerances: tuple[float, ...]
 ) -> Agreement:
-    """All metrics of two structures in one orientation; ``own_b``: B on its own planes, for its surface."""
-    total = volumes[0] + volumes[1]
-    either = total - shared
-    slices, added = compare_slices(a, b)
-    outline = sum(area.length for area in (b if a.is_empty else a).planes.values())
-    distances = None if a.is_empty or b.is_empty else _distances(a, own_b or b)
-    shift = None if distances is None else _shift(a, own_b or b)
-    return Agreement(
-        dice=round(min(2 * shared / total, 1.0), 4) if total > 0 else 1.0,
-        jaccard=round(min(shared / either, 1.0), 4) if either > 0 else 1.0,
-        surface_dice_3mm=None if distances is None else round(distances.surface_dice(SURFACE_DICE_TOLERANCE_MM), 4),
-        surface_dice=()
-        if distances is None
-        else tuple(SurfaceDice(tolerance_mm=t, value=round(distances.surface_dice(t), 4)) for t in tolerances),
-        hausdorff_mm=None if distances is None else round(distances.hausdorff_mm, 3),
-        hausdorff_at_mm=None if distances is None else distances.hausdorff_at_mm,
-        hausdorff95_mm=None if distances is None else round(distances.hausdorff_percentile_mm(95), 3),
-        mean_surface_distance_mm=None if distances is None else round(distances.mean_mm, 4),
-        signed_surface_distance_mm=None if distances is None else round(distances.signed_mean_mm, 4),
-        regions=() if distances is None else distances.regions((own_b or b).centroid_mm),
-        volume_difference_ml=round(volumes[1] - volumes[0], 3),
-        centroid_shift_mm=shift,
-        centroid_shift=None if shift is None else in_words(shift),
+    """All metrics; ``middle_b`` is B's centroid on its own planes."""
+    total = sum(pair.volumes)
+    either = total - pair.shared
+    slices, added = compare_slices(pair.a, pair.b)
+    outline = sum(area.length for area in (pair.b if pair.a.is_empty else pair.a).planes.values())
+    overlap = Agreement(
+        dice=round(min(2 * pair.shared / total, 1.0), 4) if total > 0 else 1.0,
+        jaccard=round(min(pair.shared / either, 1.0), 4) if either > 0 else 1.0,
+        volume_difference_ml=round(pair.volumes[1] - pair.volumes[0], 3),
         added_path_length_mm=round(added, 1),
         editing_minutes=round(WHOLE_HEART_MINUTES * added / outline, 2) if outline else 0.0,
         slices=slices,
     )
+    distances = far.result()
+    if distances is None or middle_b is None:
+        return overlap
+    shift = _shift(middle_b - pair.a.centroid_mm)
+    return overlap.model_copy(
+        update={
+            "surface_dice_3mm": round(distances.surface_dice(SURFACE_DICE_TOLERANCE_MM), 4),
+            "surface_dice": tuple(SurfaceDice(tolerance_mm=t, value=round(distances.surface_dice(t), 4)) for t in tolerances),
+            "hausdorff_mm": round(distances.hausdorff_mm, 3),
+            "hausdorff_at_mm": distances.hausdorff_at_mm,
+            "hausdorff95_mm": round(distances.hausdorff_percentile_mm(95), 3),
+            "mean_surface_distance_mm": round(distances.mean_mm, 4),
+            "signed_surface_distance_mm": round(distances.signed_mean_mm, 4),
+            "regions": distances.regions(middle_b),
+            "centroid_shift_mm": shift,
+            "centroid_shift": in_words(shift),
+        }
+    )
 
 
-def _distances(a: Structure, b: Structure) -> SurfaceDistances:
+def _between_structures(a: Structure, b: Structure) -> SurfaceDistances | None:
     """Between the voxels that both are the outlines of, where they are on one grid; else between the solids that they mean."""
+    if a.is_empty or b.is_empty:
+        return None
     if a.voxels is not None and b.voxels is not None and a.voxels.grid == b.voxels.grid:
-        return surface_distances(surface_of_mask(a.voxels), surface_of_mask(b.voxels))
+        return _between_masks(a.voxels, b.voxels)
     return surface_distances(surface_of(a), surface_of(b))
 
 
-def _shift(a: Structure, b: Structure) -> tuple[float, float, float]:
-    x, y, z = (round(float(v), 3) for v in b.centroid_mm - a.centroid_mm)
+def _between_masks(a: Mask, b: Mask) -> SurfaceDistances | None:
+    if not (a.array.any() and b.array.any()):
+        return None
+    return surface_distances(surface_of_mask(a), surface_of_mask(b))
+
+
+def _shift(mm: NDArray[np.float64]) -> tuple[float, float, float]:
+    x, y, z = (round(float(v), 3) for v in mm)
     return (x, y, z)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -75,27 +76,30 @@ class SurfaceDistances:
         """
         distances = self.a_to_b
         way = distances.points - middle_mm
-        longest = np.abs(way).argmax(axis=1)
-        parts = [
-            (name, (longest == axis) & ((way[:, axis] > 0) == bool(end)))
-            for axis, ends in enumerate(_ENDS)
-            for end, name in enumerate(ends)
-        ]
-        for ends in product((0, 1), repeat=3):
-            name = " ".join(_ENDS[axis][end] for axis, end in enumerate(ends))
-            parts.append((name, ((way > 0) == np.array(ends, bool)).all(axis=1)))
-        return tuple(_region(name, distances, chosen) for name, chosen in parts if chosen.any())
+        higher = way > 0
+        axis = np.abs(way).argmax(axis=1)
+        side = 2 * axis + np.take_along_axis(higher, axis[:, None], axis=1)[:, 0]
+        octant = 4 * higher[:, 0] + 2 * higher[:, 1] + higher[:, 2]
+        sides = [name for ends in _ENDS for name in ends]
+        octants = [" ".join(names) for names in product(*_ENDS)]
+        return (*_regions(sides, side, distances), *_regions(octants, octant, distances))
 
 
-def _region(name: str, distances: Distances, chosen: NDArray[np.bool_]) -> SurfaceRegion:
-    mm, areas = distances.mm[chosen], distances.areas[chosen]
-    return SurfaceRegion(
-        name=name,
-        area_mm2=round(float(areas.sum()), 1),
-        signed_distance_mm=round(float(np.average(mm, weights=areas)), 3),
-        furthest_outside_mm=round(max(float(mm.max()), 0.0), 3),
-        furthest_inside_mm=round(max(-float(mm.min()), 0.0), 3),
-    )
+def _regions(names: Sequence[str], part: NDArray[np.integer], distances: Distances) -> Iterator[SurfaceRegion]:
+    """A region for each name that a piece belongs to, by its number."""
+    mm, areas = distances.mm, distances.areas
+    area = np.bincount(part, areas, len(names))
+    mean = np.bincount(part, areas * mm, len(names)) / np.maximum(area, 1e-12)
+    for number, name in enumerate(names):
+        if area[number] > 0:
+            own = mm[part == number]
+            yield SurfaceRegion(
+                name=name,
+                area_mm2=round(float(area[number]), 1),
+                signed_distance_mm=round(float(mean[number]), 3),
+                furthest_outside_mm=round(max(float(own.max()), 0.0), 3),
+                furthest_inside_mm=round(max(-float(own.min()), 0.0), 3),
+            )
 
 
 def surface_distances(a: Surface, b: Surface) -> SurfaceDistances:
@@ -127,7 +131,15 @@ def weighted_percentile(values: Floats, weights: Floats, percent: float) -> floa
     >>> weighted_percentile(np.array([1.0, 2.0, 9.0]), np.array([50.0, 45.0, 5.0]), 95)
     2.0
     """
+    total, wanted = float(weights.sum()), percent / 100
+    # What is wanted is near the top: leave the lower values unsorted where they hold too little weight to matter.
+    cut = np.partition(values, int(values.size * max(2 * wanted - 1, 0)))[int(values.size * max(2 * wanted - 1, 0))]
+    upper = values >= cut
+    below = total - float(weights[upper].sum())
+    if below >= wanted * total:
+        upper, below = np.ones(values.size, bool), 0.0
+    values, weights = values[upper], weights[upper]
     order = np.argsort(values)
-    cumulative = np.cumsum(weights[order])
-    index = int(np.searchsorted(cumulative, percent / 100 * cumulative[-1] * (1 - 1e-12)))
+    cumulative = below + np.cumsum(weights[order])
+    index = int(np.searchsorted(cumulative, wanted * total * (1 - 1e-12)))
     return float(values[order][min(index, values.size - 1)])

@@ -113,16 +113,16 @@ class Agreement(_Model):
 
     dice: float
     jaccard: float
-    surface_dice_3mm: float | None
+    surface_dice_3mm: float | None = None
     surface_dice: tuple[SurfaceDice, ...] = ()
-    hausdorff_mm: float | None
+    hausdorff_mm: float | None = None
     hausdorff_at_mm: tuple[float, float, float] | None = None
-    hausdorff95_mm: float | None
-    mean_surface_distance_mm: float | None
+    hausdorff95_mm: float | None = None
+    mean_surface_distance_mm: float | None = None
     signed_surface_distance_mm: float | None = None
     regions: tuple[SurfaceRegion, ...] = ()
     volume_difference_ml: float
-    centroid_shift_mm: tuple[float, float, float] | None
+    centroid_shift_mm: tuple[float, float, float] | None = None
     centroid_shift: str | None = None
     added_path_length_mm: float
     editing_minutes: float = 0.0

@@ -20,8 +20,6 @@ Field = NDArray[np.float32]
 
 #: Distance kept around the structure, in pixels.
 _MARGIN = 3
-#: How exactly the greatest depth on a plane is found, in pixels.
-_TOLERANCE = 0.02
 #: Planes kept at hand: what is asked for goes up or down the planes, and a cubic looks at four.
 _KEPT = 8
 
@@ -141,8 +139,8 @@ class Layers:
         """The field on a plane that is drawn, in mm²."""
         area = self._raster.in_pixels(self._areas[plane])
         depth = signed_depth(area, self._raster.shape)
-        deepest = shapely.maximum_inscribed_circle(area, tolerance=_TOLERANCE).length
-        return np.asarray(depth * (2 * np.float32(deepest) - depth) * np.float32(self._raster.pixel_mm**2))
+        radius = np.float32(np.sqrt(area.area / np.pi))
+        return np.asarray(depth * (2 * radius - depth) * np.float32(self._raster.pixel_mm**2))
 
 
 def signed_depth(area: MultiPolygon, shape: tuple[int, int]) -> Field:

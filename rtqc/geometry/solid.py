@@ -1,8 +1,8 @@
 """What a structure is between its planes and beyond its last one.
 
 A structure is drawn on planes, but a heart is a solid. On each plane ``k`` the signed depth ``d`` below the outline (positive
-inside) gives a field ``d (2 D - d)``, ``D`` being the greatest depth on that plane. It is zero on the outline, and for a circle of
-radius ``D`` it is ``D² - r²``: between the planes of a ball, a cone, a cylinder or an ellipsoid it runs as a parabola, where the
+inside) gives a field ``d (2 R - d)``, ``R`` being the radius of a circle of the same area. It is zero on the outline, and for a
+circle it is ``R² - r²``: between the planes of a ball, a cone, a cylinder or an ellipsoid it runs as a parabola, where the
 depth itself has a root at the pole. Between two planes at most :data:`rtqc.core.slabs.MAX_BRIDGED_SPACINGS` apart it is
 interpolated by cubics with the slopes of the parabolas through neighbouring planes (shape-based interpolation: Herman et al.,
 IEEE CG&A 12(3), 1992), never beyond the values on the two: no part appears that neither plane has.
@@ -34,7 +34,7 @@ from rtqc.geometry.layers import Field, Layers, Raster
 #: Pixel that cross-sections between planes are drawn on, in mm.
 SECTION_PIXEL_MM = 0.5
 #: Distance of samples in the plane, in mm, and how far it may be refined for small structures or widened for a whole body.
-_USUAL_MM, _FINEST_MM = 1.0, 0.25
+_USUAL_MM, _FINEST_MM = 1.5, 0.25
 #: Samples across the longest side below which they are refined, and samples altogether above which they are widened.
 _ACROSS, _MOST_SAMPLES = 60, 8e6
 
@@ -124,7 +124,7 @@ def sample_solid(structure: Structure, pixel_mm: float | None = None) -> Sampled
 
     Args:
         structure: not empty.
-        pixel_mm: distance of samples in the plane; by default 1 mm, finer for small structures, wider for a whole body.
+        pixel_mm: distance of samples in the plane; by default 1.5 mm, finer for small structures, wider for a whole body.
 
     Raises:
         ValueError: an empty structure.

@@ -9,6 +9,7 @@ the weights of every percentile and mean, so that no number depends on how finel
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -76,25 +77,26 @@ class Surface(ABC):
         count = min(_CANDIDATES, self.areas.size)
         _, nearest = self._tree.query(places, k=count, workers=-1)
         nearest = np.asarray(nearest).reshape(places.shape[0], count)
-        found = []
-        for some in points or (places,):
-            best = np.full(places.shape[0], np.inf)
-            for column in range(count):
-                np.minimum(best, self._squared(some, nearest[:, column]), out=best)
-            found.append(np.sqrt(best))
-        return found
+        found = points or (places,)
+        best = [np.full(places.shape[0], np.inf) for _ in found]
+        for column in range(count):
+            for least, squared in zip(best, self._squared(nearest[:, column], found), strict=True):
+                np.minimum(least, squared, out=least)
+        return [np.sqrt(least) for least in best]
 
     @abstractmethod
-    def _squared(self, points: Floats, pieces: NDArray[np.intp]) -> Floats:
-        """Squared distance of point i to piece i."""
+    def _squared(self, pieces: NDArray[np.intp], points: Sequence[Floats]) -> Iterator[Floats]:
+        """Squared distance of point i to piece i, for each array of points."""
 
     @abstractmethod
     def distances_to(self, end: Surface) -> Distances:
         """Distances of this surface's pieces to another surface."""
 
-    def _turn_to(self, other: Surface) -> Floats:
-        """3 x 3: ``points @ turn`` are this frame's points in the other's."""
-        return self.orientation.transform_to(other.orientation).T
+    def _seen_from(self, other: Surface, points: Floats) -> Floats:
+        """Points of this frame in the other's."""
+        if self.orientation == other.orientation:
+            return points
+        return np.asarray(points @ self.orientation.transform_to(other.orientation).T)
 
     @abstractmethod
     def holds(self, points: Floats) -> NDArray[np.bool_]:
@@ -113,8 +115,10 @@ class SmoothSurface(Surface):
     triangles: Floats
     solid: SampledSolid
 
-    def _squared(self, points: Floats, pieces: NDArray[np.intp]) -> Floats:
-        return _to_triangles(points, self.triangles[pieces])
+    def _squared(self, pieces: NDArray[np.intp], points: Sequence[Floats]) -> Iterator[Floats]:
+        triangles = self.triangles[pieces]
+        for some in points:
+            yield _to_triangles(some, triangles)
 
     def distances_to(self, end: Surface) -> Distances:
         """Distances of this surface's pieces to another surface.
@@ -129,13 +133,12 @@ class SmoothSurface(Surface):
         middles = np.stack([np.bincount(patch, self.areas * c, count) for c in self.centres.T], axis=1) / areas[:, None]
         reach = np.zeros(count)
         np.maximum.at(reach, patch, np.linalg.norm(self.centres - middles[patch], axis=1))
-        turn = self._turn_to(end)
-        (roughly,) = end.distances_from(middles @ turn)
+        (roughly,) = end.distances_from(self._seen_from(end, middles))
         whole = roughly + reach < roughly.max()
         apart = ~whole[patch]
         points = np.concatenate([self.centres[apart], middles[whole]])
-        distances = np.concatenate([*end.distances_from(self.centres[apart] @ turn), roughly[whole]])
-        inside = end.holds(points @ turn)
+        distances = np.concatenate([*end.distances_from(self._seen_from(end, self.centres[apart])), roughly[whole]])
+        inside = end.holds(self._seen_from(end, points))
         return Distances(points, np.where(inside, -distances, distances), np.concatenate([self.areas[apart], areas[whole]]))
 
     def holds(self, points: Floats) -> NDArray[np.bool_]:
@@ -155,23 +158,26 @@ class VoxelSurface(Surface):
     half: Floats
     mask: Mask
 
-    def _squared(self, points: Floats, pieces: NDArray[np.intp]) -> Floats:
-        beside = np.abs(points - self.centres[pieces])
-        beside -= self.half[pieces]
-        np.maximum(beside, 0, out=beside)
-        return np.asarray(np.einsum("ij,ij->i", beside, beside))
+    def _squared(self, pieces: NDArray[np.intp], points: Sequence[Floats]) -> Iterator[Floats]:
+        centres, half = self.centres[pieces], self.half[pieces]
+        for some in points:
+            beside = np.abs(some - centres)
+            beside -= half
+            np.maximum(beside, 0, out=beside)
+            yield np.einsum("ij,ij->i", beside, beside)
 
     def distances_to(self, end: Surface) -> Distances:
         """Distances of this surface's pieces to another surface.
 
         Every face counts as two triangles, in their centres, as in MeshMetrics.
         """
-        turn = self._turn_to(end)
-        pair = (self.centres + self.half / 3, self.centres - self.half / 3)
-        distances = np.concatenate(end.distances_from(self.centres @ turn, *(p @ turn for p in pair)))
-        points = np.concatenate(pair)
-        inside = end.holds(points @ turn)
-        return Distances(points, np.where(inside, -distances, distances), np.concatenate([self.areas, self.areas]) / 2)
+        aside = self.half / 3
+        pair = (self.centres + aside, self.centres - aside)
+        places, *points = (self._seen_from(end, p) for p in (self.centres, *pair))
+        # A face lies on a lattice that both share, wholly inside or outside the other mask, or on its surface.
+        sign = np.where(end.holds(places), -1.0, 1.0)
+        signed = [sign * mm for mm in end.distances_from(places, *points)]
+        return Distances(np.concatenate(pair), np.concatenate(signed), np.concatenate([self.areas, self.areas]) / 2)
 
     def holds(self, points: Floats) -> NDArray[np.bool_]:
         """See the base class."""
@@ -190,7 +196,7 @@ def surface_of(structure: Structure, pixel_mm: float | None = None) -> SmoothSur
 
     Args:
         structure: not empty.
-        pixel_mm: distance of samples of the field in the plane; by default 1 mm, finer for small structures.
+        pixel_mm: distance of samples of the field in the plane; by default 1.5 mm, finer for small structures.
 
     Raises:
         ValueError: an empty structure.

@@ -7,6 +7,8 @@ shrinking what they describe, and a last offset gives each piece back exactly th
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -20,6 +22,8 @@ from rtqc.geometry.isolines import assemble, isoline_rings
 #: Taubin's pair of steps; lambda/mu after the paper's pass-band of 0.1.
 _LAMBDA, _MU = 0.5, -0.526
 _PASSES = 4
+#: All passes as one: each adds its weight of the mean of both neighbours less the point.
+_KERNEL = reduce(np.convolve, [np.array([w / 2, 1 - w, w / 2]) for _ in range(_PASSES) for w in (_LAMBDA, _MU)])
 #: Points closer to the line than this (mm) are left out: a tenth of the coordinates' clinical meaning.
 SIMPLIFY_MM = 0.05
 #: A ring with fewer points than this has no stair-case to smooth.
@@ -85,11 +89,14 @@ def _smooth_area(pixels: NDArray[np.bool_]) -> MultiPolygon:
 def _taubin(ring: NDArray[np.float64]) -> NDArray[np.float64]:
     if len(ring) < _SMALLEST_SMOOTHED_RING:
         return ring
-    points = ring[:-1]
-    for _ in range(_PASSES):
-        for weight in (_LAMBDA, _MU):
-            points = points + weight * ((np.roll(points, 1, 0) + np.roll(points, -1, 0)) / 2 - points)
-    return np.vstack([points, points[:1]])
+    points, reach = ring[:-1], _KERNEL.size // 2
+    wrapped = (
+        np.concatenate([points[-reach:], points, points[:reach]])
+        if len(points) >= reach
+        else np.pad(points, ((reach, reach), (0, 0)), "wrap")
+    )
+    smooth = np.column_stack([np.convolve(wrapped[:, axis], _KERNEL, "valid") for axis in (0, 1)])
+    return np.vstack([smooth, smooth[:1]])
 
 
 def _with_area(area: MultiPolygon, target: float) -> MultiPolygon:
