@@ -22,20 +22,35 @@ if TYPE_CHECKING:
 @click.option(
     "--ct", type=PathArgument(), metavar="DIR", help="The CT that they were drawn on: its orientation and slice spacing."
 )
+@click.option(
+    "--tolerance",
+    "tolerances",
+    multiple=True,
+    type=click.FloatRange(min=0),
+    metavar="MM",
+    help="Tolerance of the surface Dice; may be given several times. [default: 1, 2, 3, 5]",
+)
 @json_option
-def command(rtstruct_a: Path, rtstruct_b: Path, roi: str | None, roi_b: str | None, ct: Path | None, as_json: bool) -> None:
+def command(
+    rtstruct_a: Path,
+    rtstruct_b: Path,
+    roi: str | None,
+    roi_b: str | None,
+    ct: Path | None,
+    tolerances: tuple[float, ...],
+    as_json: bool,
+) -> None:
     """Compare one structure of two structure sets: Dice, distances between the surfaces, slice by slice.
 
-    Differences are B minus A.
+    The two may be drawn on other slices, other spacings and other planes. Differences are B minus A; signed distances say how
+    far A lies outside B (positive) or inside.
     """
-    from rtqc.comparison import compare
+    from rtqc.comparison import TOLERANCES_MM, compare
 
     orientation, spacing = _geometry(ct)
     a = _structure(rtstruct_a, roi, orientation, spacing)
     b = _structure(rtstruct_b, roi_b or roi, orientation, spacing)
-    if not (a.is_empty or b.is_empty or a.orientation.is_parallel(b.orientation)):
-        stop(f"{a.name} and {b.name} are drawn on planes that are not parallel: they cannot be compared slice by slice")
-    agreement = compare(a, b)
+    agreement = compare(a, b, tolerances or TOLERANCES_MM)
     if as_json:
         sides = {key: {"name": s.name, "volume_ml": round(s.volume_ml, 3)} for key, s in (("a", a), ("b", b))}
         click.echo(json.dumps(agreement.model_dump(mode="json") | sides, indent=2, ensure_ascii=False))
@@ -43,12 +58,11 @@ def command(rtstruct_a: Path, rtstruct_b: Path, roi: str | None, roi_b: str | No
         console().print(_table(a, b, agreement))
 
 
-def _geometry(ct: Path | None) -> tuple[Orientation, float | None]:
-    from rtqc.core import AXIAL
+def _geometry(ct: Path | None) -> tuple[Orientation | None, float | None]:
     from rtqc.dicom import read_cases
 
     if ct is None:
-        return AXIAL, None
+        return None, None
     images = [case.image for case in read_cases(ct) if case.image is not None]
     if not images:
         stop(f"there is no usable CT in {ct}: give the folder of the CT that the structures were drawn on")
@@ -56,7 +70,7 @@ def _geometry(ct: Path | None) -> tuple[Orientation, float | None]:
     return grid.orientation, grid.slice_spacing_mm
 
 
-def _structure(path: Path, name: str | None, orientation: Orientation, spacing: float | None) -> Structure:
+def _structure(path: Path, name: str | None, orientation: Orientation | None, spacing: float | None) -> Structure:
     from rtqc.dicom import DEFAULT_SLICE_MM, StructureSetError, structures_of_file
 
     try:
@@ -80,15 +94,20 @@ def _table(a: Structure, b: Structure, agreement: Agreement) -> object:
     rows: list[tuple[str, float | None, str]] = [
         ("Dice", agreement.dice, ".4f"),
         ("Jaccard", agreement.jaccard, ".4f"),
-        ("surface Dice at 3 mm", agreement.surface_dice_3mm, ".4f"),
+        *((f"surface Dice at {s.tolerance_mm:g} mm", s.value, ".4f") for s in agreement.surface_dice),
         ("Hausdorff distance (mm)", agreement.hausdorff_mm, ".2f"),
         ("Hausdorff distance, 95 % (mm)", agreement.hausdorff95_mm, ".2f"),
         ("mean surface distance (mm)", agreement.mean_surface_distance_mm, ".3f"),
+        ("A outside B on average (mm)", agreement.signed_surface_distance_mm, "+.2f"),
+        *((f"  {r.name}", r.signed_distance_mm, "+.2f") for r in agreement.regions if " " not in r.name),
         ("volume B - A (ml)", agreement.volume_difference_ml, "+.1f"),
         ("added path length (mm)", agreement.added_path_length_mm, ".0f"),
+        ("editing, estimated (min)", agreement.editing_minutes, ".1f"),
     ]
     for name, value, form in rows:
         table.add_row(name, "-" if value is None else format(value, form))
+    if agreement.centroid_shift is not None:
+        table.add_row("centroid shift, B from A", agreement.centroid_shift)
     missing = [s.position_mm for s in agreement.slices if s.missing]
     if missing:
         table.add_row("slices on which one is missing", str(len(missing)))

@@ -43,12 +43,15 @@ class StructureSet:
     label: str
 
 
-def read_structure_set(path: Path, orientation: Orientation = AXIAL, slice_spacing_mm: float | None = None) -> StructureSet:
+def read_structure_set(
+    path: Path, orientation: Orientation | None = AXIAL, slice_spacing_mm: float | None = None
+) -> StructureSet:
     """Read every ROI.
 
     Args:
         path: an RTSTRUCT file.
-        orientation: of the CT that it was drawn on; contours on planes that are not parallel to it are defects.
+        orientation: of the CT that it was drawn on; contours on planes that are not parallel to it are defects. None: that of
+            the contours themselves.
         slice_spacing_mm: of that CT; needed for ROIs on a single plane.
 
     Raises:
@@ -59,7 +62,7 @@ def read_structure_set(path: Path, orientation: Orientation = AXIAL, slice_spaci
     # Half a structure set looks like a whole one with less in it: its numbers would be wrong without anybody knowing.
     if is_cut_off(dataset) or "StructureSetROISequence" not in dataset or "ROIContourSequence" not in dataset:
         raise EOFError("the file is cut off or incomplete")
-    frame = orientation.canonical()
+    frame = (orientation or _orientation_of(dataset)).canonical()
     contours = {int(number(i, "ReferencedROINumber") or 0): i for i in items(dataset, "ROIContourSequence")}
     kinds = {
         int(number(i, "ReferencedROINumber") or 0): text(i, "RTROIInterpretedType")
@@ -87,7 +90,26 @@ class StructureSetError(Exception):
     """A structure set that cannot be read; the message names the file and says what to do."""
 
 
-def structures_of_file(path: Path, orientation: Orientation, slice_spacing_mm: float) -> dict[str, Structure]:
+def _orientation_of(dataset: Dataset) -> Orientation:
+    """The plane of the contour with the most points; axial where there is none."""
+    drawn = [c for roi in items(dataset, "ROIContourSequence") for c in items(roi, "ContourSequence")]
+    longest = max(drawn, key=lambda c: _points_of(c).shape[0], default=None)
+    points = np.empty((0, 3)) if longest is None else _points_of(longest)
+    if points.shape[0] < 3:
+        return AXIAL
+    _, spread, ways = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
+    if spread[1] <= PLANAR_TOLERANCE_MM:
+        return AXIAL
+    return Orientation(tuple(ways[0]), tuple(ways[1]))
+
+
+def _points_of(contour: Dataset) -> NDArray[np.float64]:
+    """Points (n, 3) of a contour whose numbers all are."""
+    values, bad = decimals(contour, "ContourData")
+    return values.reshape(-1, 3) if not bad and values.size % 3 == 0 and np.isfinite(values).all() else np.empty((0, 3))
+
+
+def structures_of_file(path: Path, orientation: Orientation | None, slice_spacing_mm: float) -> dict[str, Structure]:
     """The structures of one RTSTRUCT file by name; of two of one name the first that has contours.
 
     Raises:

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from scipy.ndimage import binary_erosion, distance_transform_edt
 from scipy.stats import spearmanr, t
 
 from rtqc.comparison import compare
 from rtqc.core import Structure
 from rtqc.core.whole_file import whole_file
 from rtqc.dosimetry import dvh, metrics_of
-from rtqc.geometry.rasterize import rasterize
-from rtqc.heart import Draft, Engine, draft_with
+from rtqc.heart import Engine, draft_with
 from rtqc.training.curate import Patient, SetAside
 
 #: Confidence of the intervals.
@@ -149,7 +147,8 @@ def _measured(patient: Patient, engine: Engine) -> CaseResult:
     draft = draft_with(patient.case.image, engine)
     seconds = time.perf_counter() - began
     human, drawn = patient.heart, draft.structure
-    agreement = compare(human, drawn)
+    # The draft first: signed distances are of the first one's surface.
+    agreement = compare(drawn, human)
     ends: tuple[float | None, float | None] = (None, None)
     if not drawn.is_empty:
         ends = (
@@ -166,34 +165,13 @@ def _measured(patient: Patient, engine: Engine) -> CaseResult:
         drafted_ml=round(drawn.volume_ml, 1),
         upper_end_mm=ends[0],
         lower_end_mm=ends[1],
-        bias_mm=_bias(human, draft),
+        bias_mm={r.name: round(r.signed_distance_mm, 2) for r in agreement.regions if r.name in _REGIONS},
         mean_dose_difference_gy=_mean_dose_difference(patient, drawn),
         predicted_dice=draft.predicted_dice,
         trusted=draft.trusted,
         doubts=draft.doubts,
         seconds=round(seconds, 2),
     )
-
-
-def _bias(human: Structure, draft: Draft) -> dict[str, float]:
-    """Mean signed distance of the draft's surface from the human's, by region."""
-    if draft.structure.is_empty:
-        return {}
-    grid = draft.grid
-    truth, drawn = rasterize(human, grid).array, draft.mask.array
-    if not (truth.any() and drawn.any()):
-        return {}
-    step = (grid.slice_spacing_mm, *grid.spacing_mm)
-    # From an outer voxel of the draft to the nearest inner voxel of the contour, or the other way round: both voxels' halves
-    # belong to their own side, so equal surfaces give 0.
-    outside, inside = distance_transform_edt(~truth, step), distance_transform_edt(truth, step)
-    edge = np.argwhere(drawn & ~binary_erosion(drawn))
-    index = tuple(edge.T)
-    values = np.where(truth[index], np.minimum(min(step) - inside[index], 0), outside[index])
-    away = grid.patient_mm(edge) - grid.patient_mm(np.argwhere(truth)).mean(axis=0)
-    axis = np.abs(away).argmax(axis=1)
-    region = 2 * axis + (away[np.arange(len(away)), axis] > 0)
-    return {name: round(float(values[region == n].mean()), 2) for n, name in enumerate(_REGIONS) if (region == n).any()}
 
 
 def _mean_dose_difference(patient: Patient, drawn: Structure) -> float | None:

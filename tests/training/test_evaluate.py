@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-import shapely
-from shapely.geometry import MultiPolygon
 
 from rtqc.comparison import compare
-from rtqc.core import Case, Grid, Structure
-from rtqc.heart import Draft, draft_heart
+from rtqc.core import Case
+from rtqc.heart import draft_heart
 from rtqc.phantom import SyntheticPlan
-from rtqc.training.evaluate import _bias
 from tests.cli.run import rtqc
 
 
@@ -67,21 +63,3 @@ def test_a_folder_without_hearts_is_said(tmp_path: Path) -> None:
     run = rtqc("model", "evaluate", "heart-v1", tmp_path)
     assert run.status == 2
     assert run.err.startswith("rtqc: ")
-
-
-def _ball(grid: Grid, radius: float, name: str) -> Structure:
-    planes = {}
-    for w in grid.slice_positions_mm:
-        if abs(w) < radius:
-            planes[w] = MultiPolygon([shapely.Point(0, 0).buffer(np.sqrt(radius**2 - w**2), quad_segs=64)])
-    return Structure(name, planes, grid.orientation, "ORGAN", grid.slice_spacing_mm)
-
-
-@pytest.mark.parametrize("larger", [4.0, 0.0, -4.0])
-def test_the_bias_of_a_larger_ball_is_its_margin_everywhere(larger: float) -> None:
-    grid = Grid.regular((70, 70, 70), (2.0, 2.0, 2.0), (-69, -69, -69))
-    draft = Draft(_ball(grid, 40 + larger, "Heart_rtqc"), grid, "m", "1", "", "cpu", 0.9, 0.9, True)
-    bias = _bias(_ball(grid, 40, "Heart"), draft)
-    assert set(bias) == {"right", "left", "anterior", "posterior", "inferior", "superior"}
-    for value in bias.values():
-        assert value == pytest.approx(larger, abs=0.7)
