@@ -1,10 +1,11 @@
 """Dose-volume histogram: the structure's volume integrated over trilinear dose, finer than any voxel.
 
-The structure is cut into cells of about 1 mm that carry the share of them that lies inside (from the depth field, so
-contours between planes and slice ends follow the one documented rule); each cell has the dose of one point in it,
-interpolated linearly between the eight dose points around it. The points are spread over the cells evenly (a Kronecker
-sequence) instead of lying at their centres: a lattice of centres along a dose gradient would make stairs of the DVH.
-Volumes are scaled to area times slab thickness, the number that a reviewer gets by hand.
+The solid that the contours mean (:mod:`rtqc.geometry.solid`) is cut into cells of about 1.5 mm that carry the share of them
+that lies inside. Each cell has the dose of one point of its inner part, interpolated linearly between the eight dose points
+around it. The points are spread over the cells evenly (a Kronecker sequence) instead of lying at their centres: a lattice
+of centres along a dose gradient would make stairs of the DVH. Where few cells decide, in the hottest and the coldest part,
+cells are cut so finely that several hundred make up the near-maximum volume. Volumes are scaled to area times slab thickness, the
+number that a reviewer gets by hand.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ Floats = NDArray[np.float64]
 CURVE_STEP_GY = 0.1
 #: Volume of the near-maximum dose, in ml (TG-101 and many protocols).
 NEAR_MAXIMUM_ML = 0.03
+#: Cells that make up the near-maximum volume where it lies, and how much of either end is cut so finely, in ml.
+_CELLS_OF_NEAR_MAXIMUM, _REFINED_ML = 400, 0.5
 #: Points this far outside the outermost dose points (in dose voxels) still count as inside: rounding of headers.
 _EDGE_TOLERANCE = 1e-3
 #: Steps of the three-dimensional Kronecker sequence with the plastic number's generalisation (Roberts, 2018).
@@ -102,52 +105,105 @@ def dvh(structure: Structure, dose: Dose) -> DVH:
     """
     if structure.is_empty:
         return DVH(structure.name, np.empty(0), np.empty(0), 0.0, 0.0)
-    points, weights = _cells(structure)
+    cells = _cells(sample_solid(structure))
+    gy = _dose_at(cells.points, structure, dose)
+    cells, gy = _refined(cells, gy, structure, dose)
     volume = structure.volume_ml
-    weights *= volume / weights.sum()
-    index = dose.grid.index_of_patient(structure.orientation.to_patient(points))
-    limits = np.array(dose.grid.shape) - 1
-    inside = ((index >= -_EDGE_TOLERANCE) & (index <= limits + _EDGE_TOLERANCE)).all(axis=1)
-    share = float(weights[inside].sum() / volume)
+    ml = cells.share * cells.ml
+    ml *= volume / ml.sum()
+    inside = np.isfinite(gy)
+    share = float(ml[inside].sum() / volume)
     if not inside.any():
         return DVH(structure.name, np.empty(0), np.empty(0), volume, 0.0)
-    gy = map_coordinates(dose.gy, np.clip(index[inside], 0, limits).T, order=1, output=np.float64)
-    order = np.argsort(gy)
-    return DVH(structure.name, gy[order], weights[inside][order], volume, min(share, 1.0))
+    order = np.argsort(gy[inside])
+    return DVH(structure.name, gy[inside][order], ml[inside][order], volume, min(share, 1.0))
 
 
-def _cells(structure: Structure) -> tuple[Floats, Floats]:
-    """A point of each cell (n, 3) in the structure's frame, in mm, and the share of the cell that lies inside."""
-    solid = sample_solid(structure)
-    share = _shares(solid)
-    index = np.argwhere(share)
-    within = (np.arange(len(index))[:, None] * _KRONECKER + 0.5) % 1.0 - 0.5
-    points = (index + within) * solid.step + solid.first
-    return points[:, ::-1], share[tuple(index.T)].astype(np.float64)
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """Boxes that hold a part of a solid.
+
+    Attributes:
+        solid: of which.
+        centres: (n, 3), as w, v, u, in mm.
+        sides: of the boxes along w, v, u, in mm.
+        share: of each that lies inside, (n,).
+        points: a point of each one's inner part, as u, v, w, in mm.
+    """
+
+    solid: SampledSolid
+    centres: Floats
+    sides: Floats
+    share: Floats
+    points: Floats
+
+    @property
+    def ml(self) -> float:
+        """Volume of a whole cell."""
+        return float(self.sides.prod()) / 1000
+
+    @classmethod
+    def around(cls, solid: SampledSolid, centres: Floats, sides: Floats, depth: Floats, inward: Floats) -> _Cells:
+        """Cells, given the distance of their centres below the surface (mm) and the way inward (n, 3); empty ones are left out."""
+        # A plane at a distance cuts a box of such a width along its normal: the share falls from 1 to 0 over that width.
+        width = np.abs(inward) @ sides
+        share = np.clip(0.5 + depth / width, 0, 1)
+        kept = share > 0
+        centres, share, inward, width = centres[kept], share[kept], inward[kept], width[kept]
+        spread = ((np.arange(share.size)[:, None] * _KRONECKER + 0.5) % 1.0 - 0.5) * sides
+        # The inner part is thinner than the cell, and its middle lies deeper.
+        move = (1 - share) * (width / 2 - np.einsum("ij,ij->i", spread, inward))
+        return cls(solid, centres, sides, share, (centres + spread + move[:, None] * inward)[:, ::-1])
 
 
-def _shares(solid: SampledSolid) -> NDArray[np.float32]:
-    """Share of each sample's cell that lies inside: whole but at the surface, where its distance and slant decide."""
+def _cells(solid: SampledSolid) -> _Cells:
+    """The samples' own cells."""
     inside = solid.field > 0
     border = np.zeros_like(inside)
     for axis in range(3):
         change = np.diff(inside, axis=axis)
         for side in (slice(1, None), slice(None, -1)):
             border[tuple(side if a == axis else slice(None) for a in range(3))] |= change
-    share = inside.astype(np.float32)
-    at = np.nonzero(border)
-    slope = np.zeros((3, at[0].size))
-    for axis in range(3):
-        low, high = (
-            tuple(np.clip(i + way, 0, solid.field.shape[a] - 1) if a == axis else i for a, i in enumerate(at))
-            for way in (-1, 1)
-        )
-        slope[axis] = (solid.field[high] - solid.field[low]) / ((high[axis] - low[axis]) * solid.step[axis])
-    # A plane at distance d cuts a box of such a width along its normal; the share falls from 1 to 0 over that width.
-    steep = np.maximum(np.sqrt((slope**2).sum(axis=0)), 1e-6)
-    width = np.abs(slope).T @ solid.step / steep
-    share[at] = np.clip(0.5 + solid.field[at] / steep / width, 0, 1)
-    return share
+    index = np.argwhere(inside | border)
+    centres = index * solid.step + solid.first
+    at = border[tuple(index.T)]
+    depth, inward = np.full(len(index), np.inf), np.tile([1.0, 0.0, 0.0], (len(index), 1))
+    depth[at], inward[at] = solid.depth_at(centres[at][:, ::-1])
+    return _Cells.around(solid, centres, solid.step, depth, inward)
+
+
+def _refined(cells: _Cells, gy: Floats, structure: Structure, dose: Dose) -> tuple[_Cells, Floats]:
+    """The cells with the hottest and the coldest ones cut up, and their doses (NaN outside the dose grid)."""
+    cut = int(np.ceil((cells.ml / (NEAR_MAXIMUM_ML / _CELLS_OF_NEAR_MAXIMUM)) ** (1 / 3)))
+    if cut < 2 or not np.isfinite(gy).any():
+        return cells, gy
+    order = np.argsort(gy)
+    order = order[np.isfinite(gy[order])]
+    held = np.cumsum(cells.share[order]) * cells.ml
+    ends = (held <= _REFINED_ML) | (held >= held[-1] - _REFINED_ML)
+    chosen = np.zeros(gy.size, bool)
+    chosen[order[ends]] = True
+    steps = (np.arange(cut) + 0.5) / cut - 0.5
+    offsets = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3) * cells.sides
+    centres = (cells.centres[chosen][:, None] + offsets).reshape(-1, 3)
+    depth, inward = cells.solid.depth_at(centres[:, ::-1])
+    fine = _Cells.around(cells.solid, centres, cells.sides / cut, depth, inward)
+    whole = ~chosen
+    merged = _Cells(
+        cells.solid, np.concatenate([cells.centres[whole], fine.centres]), cells.sides,
+        np.concatenate([cells.share[whole], fine.share / cut**3]), np.concatenate([cells.points[whole], fine.points]),
+    )  # fmt: skip
+    return merged, np.concatenate([gy[whole], _dose_at(fine.points, structure, dose)])
+
+
+def _dose_at(points: Floats, structure: Structure, dose: Dose) -> Floats:
+    """Dose at points of the structure's frame, in Gy; NaN outside the grid."""
+    index = dose.grid.index_of_patient(structure.orientation.to_patient(points))
+    limits = np.array(dose.grid.shape) - 1
+    inside = ((index >= -_EDGE_TOLERANCE) & (index <= limits + _EDGE_TOLERANCE)).all(axis=1)
+    gy = np.full(len(points), np.nan)
+    gy[inside] = map_coordinates(dose.gy, np.clip(index[inside], 0, limits).T, order=1, output=np.float64)
+    return gy
 
 
 def metrics_of(histogram: DVH) -> DoseMetrics:

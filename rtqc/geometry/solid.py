@@ -118,6 +118,16 @@ class SampledSolid:
         index = (points[:, ::-1] - self.first) / self.step
         return np.asarray(map_coordinates(self.field, index.T, order=1, cval=float(self.field.min()), output=np.float64))
 
+    def depth_at(self, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Distance below the surface of points ``(u, v, w)`` near it (n, 3), in mm, and the way inward along w, v, u, (n, 3)."""
+        slope = np.empty((len(points), 3))
+        for axis, step in enumerate(self.step):
+            aside = np.zeros(3)
+            aside[2 - axis] = step / 2
+            slope[:, axis] = (self.at(points + aside) - self.at(points - aside)) / step
+        steep = np.maximum(np.linalg.norm(slope, axis=1), 1e-6)
+        return self.at(points) / steep, slope / steep[:, None]
+
 
 def sample_solid(structure: Structure, pixel_mm: float | None = None) -> SampledSolid:
     """The solid that a structure means, sampled at least twice a slice spacing along the normal.
