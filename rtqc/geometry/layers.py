@@ -102,7 +102,7 @@ class Layers:
         field = self._plane(plane)
         spacing = self._structure.usual_spacing_mm
         fall = np.minimum(self._slope(plane) * np.float32(way), 0)
-        peak = float(field.max())
+        peak = max(float(field.max()), 1e-6)  # what is smaller than a pixel may hold no sample
         left = max(float((field + fall * np.float32(spacing)).max()), 0.0) / peak
         end = spacing * (1 - min(left, 0.5))
         cut = (end - distance) * peak / spacing

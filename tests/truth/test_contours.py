@@ -216,3 +216,12 @@ def test_no_number_depends_on_where_the_slices_lie(move: Callable[[float], float
         rows.append([g.dice, g.hausdorff_mm, g.hausdorff95_mm, g.mean_surface_distance_mm, g.surface_dice_3mm])
     values = np.array(rows, float)
     assert (np.ptp(values, axis=0) < 0.01 * values.mean(axis=0)).all(), values
+
+
+def test_a_hole_smaller_than_a_pixel_changes_nothing_that_can_be_seen() -> None:
+    """Planning systems leave such slivers where two contours nearly touch."""
+    whole = sphere(40, 3.0)
+    pierced = Structure("Pierced", {w: _as_multi(a - circle(0.2, 0.1, 0.05)) for w, a in whole.planes.items()})
+    g = compare(pierced, whole)
+    assert g.dice == pytest.approx(1, abs=1e-4)
+    assert g.mean_surface_distance_mm == pytest.approx(0, abs=0.01)
