@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from truth_tables import contours, doses
+
 from rtqc.dicom import read_case
 from rtqc.heart import Draft, draft_heart
 from rtqc.phantom import PLANTED, Anatomy, Resolution, plant, synthetic_plan, write_plan
@@ -23,6 +25,8 @@ def main() -> None:
         "",
         "Made by `python docs/make_validation.py` with the shipped model. What is not shown here: plans of your clinic ([commissioning](commissioning.md)).",
         "",
+        *contours(),
+        *doses(),
         *planted_errors(),
         *clean_patients(),
         *real_patients(),
