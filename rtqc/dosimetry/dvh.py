@@ -1,6 +1,6 @@
 """Dose-volume histogram: the structure's volume integrated over trilinear dose, finer than any voxel.
 
-The solid that the contours mean (:mod:`rtqc.geometry.solid`) is cut into cells of about 1.5 mm that carry the share of them
+The solid that the contours mean (:mod:`rtqc.geometry.solid`) is cut into cells of about 2 mm that carry the share of them
 that lies inside. Each cell has the dose of one point of its inner part, interpolated linearly between the eight dose points
 around it. The points are spread over the cells evenly (a Kronecker sequence) instead of lying at their centres: a lattice
 of centres along a dose gradient would make stairs of the DVH. Where few cells decide, in the hottest and the coldest part,
@@ -27,6 +27,8 @@ Floats = NDArray[np.float64]
 CURVE_STEP_GY = 0.1
 #: Volume of the near-maximum dose, in ml (TG-101 and many protocols).
 NEAR_MAXIMUM_ML = 0.03
+#: Side of a cell of a heart, in mm; small structures have smaller ones.
+_CELL_MM = 2.0
 #: Cells that make up the near-maximum volume where it lies, and how much of either end is cut so finely, in ml.
 _CELLS_OF_NEAR_MAXIMUM, _REFINED_ML = 400, 0.5
 #: Points this far outside the outermost dose points (in dose voxels) still count as inside: rounding of headers.
@@ -105,7 +107,7 @@ def dvh(structure: Structure, dose: Dose) -> DVH:
     """
     if structure.is_empty:
         return DVH(structure.name, np.empty(0), np.empty(0), 0.0, 0.0)
-    cells = _cells(sample_solid(structure))
+    cells = _cells(sample_solid(structure, _CELL_MM))
     gy = _dose_at(cells.points, structure, dose)
     cells, gy = _refined(cells, gy, structure, dose)
     volume = structure.volume_ml
@@ -150,10 +152,12 @@ class _Cells:
         share = np.clip(0.5 + depth / width, 0, 1)
         kept = share > 0
         centres, share, inward, width = centres[kept], share[kept], inward[kept], width[kept]
-        spread = ((np.arange(share.size)[:, None] * _KRONECKER + 0.5) % 1.0 - 0.5) * sides
-        # The inner part is thinner than the cell, and its middle lies deeper.
-        move = (1 - share) * (width / 2 - np.einsum("ij,ij->i", spread, inward))
-        return cls(solid, centres, sides, share, (centres + spread + move[:, None] * inward)[:, ::-1])
+        points = centres + (np.outer(np.arange(share.size), _KRONECKER) % 1.0 - 0.5) * sides
+        # The inner part of a cell that the surface cuts is thinner than the cell, and its middle lies deeper.
+        cut = share < 1
+        way, along = inward[cut], np.einsum("ij,ij->i", points[cut] - centres[cut], inward[cut])
+        points[cut] += ((1 - share[cut]) * (width[cut] / 2 - along))[:, None] * way
+        return cls(solid, centres, sides, share, points[:, ::-1])
 
 
 def _cells(solid: SampledSolid) -> _Cells:
@@ -168,7 +172,7 @@ def _cells(solid: SampledSolid) -> _Cells:
     centres = index * solid.step + solid.first
     at = border[tuple(index.T)]
     depth, inward = np.full(len(index), np.inf), np.tile([1.0, 0.0, 0.0], (len(index), 1))
-    depth[at], inward[at] = solid.depth_at(centres[at][:, ::-1])
+    depth[at], inward[at] = solid.depth_of(index[at])
     return _Cells.around(solid, centres, solid.step, depth, inward)
 
 
@@ -177,12 +181,10 @@ def _refined(cells: _Cells, gy: Floats, structure: Structure, dose: Dose) -> tup
     cut = int(np.ceil((cells.ml / (NEAR_MAXIMUM_ML / _CELLS_OF_NEAR_MAXIMUM)) ** (1 / 3)))
     if cut < 2 or not np.isfinite(gy).any():
         return cells, gy
-    order = np.argsort(gy)
-    order = order[np.isfinite(gy[order])]
-    held = np.cumsum(cells.share[order]) * cells.ml
-    ends = (held <= _REFINED_ML) | (held >= held[-1] - _REFINED_ML)
     chosen = np.zeros(gy.size, bool)
-    chosen[order[ends]] = True
+    for ranked in (gy, -gy):
+        chosen[_first(np.where(np.isfinite(ranked), ranked, np.inf), cells.share * cells.ml, _REFINED_ML)] = True
+    chosen &= np.isfinite(gy)
     steps = (np.arange(cut) + 0.5) / cut - 0.5
     offsets = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3) * cells.sides
     centres = (cells.centres[chosen][:, None] + offsets).reshape(-1, 3)
@@ -194,6 +196,15 @@ def _refined(cells: _Cells, gy: Floats, structure: Structure, dose: Dose) -> tup
         np.concatenate([cells.share[whole], fine.share / cut**3]), np.concatenate([cells.points[whole], fine.points]),
     )  # fmt: skip
     return merged, np.concatenate([gy[whole], _dose_at(fine.points, structure, dose)])
+
+
+def _first(values: Floats, ml: Floats, wanted_ml: float) -> NDArray[np.intp]:
+    """The cells with the lowest values that hold a volume together."""
+    # Sorting a few is enough; cells that the surface cuts hold little, so more are looked at than would do if all were whole.
+    few = min(values.size, 16 * int(np.ceil(wanted_ml / float(ml.max()))))
+    nearest = np.argpartition(values, few - 1)[:few]
+    nearest = nearest[np.argsort(values[nearest])]
+    return np.asarray(nearest[: int(np.searchsorted(np.cumsum(ml[nearest]), wanted_ml)) + 1])
 
 
 def _dose_at(points: Floats, structure: Structure, dose: Dose) -> Floats:

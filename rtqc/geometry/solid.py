@@ -34,7 +34,7 @@ from rtqc.geometry.layers import Field, Layers, Raster
 #: Pixel that cross-sections between planes are drawn on, in mm.
 SECTION_PIXEL_MM = 0.5
 #: Distance of samples in the plane, in mm, and how far it may be refined for small structures or widened for a whole body.
-_USUAL_MM, _FINEST_MM = 1.5, 0.25
+USUAL_MM, _FINEST_MM = 1.5, 0.25
 #: Samples across the longest side below which they are refined, and samples altogether above which they are widened.
 _ACROSS, _MOST_SAMPLES = 60, 8e6
 
@@ -125,23 +125,39 @@ class SampledSolid:
             aside = np.zeros(3)
             aside[2 - axis] = step / 2
             slope[:, axis] = (self.at(points + aside) - self.at(points - aside)) / step
-        steep = np.maximum(np.linalg.norm(slope, axis=1), 1e-6)
-        return self.at(points) / steep, slope / steep[:, None]
+        return _in_mm(self.at(points), slope)
+
+    def depth_of(self, index: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The same of samples (n, 3), by their index along w, v, u."""
+        flat, strides = self.field.ravel(), np.array([self.field[0].size, self.field.shape[2], 1])
+        here = index @ strides
+        slope = np.empty((len(index), 3))
+        for axis, (step, count) in enumerate(zip(self.step, self.field.shape, strict=True)):
+            high = np.where(index[:, axis] < count - 1, here + strides[axis], here)
+            low = np.where(index[:, axis] > 0, here - strides[axis], here)
+            slope[:, axis] = (flat[high] - flat[low]) / ((high - low) / strides[axis] * step)
+        return _in_mm(flat[here], slope)
 
 
-def sample_solid(structure: Structure, pixel_mm: float | None = None) -> SampledSolid:
+def _in_mm(field: NDArray[np.floating], slope: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The field over its steepest slope is a distance near the surface; that slope points inward."""
+    steep = np.maximum(np.sqrt(np.einsum("ij,ij->i", slope, slope)), 1e-6)
+    return field / steep, slope / steep[:, None]
+
+
+def sample_solid(structure: Structure, usual_mm: float = USUAL_MM) -> SampledSolid:
     """The solid that a structure means, sampled at least twice a slice spacing along the normal.
 
     Args:
         structure: not empty.
-        pixel_mm: distance of samples in the plane; by default 1.5 mm, finer for small structures, wider for a whole body.
+        usual_mm: distance of samples in the plane, finer for small structures, wider for a whole body.
 
     Raises:
         ValueError: an empty structure.
     """
     if structure.is_empty:
         raise ValueError(f"{structure.name} is empty: it has no surface")
-    raster = Raster.around(structure, pixel_mm or _usual_pixel_mm(structure))
+    raster = Raster.around(structure, _pixel_mm(structure, usual_mm))
     solid = Solid(structure, raster)
     heights = _heights(structure, raster.pixel_mm)
     field = np.stack([solid.at(float(w)) for w in heights])
@@ -149,14 +165,14 @@ def sample_solid(structure: Structure, pixel_mm: float | None = None) -> Sampled
     return SampledSolid(field, first, np.array([heights[1] - heights[0], raster.pixel_mm, raster.pixel_mm]))
 
 
-def _usual_pixel_mm(structure: Structure) -> float:
+def _pixel_mm(structure: Structure, usual_mm: float) -> float:
     """The usual distance, finer where a structure is small; wider where it is so large that memory would suffer."""
     bounds = shapely.bounds(np.array(list(structure.planes.values()), dtype=object))
     sides = bounds[:, 2:].max(axis=0) - bounds[:, :2].min(axis=0)
     spacing = structure.usual_spacing_mm
     length = float(np.ptp(structure.positions_mm)) + 2 * spacing
-    usual = np.clip(sides.max() / _ACROSS, _FINEST_MM, _USUAL_MM)
-    return float(max(usual, np.sqrt(sides.prod() * length / min(spacing / 2, _USUAL_MM) / _MOST_SAMPLES)))
+    usual = np.clip(sides.max() / _ACROSS, _FINEST_MM, usual_mm)
+    return float(max(usual, np.sqrt(sides.prod() * length / min(spacing / 2, usual_mm) / _MOST_SAMPLES)))
 
 
 def _heights(structure: Structure, pixel: float) -> NDArray[np.float64]:

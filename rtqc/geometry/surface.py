@@ -191,17 +191,16 @@ class VoxelSurface(Surface):
         return np.asarray(within & self.mask.array[k, np.clip(i, 0, grid.size[0] - 1), np.clip(j, 0, grid.size[1] - 1)])
 
 
-def surface_of(structure: Structure, pixel_mm: float | None = None) -> SmoothSurface:
+def surface_of(structure: Structure) -> SmoothSurface:
     """The closed surface of a structure, in its own frame.
 
     Args:
         structure: not empty.
-        pixel_mm: distance of samples of the field in the plane; by default 1.5 mm, finer for small structures.
 
     Raises:
         ValueError: an empty structure.
     """
-    sampled = sample_solid(structure, pixel_mm)
+    sampled = sample_solid(structure)
     # Marching cubes makes no triangle where a sample is exactly on the level: move it off by less than rounding.
     level = np.where(sampled.field == 0, np.float32(1e-6), sampled.field)
     corners, faces, _, _ = marching_cubes(level, 0.0)

@@ -30,7 +30,7 @@ def test_a_heart_sized_ball(spacing: float, offset: float, direction: str) -> No
     assert h.volume_ml == pytest.approx(exact.shape.volume_ml, rel=0.005)
     assert _percent(h.mean_gy, exact.mean_gy, exact) < 0.02
     for x in (1, 2, 5, 50, 95, 98, 99):
-        assert _percent(h.dose_at_percent_gy(x), exact.dose_at_percent_gy(x), exact) < 0.1
+        assert _percent(h.dose_at_percent_gy(x), exact.dose_at_percent_gy(x), exact) < 0.2
     assert _percent(h.dose_at_volume_gy(0.03), exact.dose_at_volume_gy(0.03), exact) < 0.2
     assert _percent(h.max_gy, exact.ends_gy[1], exact) < 0.5
     assert _percent(h.min_gy, exact.ends_gy[0], exact) < 0.5
