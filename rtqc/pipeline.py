@@ -18,7 +18,9 @@ from rtqc.core.assessment import (
     CaseSummary,
     ContouredHeart,
     DoseComparison,
+    DoseMetrics,
     DraftHeart,
+    Eqd2,
     Hearts,
     LimitUsed,
     Run,
@@ -30,7 +32,7 @@ from rtqc.core.structure import Structure
 from rtqc.core.version import rtqc_version
 from rtqc.dicom import DrawnBy, append_rtstruct
 from rtqc.dicom import write_rtstruct as write_structure
-from rtqc.dosimetry import difference, dvh, evaluate, metrics_of, second_calculation
+from rtqc.dosimetry import DVH, difference, dvh, evaluate, grown_means, metrics_of, relative_risk, second_calculation
 from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
 from rtqc.qc import Measurements, Protocol, headline_of, load_protocol, run_rules, verdict_of, with_severities
 
@@ -122,7 +124,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     with clock.step("compare"):
         agreement = _agreement(heart, drawn)
     with clock.step("dose"):
-        dose = _dose(case, roi, heart, drawn, options.second_check)
+        dose = _dose(case, roi, heart, drawn, options.second_check, protocol)
     constraints = evaluate(protocol.constraints, dose.contoured, dose.draft) if dose else ()
     with clock.step("rules"):
         measurements = Measurements(case, roi, tuple(candidates), draft, agreement, dose, constraints)
@@ -204,7 +206,7 @@ def _agreement(heart: Structure | None, drawn: Structure | None) -> Agreement | 
 
 
 def _dose(
-    case: Case, roi: Roi | None, heart: Structure | None, drawn: Structure | None, second_check: bool
+    case: Case, roi: Roi | None, heart: Structure | None, drawn: Structure | None, second_check: bool, protocol: Protocol
 ) -> DoseComparison | None:
     if case.dose is None or (heart is None and drawn is None):
         return None
@@ -215,14 +217,40 @@ def _dose(
     files = case.provenance
     if second_check and roi is not None and heart is not None and files.structure_set_path and len(files.dose_paths) == 1:
         second = second_calculation(files.structure_set_path, files.dose_paths[0], roi.number)
-    both = metrics[0] is not None and metrics[1] is not None
+    change = _change(metrics)
+    own = histograms[0]
     return DoseComparison(
         contoured=metrics[0],
         draft=metrics[1],
-        difference=difference(metrics[1], metrics[0]) if both and metrics[0] and metrics[1] else None,
+        difference=change,
         second_calculation=second,
+        eqd2=_eqd2(case, histograms, protocol),
+        sensitivity=grown_means(heart, case.dose, own) if heart is not None and own is not None else (),
+        relative_risk=relative_risk(change.mean_gy) if change is not None else None,
         contoured_curve=curves[0],
         draft_curve=curves[1],
+    )
+
+
+def _change(metrics: list[DoseMetrics | None]) -> DoseMetrics | None:
+    contoured, drafted = metrics
+    return difference(drafted, contoured) if contoured is not None and drafted is not None else None
+
+
+def _eqd2(case: Case, histograms: list[DVH | None], protocol: Protocol) -> Eqd2 | None:
+    """None where the plan does not say its fractions."""
+    fractions = case.plan.fractions if case.plan is not None else None
+    if not fractions or fractions < 1:
+        return None
+    ratio = protocol.alpha_beta
+    metrics = [metrics_of(h.eqd2(fractions, ratio.value)) if h is not None else None for h in histograms]
+    return Eqd2(
+        fractions=fractions,
+        alpha_beta_gy=ratio.value,
+        source=ratio.source,
+        contoured=metrics[0],
+        draft=metrics[1],
+        difference=_change(metrics),
     )
 
 

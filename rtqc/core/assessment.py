@@ -160,13 +160,44 @@ class Curve(_Model):
     volume_ml: tuple[float, ...]
 
 
+class Eqd2(_Model):
+    """Heart dose in fractions of 2 Gy, point by point, with the plan's fractions and the protocol's alpha/beta."""
+
+    fractions: int
+    alpha_beta_gy: float
+    source: str
+    contoured: DoseMetrics | None = None
+    draft: DoseMetrics | None = None
+    difference: DoseMetrics | None = None
+
+
+class GrownMean(_Model):
+    """Mean dose and volume of the contour with its surface moved outward (positive) or inward everywhere."""
+
+    growth_mm: float
+    mean_gy: float
+    volume_ml: float
+
+
+class RelativeRisk(_Model):
+    """Change of the relative risk of a major coronary event with the draft instead of the contour, in percent, with its 95 % interval."""
+
+    percent: float
+    low_percent: float
+    high_percent: float
+    source: str
+
+
 class DoseComparison(_Model):
-    """Heart dose with the contour, with the draft, and draft minus contour; curves for the plot."""
+    """Heart dose with the contour, with the draft, and draft minus contour; what that means; curves for the plot."""
 
     contoured: DoseMetrics | None = None
     draft: DoseMetrics | None = None
     difference: DoseMetrics | None = None
     second_calculation: DoseMetrics | None = None
+    eqd2: Eqd2 | None = None
+    sensitivity: tuple[GrownMean, ...] = ()
+    relative_risk: RelativeRisk | None = None
     contoured_curve: Curve | None = None
     draft_curve: Curve | None = None
 

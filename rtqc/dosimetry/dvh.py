@@ -10,7 +10,7 @@ number that a reviewer gets by hand.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,23 @@ class DVH:
         index = int(np.searchsorted(self.gy, gy - 1e-9))
         return float(100 * self.ml[index:].sum() / self.ml.sum())
 
+    def eqd2(self, fractions: int, alpha_beta_gy: float) -> DVH:
+        """The same in doses that do as much in fractions of 2 Gy (linear-quadratic model), point by point.
+
+        ``EQD2 = D (D / n + a/b) / (2 Gy + a/b)``: Withers et al., Cancer 52:2040 (1983).
+
+        Args:
+            fractions: of the plan, n.
+            alpha_beta_gy: a/b of the tissue, in Gy.
+
+        Raises:
+            ValueError: fewer than one fraction, or an a/b that is not positive.
+        """
+        if fractions < 1 or not alpha_beta_gy > 0:
+            raise ValueError(f"EQD2 needs at least one fraction and a positive alpha/beta, not {fractions} and {alpha_beta_gy}")
+        gy = self.gy * (self.gy / fractions + alpha_beta_gy) / (2 + alpha_beta_gy)
+        return replace(self, gy=gy)
+
     def curve(self) -> Curve:
         """The cumulative DVH in steps of :data:`CURVE_STEP_GY`."""
         doses = np.arange(0, self.max_gy + 2 * CURVE_STEP_GY, CURVE_STEP_GY)
@@ -108,7 +125,7 @@ def dvh(structure: Structure, dose: Dose) -> DVH:
     if structure.is_empty:
         return DVH(structure.name, np.empty(0), np.empty(0), 0.0, 0.0)
     cells = _cells(sample_solid(structure, _CELL_MM))
-    gy = _dose_at(cells.points, structure, dose)
+    gy = dose_at(cells.points, structure, dose)
     cells, gy = _refined(cells, gy, structure, dose)
     volume = structure.volume_ml
     ml = cells.share * cells.ml
@@ -195,7 +212,7 @@ def _refined(cells: _Cells, gy: Floats, structure: Structure, dose: Dose) -> tup
         cells.solid, np.concatenate([cells.centres[whole], fine.centres]), cells.sides,
         np.concatenate([cells.share[whole], fine.share / cut**3]), np.concatenate([cells.points[whole], fine.points]),
     )  # fmt: skip
-    return merged, np.concatenate([gy[whole], _dose_at(fine.points, structure, dose)])
+    return merged, np.concatenate([gy[whole], dose_at(fine.points, structure, dose)])
 
 
 def _first(values: Floats, ml: Floats, wanted_ml: float) -> NDArray[np.intp]:
@@ -207,7 +224,7 @@ def _first(values: Floats, ml: Floats, wanted_ml: float) -> NDArray[np.intp]:
     return np.asarray(nearest[: int(np.searchsorted(np.cumsum(ml[nearest]), wanted_ml)) + 1])
 
 
-def _dose_at(points: Floats, structure: Structure, dose: Dose) -> Floats:
+def dose_at(points: Floats, structure: Structure, dose: Dose) -> Floats:
     """Dose at points of the structure's frame, in Gy; NaN outside the grid."""
     index = dose.grid.index_of_patient(structure.orientation.to_patient(points))
     limits = np.array(dose.grid.shape) - 1

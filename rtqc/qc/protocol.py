@@ -84,12 +84,21 @@ class Names(BaseModel):
 
 
 class Protocol(BaseModel):
-    """A protocol file."""
+    """A protocol file.
+
+    Attributes:
+        alpha_beta: of the heart, in Gy, for doses in fractions of 2 Gy.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     description: str = ""
+    alpha_beta: Limit = Limit(
+        value=3.0,
+        unit="Gy",
+        source="usual assumption for late effects in normal tissue (Fowler, Br J Radiol 62:679, 1989); none is established for the heart",
+    )
     names: Names = Names()
     severity: dict[str, Literal["fail", "warning", "info", "off"]] = Field(default_factory=dict)
     limits: Limits

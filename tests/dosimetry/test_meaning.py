@@ -1,0 +1,57 @@
+"""EQD2, grown contours and risk against formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rtqc.core import Dose, Grid, Structure
+from rtqc.dosimetry import dvh, grown_means, metrics_of, relative_risk
+from tests.shapes import sphere
+
+
+def _bowl(per_mm2: float = 0.004, base: float = 1.0) -> Dose:
+    """Dose that grows with the squared distance from the origin."""
+    grid = Grid.regular((141, 141, 141), (1.0, 1.0, 1.0), (-70, -70, -70))
+    axes = (grid.positions_mm[:, None, None], grid.rows_mm[None, :, None], grid.columns_mm[None, None, :])
+    return Dose(grid, (base + per_mm2 * sum(a**2 for a in axes)).astype(np.float32))
+
+
+def test_a_ball_that_grows_has_the_larger_balls_mean_and_volume() -> None:
+    radius, dose = 45.0, _bowl()
+    ball = sphere(radius, 2.0, offset=0.3)
+    for grown in grown_means(ball, dose, dvh(ball, dose), (-2.0, -1.0, 1.0, 2.0)):
+        r = radius + grown.growth_mm
+        assert grown.volume_ml == pytest.approx(4 / 3 * np.pi * r**3 / 1000, rel=0.003)
+        assert grown.mean_gy == pytest.approx(1 + 0.004 * 0.6 * r**2, abs=0.02)
+
+
+def test_nothing_does_not_grow() -> None:
+    nothing = Structure("nothing", {})
+    assert grown_means(nothing, _bowl(), dvh(nothing, _bowl())) == ()
+
+
+@pytest.mark.parametrize(("total", "fractions", "expected"), [(50.0, 25, 50.0), (40.0, 15, 45.333), (26.0, 5, 42.64)])
+def test_prescribed_doses_in_fractions_of_two_gray(total: float, fractions: int, expected: float) -> None:
+    """26 Gy in 5 with a/b 3 Gy: 26 (5.2 + 3) / 5 = 42.64 Gy."""
+    grid = Grid.regular((40, 40, 40), (3, 3, 3), (-60, -60, -60))
+    h = dvh(sphere(30, 3.0), Dose(grid, np.full(grid.shape, total, np.float32)))
+    m = metrics_of(h.eqd2(fractions, 3.0))
+    assert m.mean_gy == pytest.approx(expected, abs=0.01)
+    assert m.d2_percent_gy == pytest.approx(expected, abs=0.01)
+    with pytest.raises(ValueError, match="at least one fraction"):
+        h.eqd2(0, 3.0)
+
+
+def test_eqd2_is_taken_point_by_point_not_of_the_mean() -> None:
+    h = dvh(sphere(45, 2.0), _bowl(0.02, 0.0))
+    gy = h.gy * (h.gy / 15 + 3) / 5
+    assert h.eqd2(15, 3.0).mean_gy == pytest.approx(float(gy @ h.ml / h.ml.sum()), rel=1e-9)
+    assert h.eqd2(15, 3.0).mean_gy > h.mean_gy * (h.mean_gy / 15 + 3) / 5
+
+
+def test_a_gray_is_7_4_percent_with_its_interval() -> None:
+    risk = relative_risk(-2.0)
+    assert risk is not None
+    assert (risk.percent, risk.low_percent, risk.high_percent) == (-14.8, -29.0, -5.8)
+    assert relative_risk(None) is None
