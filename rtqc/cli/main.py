@@ -14,9 +14,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "draft": ("rtqc.cli.draft", "Draw the heart and write it as an RTSTRUCT."),
     "compare": ("rtqc.cli.compare", "Compare one structure of two structure sets."),
     "dvh": ("rtqc.cli.dvh", "Dose-volume histogram and dose metrics of a structure."),
+    "protocol": ("rtqc.cli.protocol", "List, show or check protocols: thresholds and dose constraints."),
     "train": ("rtqc.cli.train", "Train a heart model on your own plans and synthetic patients."),
     "demo": ("rtqc.cli.demo", "Make a synthetic breast plan with a planted error, and check it."),
-    "model": ("rtqc.cli.model", "List or show the heart models."),
+    "model": ("rtqc.cli.model", "List, show, import or measure heart models."),
 }
 
 

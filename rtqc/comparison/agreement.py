@@ -137,7 +137,8 @@ def _agreement(
     total = sum(pair.volumes)
     either = total - pair.shared
     slices, added = compare_slices(pair.a, pair.b)
-    outline = sum(area.length for area in (pair.b if pair.a.is_empty else pair.a).planes.values())
+    # A heart that was only half drawn says little about how long a heart takes.
+    outline = max(sum(area.length for area in s.planes.values()) for s in (pair.a, pair.b))
     overlap = Agreement(
         dice=round(min(2 * pair.shared / total, 1.0), 4) if total > 0 else 1.0,
         jaccard=round(min(pair.shared / either, 1.0), 4) if either > 0 else 1.0,

@@ -262,3 +262,19 @@ def test_wheel_contents_are_complete(tmp_path: Path) -> None:
         [str(venv / "bin" / "python"), "-c", "import rtqc; print(rtqc.__file__)"], cwd=tmp_path, capture_output=True, text=True, check=True
     )  # fmt: skip
     assert str(site) in where.stdout
+
+
+def test_protocols_are_listed_shown_and_checked(tmp_path: Path) -> None:
+    assert "breast" in [p["name"] for p in rtqc("protocol", "list", "--json").document]
+    shown = rtqc("protocol", "show", "breast", "--json").document
+    assert shown["limits"]["agreement_dice"]["value"] == 0.85
+    assert "Zeleznik" in rtqc("protocol", "show", "breast").out
+    own = tmp_path / "own.toml"
+    shipped = (Path(package.__file__).parent / "qc" / "protocols" / "breast.toml").read_text(encoding="utf-8")
+    own.write_text(shipped.replace("[limits.agreement_dice]", "[limits.agreement_dise]"), encoding="utf-8")
+    wrong = rtqc("protocol", "check", own)
+    assert wrong.status == 2
+    assert "agreement_dise" in wrong.err
+    assert "agreement_dice" in wrong.err
+    assert rtqc("protocol", "check", "breast").status == 0
+    assert rtqc("protocol", "show", "nothing").status == 2
