@@ -32,7 +32,17 @@ from rtqc.core.structure import Structure
 from rtqc.core.version import rtqc_version
 from rtqc.dicom import DrawnBy, append_rtstruct
 from rtqc.dicom import write_rtstruct as write_structure
-from rtqc.dosimetry import DVH, difference, dvh, evaluate, grown_means, metrics_of, relative_risk, second_calculation
+from rtqc.dosimetry import (
+    DVH,
+    difference,
+    dvh,
+    evaluate,
+    grown_means,
+    metrics_of,
+    planning_metrics,
+    relative_risk,
+    second_calculation,
+)
 from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
 from rtqc.qc import Measurements, Protocol, headline_of, load_protocol, run_rules, verdict_of, with_severities
 
@@ -217,6 +227,7 @@ def _dose(
     files = case.provenance
     if second_check and roi is not None and heart is not None and files.structure_set_path and len(files.dose_paths) == 1:
         second = second_calculation(files.structure_set_path, files.dose_paths[0], roi.number)
+    stated = case.planning_dvhs.get(roi.number) if roi is not None else None
     change = _change(metrics)
     own = histograms[0]
     return DoseComparison(
@@ -224,6 +235,7 @@ def _dose(
         draft=metrics[1],
         difference=change,
         second_calculation=second,
+        planning_system=planning_metrics(stated) if stated is not None and heart is not None else None,
         eqd2=_eqd2(case, histograms, protocol),
         sensitivity=grown_means(heart, case.dose, own) if heart is not None and own is not None else (),
         relative_risk=relative_risk(change.mean_gy) if change is not None else None,

@@ -195,6 +195,7 @@ class DoseComparison(_Model):
     draft: DoseMetrics | None = None
     difference: DoseMetrics | None = None
     second_calculation: DoseMetrics | None = None
+    planning_system: DoseMetrics | None = None
     eqd2: Eqd2 | None = None
     sensitivity: tuple[GrownMean, ...] = ()
     relative_risk: RelativeRisk | None = None

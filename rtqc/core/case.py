@@ -124,6 +124,25 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class PlanningDvh:
+    """A cumulative DVH as the planning system wrote it into the RTDOSE (DVH Sequence, PS3.3 C.8.8.4).
+
+    Attributes:
+        gy: ascending doses, the first 0, in Gy.
+        share: part of the structure that receives at least each dose, 0 to 1.
+        volume_ml: of the structure; None where the file gives percent only.
+        mean_gy, min_gy, max_gy: as the file says; None where it does not.
+    """
+
+    gy: tuple[float, ...]
+    share: tuple[float, ...]
+    volume_ml: float | None = None
+    mean_gy: float | None = None
+    min_gy: float | None = None
+    max_gy: float | None = None
+
+
+@dataclass(frozen=True)
 class Case:
     """One plan of one patient, or what there is of it.
 
@@ -134,6 +153,7 @@ class Case:
         plan, dose: None where absent or unusable; a finding says why.
         findings: made while reading.
         has_structure_set: whether a structure set was read at all.
+        planning_dvhs: the planning system's own DVHs, by ROI Number; empty where the dose carries none.
     """
 
     provenance: Provenance = Provenance()
@@ -143,6 +163,7 @@ class Case:
     dose: Dose | None = None
     findings: tuple[Finding, ...] = ()
     has_structure_set: bool = False
+    planning_dvhs: Mapping[int, PlanningDvh] = field(default_factory=dict)
 
     @property
     def structures(self) -> dict[str, Structure]:

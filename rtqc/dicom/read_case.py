@@ -18,6 +18,7 @@ from rtqc.dicom.index import Header, Index, index_folder
 from rtqc.dicom.notes import named, note
 from rtqc.dicom.read_ct import Series, read_series
 from rtqc.dicom.read_dose import read_doses
+from rtqc.dicom.read_dvh import read_planning_dvhs
 from rtqc.dicom.read_plan import read_plan
 from rtqc.dicom.read_structures import StructureSet, read_structure_set
 
@@ -209,6 +210,7 @@ def load_case(parts: Parts, index: Index) -> Case:
         dose=dose,
         findings=tuple(findings),
         has_structure_set=structure_set is not None,
+        planning_dvhs=read_planning_dvhs(used_doses[0].path) if dose is not None and len(used_doses) == 1 else {},
     )
 
 

@@ -3,6 +3,17 @@
 from rtqc.dosimetry.constraints import evaluate
 from rtqc.dosimetry.dvh import DVH, difference, dvh, metrics_of
 from rtqc.dosimetry.meaning import grown_means, relative_risk
+from rtqc.dosimetry.planning import planning_metrics
 from rtqc.dosimetry.second_check import second_calculation
 
-__all__ = ["DVH", "difference", "dvh", "evaluate", "grown_means", "metrics_of", "relative_risk", "second_calculation"]
+__all__ = [
+    "DVH",
+    "difference",
+    "dvh",
+    "evaluate",
+    "grown_means",
+    "metrics_of",
+    "planning_metrics",
+    "relative_risk",
+    "second_calculation",
+]

@@ -114,6 +114,21 @@ def second_calculation(m: Measurements, limits: Limits) -> Iterable[Hit]:
         )
 
 
+@rule("dose.planning_system", "warning", "fact", "The planning system wrote another mean heart dose into the RTDOSE.")
+def planning_system(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Rtqc against the DVH Sequence of the RTDOSE, for the same ROI."""
+    limit = limits.dose_second_calculation
+    if m.dose is None or m.dose.contoured is None or m.dose.planning_system is None:
+        return
+    own, stated = m.dose.contoured.mean_gy, m.dose.planning_system.mean_gy
+    if own is not None and stated is not None and abs(own - stated) > limit.value:
+        yield Hit(
+            f"The planning system's DVH in the RTDOSE has a mean heart dose of {stated:.2f} Gy where rtqc gets {own:.2f} Gy: the contour was changed after it was calculated, or one of them is wrong.",
+            measured=abs(own - stated),
+            limit=limit,
+        )
+
+
 @rule("dose.absent", "info", "fact", "There is no dose, so nothing can be said about it.")
 def dose_absent(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """No dose object at all; one that cannot be used has its own finding."""

@@ -63,6 +63,7 @@ class DoseRow:
     draft: str
     difference: str
     second: str
+    planning: str
 
 
 def signed(value: float | None, decimals: int = 2) -> str:
@@ -234,7 +235,7 @@ def dose_rows(a: Assessment) -> list[DoseRow]:
         rows.append(
             DoseRow(
                 name, unit, cell(dose.contoured, key, decimals), cell(dose.draft, key, decimals), signed(change, decimals),
-                cell(dose.second_calculation, key, decimals),
+                cell(dose.second_calculation, key, decimals), cell(dose.planning_system, key, decimals),
             )
         )  # fmt: skip
     return rows
