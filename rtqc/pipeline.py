@@ -24,6 +24,7 @@ from rtqc.core.assessment import (
     Hearts,
     LimitUsed,
     Run,
+    SliceDose,
 )
 from rtqc.core.case import Case, Roi
 from rtqc.core.finding import Finding, worst_first
@@ -42,6 +43,7 @@ from rtqc.dosimetry import (
     planning_metrics,
     relative_risk,
     second_calculation,
+    slice_contributions,
 )
 from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
 from rtqc.qc import Measurements, Protocol, headline_of, load_protocol, run_rules, verdict_of, with_severities
@@ -239,6 +241,7 @@ def _dose(
         eqd2=_eqd2(case, histograms, protocol),
         sensitivity=grown_means(heart, case.dose, own) if heart is not None and own is not None else (),
         relative_risk=relative_risk(change.mean_gy) if change is not None else None,
+        slices=_slices(heart, drawn, histograms),
         contoured_curve=curves[0],
         draft_curve=curves[1],
     )
@@ -247,6 +250,13 @@ def _dose(
 def _change(metrics: list[DoseMetrics | None]) -> DoseMetrics | None:
     contoured, drafted = metrics
     return difference(drafted, contoured) if contoured is not None and drafted is not None else None
+
+
+def _slices(heart: Structure | None, drawn: Structure | None, histograms: list[DVH | None]) -> tuple[SliceDose, ...]:
+    own, drafted = histograms
+    if heart is None or drawn is None or own is None or drafted is None or heart.orientation != drawn.orientation:
+        return ()
+    return slice_contributions(own, drafted, heart)
 
 
 def _eqd2(case: Case, histograms: list[DVH | None], protocol: Protocol) -> Eqd2 | None:

@@ -179,6 +179,13 @@ class GrownMean(_Model):
     volume_ml: float
 
 
+class SliceDose(_Model):
+    """What a slice adds to the difference of the mean heart dose, draft minus contour."""
+
+    position_mm: float
+    mean_difference_gy: float
+
+
 class RelativeRisk(_Model):
     """Change of the relative risk of a major coronary event with the draft instead of the contour, in percent, with its 95 % interval."""
 
@@ -199,6 +206,7 @@ class DoseComparison(_Model):
     eqd2: Eqd2 | None = None
     sensitivity: tuple[GrownMean, ...] = ()
     relative_risk: RelativeRisk | None = None
+    slices: tuple[SliceDose, ...] = ()
     contoured_curve: Curve | None = None
     draft_curve: Curve | None = None
 

@@ -2,7 +2,7 @@
 
 from rtqc.dosimetry.constraints import evaluate
 from rtqc.dosimetry.dvh import DVH, difference, dvh, metrics_of
-from rtqc.dosimetry.meaning import grown_means, relative_risk
+from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
 from rtqc.dosimetry.planning import planning_metrics
 from rtqc.dosimetry.second_check import second_calculation
 
@@ -16,4 +16,5 @@ __all__ = [
     "planning_metrics",
     "relative_risk",
     "second_calculation",
+    "slice_contributions",
 ]

@@ -45,6 +45,7 @@ class DVH:
         structure: its name.
         gy: dose of each cell, ascending, in Gy.
         ml: volume of each cell, in ml.
+        w_mm: where each cell lies along the normal of the structure's planes, in mm.
         volume_ml: volume of the whole structure, in ml.
         covered_share: part of it that lies inside the dose grid, 0 to 1.
     """
@@ -52,6 +53,7 @@ class DVH:
     structure: str
     gy: Floats
     ml: Floats
+    w_mm: Floats
     volume_ml: float
     covered_share: float
 
@@ -123,7 +125,7 @@ def dvh(structure: Structure, dose: Dose) -> DVH:
         dose: in any orientation; the part of the structure outside its grid has no dose and is left out.
     """
     if structure.is_empty:
-        return DVH(structure.name, np.empty(0), np.empty(0), 0.0, 0.0)
+        return _without_dose(structure.name, 0.0)
     cells = _cells(sample_solid(structure, _CELL_MM))
     gy = dose_at(cells.points, structure, dose)
     cells, gy = _refined(cells, gy, structure, dose)
@@ -133,9 +135,14 @@ def dvh(structure: Structure, dose: Dose) -> DVH:
     inside = np.isfinite(gy)
     share = float(ml[inside].sum() / volume)
     if not inside.any():
-        return DVH(structure.name, np.empty(0), np.empty(0), volume, 0.0)
+        return _without_dose(structure.name, volume)
     order = np.argsort(gy[inside])
-    return DVH(structure.name, gy[inside][order], ml[inside][order], volume, min(share, 1.0))
+    heights = cells.points[inside, 2][order]
+    return DVH(structure.name, gy[inside][order], ml[inside][order], heights, volume, min(share, 1.0))
+
+
+def _without_dose(name: str, volume_ml: float) -> DVH:
+    return DVH(name, np.empty(0), np.empty(0), np.empty(0), volume_ml, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from rtqc.core.assessment import GrownMean, RelativeRisk
+from rtqc.core.assessment import GrownMean, RelativeRisk, SliceDose
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose
 from rtqc.dosimetry.dvh import DVH, dose_at
@@ -49,6 +49,38 @@ def grown_means(
     if structure.is_empty or histogram.is_empty:
         return ()
     return tuple(_grown(structure, dose, histogram, growths_mm))
+
+
+def slice_contributions(contoured: DVH, draft: DVH, planes: Structure) -> tuple[SliceDose, ...]:
+    """What each slice adds to the difference of the mean doses (draft minus contoured), largest first; together they are it.
+
+    A slice's part of a mean is its integral dose over the whole volume.
+
+    Args:
+        contoured, draft: DVHs of two structures in one orientation.
+        planes: whose slabs the slices are; what lies beyond its ends is counted on the nearest planes of its spacing.
+    """
+    if contoured.is_empty or draft.is_empty or planes.is_empty:
+        return ()
+    spacing = planes.usual_spacing_mm
+    heights = np.concatenate([contoured.w_mm, draft.w_mm])
+    low, high = float(heights.min()), float(heights.max())
+    positions = planes.positions_mm
+    below = np.arange(positions[0] - spacing, low - spacing / 2, -spacing)[::-1]
+    above = np.arange(positions[-1] + spacing, high + spacing / 2, spacing)
+    positions = np.concatenate([below, positions, above])
+    edges = (positions[1:] + positions[:-1]) / 2
+    parts = []
+    for h in (contoured, draft):
+        part = np.bincount(np.searchsorted(edges, h.w_mm), h.gy * h.ml, positions.size)
+        parts.append(part / h.ml.sum())
+    change = parts[1] - parts[0]
+    order = np.argsort(-np.abs(change), kind="stable")
+    return tuple(
+        SliceDose(position_mm=round(float(positions[k]), 3), mean_difference_gy=round(float(change[k]), 4))
+        for k in order
+        if round(float(change[k]), 4) != 0
+    )
 
 
 def _grown(structure: Structure, dose: Dose, histogram: DVH, growths_mm: Iterable[float]) -> Iterator[GrownMean]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rtqc.core import Dose, Grid, Structure
-from rtqc.dosimetry import dvh, grown_means, metrics_of, relative_risk
-from tests.shapes import sphere
+from rtqc.dosimetry import dvh, grown_means, metrics_of, relative_risk, slice_contributions
+from tests.shapes import cylinder, sphere
 
 
 def _bowl(per_mm2: float = 0.004, base: float = 1.0) -> Dose:
@@ -48,6 +48,19 @@ def test_eqd2_is_taken_point_by_point_not_of_the_mean() -> None:
     gy = h.gy * (h.gy / 15 + 3) / 5
     assert h.eqd2(15, 3.0).mean_gy == pytest.approx(float(gy @ h.ml / h.ml.sum()), rel=1e-9)
     assert h.eqd2(15, 3.0).mean_gy > h.mean_gy * (h.mean_gy / 15 + 3) / 5
+
+
+def test_slices_add_up_to_the_difference_and_the_missing_ones_come_first() -> None:
+    """A cylinder whose upper 12 mm were forgotten, in 2 Gy below and 10 Gy above: the four slices bring it all."""
+    grid = Grid.regular((100, 60, 60), (1.0, 2.0, 2.0), (-59, -59, -20))
+    gy = np.where(grid.positions_mm >= 47.5, 10.0, 2.0).astype(np.float32)
+    dose = Dose(grid, np.ascontiguousarray(np.broadcast_to(gy[:, None, None], grid.shape)))
+    cut, whole = cylinder(30, 0, 48, 3.0), cylinder(30, 0, 60, 3.0)
+    histograms = dvh(cut, dose), dvh(whole, dose)
+    parts = slice_contributions(*histograms, cut)
+    assert sum(p.mean_difference_gy for p in parts) == pytest.approx(histograms[1].mean_gy - histograms[0].mean_gy, abs=2e-3)
+    assert sorted(p.position_mm for p in parts[:4]) == [49.5, 52.5, 55.5, 58.5]
+    assert parts[0].mean_difference_gy == pytest.approx(10 * 3 / 60, abs=0.02)
 
 
 def test_a_gray_is_7_4_percent_with_its_interval() -> None:
