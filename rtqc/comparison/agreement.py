@@ -18,7 +18,7 @@ from rtqc.core.structure import Structure
 from rtqc.core.volumes import Mask
 from rtqc.geometry.rasterize import in_frame
 from rtqc.geometry.reslice import resliced
-from rtqc.geometry.solid import areas_at
+from rtqc.geometry.solid import TooThinError, areas_at
 from rtqc.geometry.surface import cropped, surface_of, surface_of_mask
 from rtqc.geometry.trace import trace
 
@@ -37,7 +37,8 @@ def compare(a: Structure | Mask, b: Structure | Mask, tolerances_mm: Iterable[fl
         tolerances_mm: tolerances of the surface Dice, in mm.
 
     Returns:
-        All metrics. Both empty: Dice 1, distances None. One empty: Dice 0, distances None.
+        All metrics. Both empty: Dice 1, distances None. One empty: Dice 0, distances None. Distances are also None where one is
+        too thin to have an inside (hundredths of a mm).
 
     Raises:
         ValueError: a mask with a structure, masks on different grids, or a tolerance below 0.
@@ -97,7 +98,10 @@ def _on_planes_of(b: Structure, a: Structure) -> Structure:
     positions = a.positions_mm
     before = np.arange(positions[0] - spacing, below - spacing, -spacing)[::-1]
     after = np.arange(positions[-1] + spacing, above + spacing, spacing)
-    return resliced(b, a.orientation, np.concatenate([before, positions, after]))
+    try:
+        return resliced(b, a.orientation, np.concatenate([before, positions, after]))
+    except TooThinError:
+        return Structure(b.name, {}, a.orientation, b.kind, spacing)
 
 
 def _extent(structure: Structure, orientation: Orientation) -> tuple[float, float]:
@@ -173,7 +177,10 @@ def _between_structures(a: Structure, b: Structure) -> SurfaceDistances | None:
         return None
     if a.voxels is not None and b.voxels is not None and a.voxels.grid == b.voxels.grid:
         return _between_masks(a.voxels, b.voxels)
-    return surface_distances(surface_of(a), surface_of(b))
+    try:
+        return surface_distances(surface_of(a), surface_of(b))
+    except TooThinError:
+        return None
 
 
 def _between_masks(a: Mask, b: Mask) -> SurfaceDistances | None:

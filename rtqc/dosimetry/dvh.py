@@ -19,7 +19,7 @@ from scipy.ndimage import map_coordinates
 from rtqc.core.assessment import Curve, DoseMetrics
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose
-from rtqc.geometry.solid import SampledSolid, sample_solid
+from rtqc.geometry.solid import SampledSolid, TooThinError, sample_solid
 
 Floats = NDArray[np.float64]
 
@@ -121,12 +121,15 @@ def dvh(structure: Structure, dose: Dose) -> DVH:
     """The DVH of a structure.
 
     Args:
-        structure: in any orientation; empty gives an empty DVH.
+        structure: in any orientation; empty, or too thin to have an inside, gives an empty DVH.
         dose: in any orientation; the part of the structure outside its grid has no dose and is left out.
     """
     if structure.is_empty:
         return _without_dose(structure.name, 0.0)
-    cells = _cells(sample_solid(structure, _CELL_MM))
+    try:
+        cells = _cells(sample_solid(structure, _CELL_MM))
+    except TooThinError:
+        return _without_dose(structure.name, structure.volume_ml)
     gy = dose_at(cells.points, structure, dose)
     cells, gy = _refined(cells, gy, structure, dose)
     volume = structure.volume_ml

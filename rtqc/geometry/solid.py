@@ -35,6 +35,8 @@ from rtqc.geometry.layers import Field, Layers, Raster
 SECTION_PIXEL_MM = 0.5
 #: Distance of samples in the plane, in mm, and how far it may be refined for small structures or widened for a whole body.
 USUAL_MM, _FINEST_MM = 1.5, 0.25
+#: Distance of samples in structures that are thin everywhere, such as rinds, in mm.
+_THINNEST_MM = 0.1
 #: Samples across the longest side below which they are refined, and samples altogether above which they are widened.
 _ACROSS, _MOST_SAMPLES = 60, 8e6
 
@@ -42,6 +44,10 @@ _ACROSS, _MOST_SAMPLES = 60, 8e6
 def shifted(structure: Structure, planes: dict[float, MultiPolygon], orientation: Orientation) -> Structure:
     """The structure with other planes and orientation; name, kind and spacing stay."""
     return replace(structure, planes=planes, orientation=orientation)
+
+
+class TooThinError(ValueError):
+    """A structure of a few hundredths of a millimetre: it has an area, but nothing lies inside that could be sampled."""
 
 
 class Solid:
@@ -154,13 +160,18 @@ def sample_solid(structure: Structure, usual_mm: float = USUAL_MM) -> SampledSol
 
     Raises:
         ValueError: an empty structure.
+        TooThinError: a structure that lies between the finest samples.
     """
     if structure.is_empty:
         raise ValueError(f"{structure.name} is empty: it has no surface")
-    raster = Raster.around(structure, _pixel_mm(structure, usual_mm))
+    widths = [2 * area.area / area.length for area in structure.planes.values()]
+    pixel = min(_pixel_mm(structure, usual_mm), max(max(widths) / 3, _THINNEST_MM))
+    raster = Raster.around(structure, pixel)
     solid = Solid(structure, raster)
     heights = _heights(structure, raster.pixel_mm)
     field = np.stack([solid.at(float(w)) for w in heights])
+    if not (field > 0).any():
+        raise TooThinError(f"{structure.name} is too thin to have a surface: {max(widths):.2f} mm at its widest")
     first = np.array([heights[0], *(raster.corner_mm[::-1] + raster.pixel_mm / 2)])
     return SampledSolid(field, first, np.array([heights[1] - heights[0], raster.pixel_mm, raster.pixel_mm]))
 

@@ -6,14 +6,15 @@ import nrrd
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from shapely.geometry import MultiPolygon, Polygon, box
 
 from rtqc.comparison import compare
 from rtqc.comparison.surfaces import weighted_percentile
-from rtqc.core import AXIAL, Grid, Mask, Structure
+from rtqc.core import AXIAL, Grid, Mask, Orientation, Structure
 from rtqc.geometry import rasterize, trace
 from rtqc.geometry.surface import surface_of
 from tests.conftest import real
-from tests.shapes import cylinder, sphere
+from tests.shapes import circle, cylinder, sphere
 
 
 @pytest.mark.parametrize("spacing", [1.0, 3.0])
@@ -167,3 +168,27 @@ def test_patches_stand_for_their_triangles_and_the_largest_distance_is_exact() -
         patches, triangles = (weighted_percentile(np.abs(v), w, percent) for v, w in ((some.mm, some.areas), (every, a.areas)))
         assert patches == pytest.approx(triangles, abs=0.1)
     assert some.areas.sum() == pytest.approx(a.areas.sum(), rel=1e-9)
+
+
+def _slabs(area: Polygon, *positions: float) -> Structure:
+    return Structure("S", {w: MultiPolygon([area]) for w in positions}, slice_spacing_mm=3.0)
+
+
+def test_one_plane_is_a_slab_and_a_gap_parts_a_structure() -> None:
+    one, parted = _slabs(circle(0, 0, 20), 3.0), _slabs(circle(0, 0, 20), 0.0, 3.0, 6.0, 30.0, 33.0, 36.0)
+    g = compare(one, parted)
+    # From the slab's upper face at 4.5 mm to the far end of the other stack at 37.5 mm.
+    assert g.hausdorff_mm == pytest.approx(33, abs=0.1)
+    assert g.dice == pytest.approx(2 / 7, abs=1e-3)
+    assert len(g.slices) == 6
+
+
+def test_thin_structures_have_distances_and_hairs_have_none() -> None:
+    rind, hair, ball = _slabs(box(-30, -0.2, 30, 0.2), 0.0, 3.0), _slabs(box(-30, -0.01, 30, 0.01), 0.0, 3.0), sphere(20, 3.0)
+    # The pole above the rind, whose slab ends at 4.5 mm and which is 0.4 mm wide.
+    assert compare(rind, ball).hausdorff_mm == pytest.approx(20, abs=0.5)
+    oblique = Structure("H", hair.planes, Orientation((1, 0, 0), (0, 0.8, 0.6)), slice_spacing_mm=3.0)
+    for thin in (hair, oblique):
+        g = compare(ball, thin)
+        assert (g.hausdorff_mm, g.mean_surface_distance_mm, g.surface_dice_3mm) == (None, None, None)
+        assert g.dice < 0.01
