@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import binary_dilation, binary_erosion, label
 
 from rtqc.core.grid import Grid
 from rtqc.core.structure import Structure
@@ -39,6 +39,8 @@ LEAST_LUNG_AROUND = 0.05
 
 #: Voxel on which chest and lungs are looked for, in mm, where the model has none of its own.
 _COARSE_MM = 4.0
+#: Darker than this is no tissue and no lung, in HU, and so much heart beside it is more than a thin chest wall blurred, in mm².
+_UNSEEN_HU, _TOUCHING_MM2 = -950.0, 600.0
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,26 @@ def draft_with(image: Image, engine: Engine) -> Draft:
     edge = coarse_piece & ~binary_erosion(coarse_piece)
     surface_mm = float(np.median(uncertainty.mm[edge])) / factor if edge.any() else 0.0
     signs = signs_of(coarse, coarse_piece, hu, lungs, surface_mm)
-    return _judged(structure, image.grid, engine, signs, uncertainty)
+    beyond = _beside_nothing(coarse_piece, hu, grid)
+    return _judged(structure, image.grid, engine, signs, uncertainty, beyond)
+
+
+def _beside_nothing(piece: NDArray[np.bool_], hu: NDArray[np.float32], grid: Grid) -> tuple[str, ...]:
+    """The side at which the heart borders on what lies outside a round field of view; there is a chest wall at every other.
+
+    Scanners fill what they did not see with the least of all values, darker than any lung.
+    """
+    unseen, _ = label(hu < _UNSEEN_HU)
+    rim = np.unique(
+        np.concatenate([unseen[:, side].ravel() for side in (0, -1)] + [unseen[:, :, side].ravel() for side in (0, -1)])
+    )
+    outside = np.isin(unseen, rim[rim > 0])
+    touching = np.argwhere(piece & binary_dilation(outside, iterations=2))
+    if len(touching) * grid.spacing_mm[0] * grid.slice_spacing_mm < _TOUCHING_MM2:
+        return ()
+    way = (grid.patient_mm(touching).mean(axis=0) - grid.patient_mm(np.argwhere(piece)).mean(axis=0))[:2]
+    axis = int(np.abs(way).argmax())
+    return ((("right", "left"), ("anterior", "posterior"))[axis][int(way[axis] > 0)],)
 
 
 def _sampled(found: Found, grid: Grid) -> Found:
@@ -145,11 +166,18 @@ def _sampled(found: Found, grid: Grid) -> Found:
     return Found(found.logits[np.ix_(*index)], grid)
 
 
-def _judged(structure: Structure, grid: Grid, engine: Engine, signs: Mapping[str, float], uncertainty: UncertaintyMap) -> Draft:
+def _judged(
+    structure: Structure,
+    grid: Grid,
+    engine: Engine,
+    signs: Mapping[str, float],
+    uncertainty: UncertaintyMap,
+    beyond: tuple[str, ...],
+) -> Draft:
     manifest = engine.manifest
     predicted = predicted_dice(signs, manifest.calibration)
     volume = structure.volume_ml
-    cut = _cut_off(structure, grid)
+    cut = tuple(dict.fromkeys(_cut_off(structure, grid) + beyond))
     doubts = []
     if predicted < manifest.trusted_dice:
         doubts.append(f"the expected Dice is {predicted:.2f}, under the model's limit of {manifest.trusted_dice:.2f}")

@@ -116,6 +116,20 @@ def test_a_heart_that_leaves_the_image_is_said(clean_case: Case, clean_draft: Dr
     assert not draft.structure.is_empty
 
 
+@pytest.mark.parametrize(("side", "middle"), [("left", (-70.0, 0.0)), ("anterior", (0.0, 70.0)), (None, (0.0, 0.0))])
+@pytest.mark.real
+def test_a_heart_that_leaves_a_round_field_of_view_is_said(side: str | None, middle: tuple[float, float]) -> None:
+    """What the scanner did not see is filled with its least value; a circle around the whole heart cuts nothing."""
+    case = read_case(real("heart-ct", "0187"))
+    assert case.image is not None
+    grid, hu = case.image.grid, case.image.hu.copy()
+    x, y, _ = case.structures["Heart"].centroid_mm + np.array([*middle, 0])
+    away = np.hypot(grid.columns_mm[None, :] - x, grid.rows_mm[:, None] - y)
+    hu[:, away > (95 if side else 130)] = -1024
+    draft = draft_heart(Image(grid, hu), device="cpu")
+    assert draft.cut_off == (() if side is None else (side,))
+
+
 def test_a_tiny_image_is_no_accident() -> None:
     grid = Grid.regular((2, 3, 4), (3, 1, 1))
     draft = draft_heart(Image(grid, np.zeros(grid.shape, np.float32)), device="cpu")
