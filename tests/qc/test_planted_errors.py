@@ -29,6 +29,7 @@ TESTED_ELSEWHERE = {
     "dose.absent": "tests/dicom/test_bad_input.py",
     "dose.frame_of_reference": "tests/dicom/test_references.py",
     "dose.second_calculation": "tests/qc/test_rules.py",
+    "dose.planning_system": "tests/dosimetry/test_planning.py",
 }
 
 
