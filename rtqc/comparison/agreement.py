@@ -14,6 +14,7 @@ from rtqc.comparison.slices import compare_slices
 from rtqc.comparison.surfaces import SURFACE_DICE_TOLERANCE_MM, SurfaceDistances, in_words, surface_distances
 from rtqc.core.assessment import Agreement, SurfaceDice
 from rtqc.core.orientation import Orientation
+from rtqc.core.slabs import continued_mm
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Mask
 from rtqc.geometry.rasterize import in_frame
@@ -95,11 +96,10 @@ def _on_planes_of(b: Structure, a: Structure) -> Structure:
         return in_frame(b, a.orientation)
     spacing = a.usual_spacing_mm
     below, above = _extent(b, a.orientation)
-    positions = a.positions_mm
-    before = np.arange(positions[0] - spacing, below - spacing, -spacing)[::-1]
-    after = np.arange(positions[-1] + spacing, above + spacing, spacing)
+    # A solid may reach half a spacing beyond what was drawn, or a little more where it tapers.
+    heights = continued_mm(a.positions_mm, spacing, below - spacing / 2, above + spacing / 2)
     try:
-        return resliced(b, a.orientation, np.concatenate([before, positions, after]))
+        return resliced(b, a.orientation, heights)
     except TooThinError:
         return Structure(b.name, {}, a.orientation, b.kind, spacing)
 

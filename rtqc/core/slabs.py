@@ -50,3 +50,15 @@ def slab_bounds_mm(positions_mm: ArrayLike, spacing_mm: float) -> NDArray[np.flo
     lower = positions - np.concatenate([[spacing_mm / 2], half])
     upper = positions + np.concatenate([half, [spacing_mm / 2]])
     return np.stack([lower, upper], axis=1)
+
+
+def continued_mm(positions_mm: ArrayLike, spacing_mm: float, low_mm: float, high_mm: float) -> NDArray[np.float64]:
+    """Plane positions, going on at a spacing until slabs of it cover an interval.
+
+    >>> continued_mm([0.0, 2.0], 2.0, -3.5, 2.5).tolist()
+    [-4.0, -2.0, 0.0, 2.0]
+    """
+    positions = np.asarray(positions_mm, float)
+    below = np.arange(positions[0] - spacing_mm, low_mm - spacing_mm / 2, -spacing_mm)[::-1]
+    above = np.arange(positions[-1] + spacing_mm, high_mm + spacing_mm / 2, spacing_mm)
+    return np.concatenate([below, positions, above])

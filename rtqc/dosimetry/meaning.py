@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from rtqc.core.assessment import GrownMean, RelativeRisk, SliceDose
+from rtqc.core.slabs import continued_mm
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose
 from rtqc.dosimetry.dvh import DVH, dose_at
-from rtqc.geometry.surface import surface_of
+from rtqc.geometry.surface import surface_of, triangle_areas
 
 #: Relative increase of major coronary events per gray of mean heart dose, in percent, with its 95 % interval.
 PERCENT_PER_GY, PERCENT_PER_GY_95 = 7.4, (2.9, 14.5)
@@ -62,13 +63,8 @@ def slice_contributions(contoured: DVH, draft: DVH, planes: Structure) -> tuple[
     """
     if contoured.is_empty or draft.is_empty or planes.is_empty:
         return ()
-    spacing = planes.usual_spacing_mm
     heights = np.concatenate([contoured.w_mm, draft.w_mm])
-    low, high = float(heights.min()), float(heights.max())
-    positions = planes.positions_mm
-    below = np.arange(positions[0] - spacing, low - spacing / 2, -spacing)[::-1]
-    above = np.arange(positions[-1] + spacing, high + spacing / 2, spacing)
-    positions = np.concatenate([below, positions, above])
+    positions = continued_mm(planes.positions_mm, planes.usual_spacing_mm, float(heights.min()), float(heights.max()))
     edges = (positions[1:] + positions[:-1]) / 2
     parts = []
     for h in (contoured, draft):
@@ -90,8 +86,7 @@ def _grown(structure: Structure, dose: Dose, histogram: DVH, growths_mm: Iterabl
     inside_ml = float(histogram.ml.sum())
     for growth in growths_mm:
         middle = (corners - growth / 2 * inward).reshape(-1, 3, 3)
-        sides = middle[:, 1:] - middle[:, :1]
-        layer_ml = growth / 1000 * np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1) / 2
+        layer_ml = growth / 1000 * triangle_areas(middle)
         gy = dose_at(middle.mean(axis=1), structure, dose)
         known = np.isfinite(gy)
         volume = inside_ml + float(layer_ml[known].sum())

@@ -205,11 +205,16 @@ def surface_of(structure: Structure) -> SmoothSurface:
     level = np.where(sampled.field == 0, np.float32(1e-6), sampled.field)
     corners, faces, _, _ = marching_cubes(level, 0.0)
     triangles = (corners.astype(np.float64) * sampled.step + sampled.first)[:, ::-1][faces]
-    edges = triangles[:, 1:] - triangles[:, :1]
-    areas = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1) / 2
+    areas = triangle_areas(triangles)
     kept = areas > 1e-12
     triangles = triangles[kept]
     return SmoothSurface(structure.orientation, triangles.mean(axis=1), areas[kept], triangles, sampled)
+
+
+def triangle_areas(triangles: Floats) -> Floats:
+    """Areas of triangles (n, 3, 3), (n,), in mm²."""
+    edges = triangles[:, 1:] - triangles[:, :1]
+    return np.asarray(np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1) / 2)
 
 
 def surface_of_mask(mask: Mask) -> VoxelSurface:
