@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from rtqc.core.assessment import DoseComparison, DoseMetrics
 from rtqc.qc.agreement_rules import worst_slices
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limit, Limits
@@ -97,16 +98,20 @@ def _uncovered_planes(m: Measurements) -> tuple[float, ...]:
     return tuple(where)
 
 
+def _means(dose: DoseComparison | None, other: DoseMetrics | None) -> tuple[float | None, float | None]:
+    """Our mean dose with the contour and another program's; None where either is missing."""
+    own = dose.contoured if dose is not None else None
+    return (own.mean_gy if own is not None else None, other.mean_gy if other is not None else None)
+
+
 @rule("dose.second_calculation", "warning", "fact", "An independent program gets another mean heart dose.")
 def second_calculation(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Rtqc against dicompyler-core on the same contour and dose."""
     limit = limits.dose_second_calculation
-    if m.dose is None or m.dose.contoured is None or m.dose.second_calculation is None:
-        return
-    own, second = m.dose.contoured.mean_gy, m.dose.second_calculation.mean_gy
-    covered = m.dose.contoured.covered_percent or 0.0
+    own, second = _means(m.dose, m.dose.second_calculation if m.dose else None)
+    covered = m.dose.contoured.covered_percent if m.dose and m.dose.contoured else None
     # The second program counts volume outside the grid as 0 Gy; then the two means are different things.
-    if own is not None and second is not None and covered > 99.5 and abs(own - second) > limit.value:
+    if own is not None and second is not None and (covered or 0.0) > 99.5 and abs(own - second) > limit.value:
         yield Hit(
             f"dicompyler-core gets a mean heart dose of {second:.2f} Gy where rtqc gets {own:.2f} Gy: do not use either before the reason is known.",
             measured=abs(own - second),
@@ -118,9 +123,7 @@ def second_calculation(m: Measurements, limits: Limits) -> Iterable[Hit]:
 def planning_system(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Rtqc against the DVH Sequence of the RTDOSE, for the same ROI."""
     limit = limits.dose_second_calculation
-    if m.dose is None or m.dose.contoured is None or m.dose.planning_system is None:
-        return
-    own, stated = m.dose.contoured.mean_gy, m.dose.planning_system.mean_gy
+    own, stated = _means(m.dose, m.dose.planning_system if m.dose else None)
     if own is not None and stated is not None and abs(own - stated) > limit.value:
         yield Hit(
             f"The planning system's DVH in the RTDOSE has a mean heart dose of {stated:.2f} Gy where rtqc gets {own:.2f} Gy: the contour was changed after it was calculated, or one of them is wrong.",
