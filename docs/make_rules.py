@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rtqc.dicom import READING_RULES
-from rtqc.qc import RULES, load_protocol
+from rtqc.qc import RULES, list_protocols, load_protocol
 
 _TARGET = Path(__file__).with_name("rules.md")
 
@@ -35,18 +35,18 @@ def catalogue() -> str:
         lines.append(f"| `{rule.id}` | {rule.severity} | {rule.certainty} | {rule.about} | {needs} |")
     lines += [
         "",
-        "## Thresholds of the protocol `breast`",
+        "## Thresholds (`heart`, which the other protocols extend)",
         "",
         "| limit | value | source |",
         "| --- | --- | --- |",
     ]
-    protocol = load_protocol()
+    protocol = load_protocol("heart")
     for key, limit in protocol.limits.model_dump().items():
         lines.append(f"| `{key}` | {limit['value']:g} {limit['unit']} | {limit['source']} |")
-    lines += ["", "## Constraints of the protocol `breast`", "", "| id | what | limit | source |", "| --- | --- | --- | --- |"]
-    lines += [
-        f"| `{c.id}` | {c.description} (`{c.metric}`) | {c.limit:g} {c.unit} | {c.source} |" for c in protocol.constraints
-    ]
+    lines += ["", "## Constraints", "", "| protocol | what | limit | source |", "| --- | --- | --- | --- |"]
+    for name in list_protocols():
+        for c in load_protocol(name).constraints:
+            lines.append(f"| `{name}` | {c.description} (`{c.metric}`) | {c.limit:g} {c.unit} | {c.source} |")
     return "\n".join(lines) + "\n"
 
 

@@ -23,6 +23,7 @@ from rtqc.core.assessment import (
     Eqd2,
     Hearts,
     LimitUsed,
+    PrescribedDose,
     Run,
     SliceDose,
 )
@@ -35,6 +36,7 @@ from rtqc.dicom import DrawnBy, append_rtstruct
 from rtqc.dicom import write_rtstruct as write_structure
 from rtqc.dosimetry import (
     DVH,
+    OrganDose,
     difference,
     dvh,
     evaluate,
@@ -46,7 +48,7 @@ from rtqc.dosimetry import (
     slice_contributions,
 )
 from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
-from rtqc.qc import Measurements, Protocol, headline_of, load_protocol, run_rules, verdict_of, with_severities
+from rtqc.qc import Choice, Measurements, Protocol, choose_protocol, headline_of, run_rules, verdict_of, with_severities
 
 #: Packages whose versions decide about numbers.
 _VERSIONS_OF = ("pydicom", "numpy", "scipy", "scikit-image", "shapely", "dicompyler-core")
@@ -57,7 +59,7 @@ class Options:
     """How to assess.
 
     Attributes:
-        protocol: thresholds, constraints and names; None: the breast protocol.
+        protocol: thresholds, constraints and names; None: the shipped one that the plan asks for (:mod:`rtqc.qc.choice`).
         model: shipped model's name or model folder.
         device: ``auto``, ``cpu``, ``cuda`` ...
         threads: of the model on the CPU; 0: all cores.
@@ -125,7 +127,8 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     """
     started = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
     clock = _Clock(options.progress)
-    protocol = options.protocol or load_protocol()
+    choice = Choice(options.protocol, "named", "as asked for") if options.protocol else choose_protocol(case)
+    protocol = choice.protocol
     findings = with_severities(case.findings, protocol)
     candidates, roi = choose_heart(case, protocol)
     if draft is None and case.image is not None:
@@ -136,16 +139,18 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     with clock.step("compare"):
         agreement = _agreement(heart, drawn)
     with clock.step("dose"):
-        dose = _dose(case, roi, heart, drawn, options.second_check, protocol)
-    constraints = evaluate(protocol.constraints, dose.contoured, dose.draft) if dose else ()
+        organs = (_organ(case, heart, protocol), _organ(case, drawn, protocol))
+        dose = _dose(case, roi, heart, drawn, organs, options.second_check, protocol)
+        constraints = evaluate(protocol.constraints, *organs, _others(case, protocol)) if case.dose is not None else ()
     with clock.step("rules"):
-        measurements = Measurements(case, roi, tuple(candidates), draft, agreement, dose, constraints)
+        measurements = Measurements(case, roi, tuple(candidates), draft, agreement, dose, constraints, choice)
         findings = worst_first(findings + run_rules(measurements, protocol))
     verdict = verdict_of(findings)
     assessment = Assessment(
         verdict=verdict,
         headline=headline_of(verdict, findings, dose),
         protocol=protocol.name,
+        protocol_reason=choice.reason,
         case=_summary(case),
         heart=Hearts(contoured=_contoured(heart), draft=_drafted(draft)),
         agreement=agreement,
@@ -217,12 +222,33 @@ def _agreement(heart: Structure | None, drawn: Structure | None) -> Agreement | 
     return compare(heart, drawn)
 
 
+def _organ(case: Case, structure: Structure | None, protocol: Protocol) -> OrganDose:
+    """A structure's dose, physical and in fractions of 2 Gy as far as the plan lets it be told."""
+    if case.dose is None or structure is None:
+        return OrganDose()
+    physical = dvh(structure, case.dose)
+    fractions = case.plan.alike_fractions if case.plan is not None else None
+    return OrganDose(physical, physical.eqd2(fractions, protocol.alpha_beta.value) if fractions else None)
+
+
+def _others(case: Case, protocol: Protocol) -> dict[str, OrganDose]:
+    """Doses to the other structures that the protocol limits."""
+    named = {c.structure for c in protocol.constraints if c.structure in case.structures}
+    return {name: _organ(case, case.structures[name], protocol) for name in named}
+
+
 def _dose(
-    case: Case, roi: Roi | None, heart: Structure | None, drawn: Structure | None, second_check: bool, protocol: Protocol
+    case: Case,
+    roi: Roi | None,
+    heart: Structure | None,
+    drawn: Structure | None,
+    organs: tuple[OrganDose, OrganDose],
+    second_check: bool,
+    protocol: Protocol,
 ) -> DoseComparison | None:
     if case.dose is None or (heart is None and drawn is None):
         return None
-    histograms = [dvh(s, case.dose) if s is not None else None for s in (heart, drawn)]
+    histograms = [organ.physical for organ in organs]
     metrics = [metrics_of(h) if h is not None else None for h in histograms]
     curves = [h.curve() if h is not None and not h.is_empty else None for h in histograms]
     second = None
@@ -238,7 +264,7 @@ def _dose(
         difference=change,
         second_calculation=second,
         planning_system=planning_metrics(stated) if stated is not None and heart is not None else None,
-        eqd2=_eqd2(case, histograms, protocol),
+        eqd2=_eqd2(case, organs, protocol),
         sensitivity=grown_means(heart, case.dose, own) if heart is not None and own is not None else (),
         relative_risk=relative_risk(change.mean_gy) if change is not None else None,
         slices=_slices(heart, drawn, histograms),
@@ -259,13 +285,13 @@ def _slices(heart: Structure | None, drawn: Structure | None, histograms: list[D
     return slice_contributions(own, drafted, heart)
 
 
-def _eqd2(case: Case, histograms: list[DVH | None], protocol: Protocol) -> Eqd2 | None:
+def _eqd2(case: Case, organs: tuple[OrganDose, OrganDose], protocol: Protocol) -> Eqd2 | None:
     """None where the plan does not say its fractions."""
-    fractions = case.plan.fractions if case.plan is not None else None
-    if not fractions or fractions < 1:
+    metrics = [metrics_of(organ.eqd2) if organ.eqd2 is not None else None for organ in organs]
+    fractions = case.plan.alike_fractions if case.plan is not None else None
+    if not fractions or metrics == [None, None]:
         return None
     ratio = protocol.alpha_beta
-    metrics = [metrics_of(h.eqd2(fractions, ratio.value)) if h is not None else None for h in histograms]
     return Eqd2(
         fractions=fractions,
         alpha_beta_gy=ratio.value,
@@ -294,6 +320,7 @@ def _summary(case: Case) -> CaseSummary:
         voxel_spacing_mm=(round(grid.slice_spacing_mm, 4), *(round(s, 4) for s in grid.spacing_mm)) if grid else None,
         structures=tuple(case.structures),
         prescription_gy=prescriptions[0].dose_gy if prescriptions else None,
+        prescriptions=tuple(PrescribedDose(dose_gy=p.dose_gy, target=p.target, stated_for=p.stated_for) for p in prescriptions),
         fractions=case.plan.fractions if case.plan else None,
         files=dict(provenance.files),
     )

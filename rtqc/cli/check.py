@@ -35,13 +35,17 @@ _WORDS = {"pass": "[bold green]PASSED[/]", "flag": "[bold red]FLAGGED[/]", "erro
 
 @click.command("check")
 @click.argument("path", type=PathArgument())
-@click.option("--protocol", default="breast", show_default=True, metavar="NAME|FILE", help="Thresholds and constraints (TOML).")
+@click.option(
+    "--protocol",
+    metavar="NAME|FILE",
+    help="Thresholds and constraints (TOML). [default: the shipped one that fits the plan's site and fractionation]",
+)
 @model_options
 @click.option("--out", type=PathArgument(exists=False), metavar="DIR", help="Write report.html and assessment.json there.")
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
 @json_option
 def command(
-    path: Path, protocol: str, model: str, device: Device, threads: int, out: Path | None, force: bool, as_json: bool
+    path: Path, protocol: str | None, model: str, device: Device, threads: int, out: Path | None, force: bool, as_json: bool
 ) -> None:
     """Check every plan below PATH and flag what a physicist must look at.
 
@@ -52,7 +56,8 @@ def command(
     from rtqc.qc import ProtocolError, load_protocol, rule_ids
 
     try:
-        options = Options(load_protocol(protocol, rule_ids()), model, device, threads)
+        named = load_protocol(protocol, rule_ids()) if protocol else None
+        options = Options(named, model, device, threads)
         load_model(model)
         assessments = _check_all(path, options, out, force, as_json)
     except (ProtocolError, ModelError, DeviceError) as error:

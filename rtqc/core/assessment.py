@@ -19,8 +19,16 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class PrescribedDose(_Model):
+    """A prescription of the plan: total dose, to what, and where the plan says it (``target``, ``point`` or ``beams``)."""
+
+    dose_gy: float
+    target: str = ""
+    stated_for: Literal["target", "point", "beams"] = "target"
+
+
 class CaseSummary(_Model):
-    """Which plan it is. Text comes from the files as it stands there."""
+    """Which plan it is. Text comes from the files as it stands there. ``prescription_gy`` is the first of ``prescriptions``."""
 
     patient_id: str = ""
     patient_name: str = ""
@@ -35,6 +43,7 @@ class CaseSummary(_Model):
     voxel_spacing_mm: tuple[float, float, float] | None = None
     structures: tuple[str, ...] = ()
     prescription_gy: float | None = None
+    prescriptions: tuple[PrescribedDose, ...] = ()
     fractions: int | None = None
     files: dict[str, int] = Field(default_factory=dict)
 
@@ -214,12 +223,15 @@ class DoseComparison(_Model):
 class ConstraintResult(_Model):
     """A dose constraint with both hearts. ``limit`` in ``unit``; a value above it is exceeded.
 
-    ``metric`` is the key of the dose object that it limits.
+    ``structure``: what it limits, as the protocol names it; empty: the heart. ``metric``: as in the dose object, with any dose or volume
+    (docs/protocols.md); ``eqd2``: whether in fractions of 2 Gy.
     """
 
     id: str
     description: str
+    structure: str = ""
     metric: str
+    eqd2: bool = False
     limit: float
     unit: str
     source: str
@@ -249,12 +261,13 @@ class Run(_Model):
 
 
 class Assessment(_Model):
-    """A case, assessed."""
+    """A case, assessed. ``protocol_reason``: why the case was judged by that protocol."""
 
     schema_version: str = SCHEMA_VERSION
     verdict: Verdict
     headline: str
     protocol: str = ""
+    protocol_reason: str = ""
     case: CaseSummary
     heart: Hearts = Hearts()
     agreement: Agreement | None = None

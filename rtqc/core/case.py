@@ -57,10 +57,14 @@ class Prescription:
     Attributes:
         dose_gy: total dose, in Gy.
         target: what it is prescribed to, as far as the plan says.
+        stated_for: a target (site or volume), a point, or the sum of the beams' doses where the plan says no more.
+        roi_number: ROI Number of the target; None where the plan does not say.
     """
 
     dose_gy: float
     target: str = ""
+    stated_for: Literal["target", "point", "beams"] = "target"
+    roi_number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,19 +73,28 @@ class Plan:
 
     Attributes:
         label: RT Plan Label.
-        prescriptions: highest first; empty where the plan has none.
-        fractions: planned number of fractions; None where the plan does not say.
+        description: RT Plan Name, RT Plan Description and Prescription Description, as far as they are there.
+        prescriptions: to targets before those to points, highest first; empty where the plan has none.
+        fractions: planned number of fractions; None where the plan does not say, or says none.
+        fraction_groups: number of fraction groups that have fractions.
         beams: number of treatment beams.
         approval: Approval Status.
         operator: Operators' Name.
     """
 
     label: str = ""
+    description: str = ""
     prescriptions: tuple[Prescription, ...] = ()
     fractions: int | None = None
+    fraction_groups: int = 1
     beams: int = 0
     approval: str = ""
     operator: str = ""
+
+    @property
+    def alike_fractions(self) -> int | None:
+        """The number of fractions where each gives the same; None of several groups, whose doses are only known as a sum."""
+        return self.fractions if self.fraction_groups == 1 else None
 
 
 @dataclass(frozen=True)

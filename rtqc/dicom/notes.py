@@ -30,6 +30,10 @@ READING_RULES: dict[str, tuple[Severity, str]] = {
     "dose.summation": ("fail", "The dose objects do not add up to the plan's dose."),
     "dose.frame_of_reference": ("fail", "The dose has another frame of reference than the CT."),
     "plan.unusable": ("warning", "The plan cannot be read."),
+    "plan.several": (
+        "info",
+        "The patient has several plans here; each was assessed by itself, and their doses were not added.",
+    ),
 }
 
 

@@ -6,7 +6,7 @@ A broken reference is a finding; an object that no plan uses is not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rtqc.core.case import Case, Plan, Provenance
@@ -103,6 +103,11 @@ def _latest(headers: list[Header]) -> list[Header]:
 
 def _case_of_plan(plan: Header, index: Index) -> Parts:
     parts = Parts(plan.patient_id, plan=plan)
+    plans = [p for p in _latest(index.plans) if p.patient_id == plan.patient_id]
+    if len(plans) > 1:
+        names = [p.name for p in plans]
+        message = f"The patient has {len(plans)} plans here ({named(names)}): each was assessed by itself, and the heart's doses of several phases were not added."
+        parts.findings.append(note("plan.several", message, files=names, measured=float(len(plans))))
     by_uid = {h.uid: h for h in index.structure_sets}
     parts.structure_set = next((by_uid[uid] for uid in plan.refers_to if uid in by_uid), None)
     if parts.structure_set is None:
@@ -117,7 +122,7 @@ def _case_of_plan(plan: Header, index: Index) -> Parts:
     else:
         own_series = [s for s in index.ct.values() if s[0].patient_id == plan.patient_id]
         parts.series = _by_frame(own_series, plan.frame_uid) or (max(own_series, key=len) if own_series else [])
-    parts.doses = _doses_of(plan, index, parts)
+    parts.doses = _doses_of(plan, plans, index, parts)
     return parts
 
 
@@ -150,7 +155,7 @@ def _series_of(structure_set: Header, index: Index, findings: list[Finding]) -> 
     return chosen
 
 
-def _doses_of(plan: Header, index: Index, parts: Parts) -> list[Header]:
+def _doses_of(plan: Header, plans: list[Header], index: Index, parts: Parts) -> list[Header]:
     doses = _latest(index.doses)
     referring = [d for d in doses if plan.uid in d.refers_to]
     for dose in referring:
@@ -165,7 +170,11 @@ def _doses_of(plan: Header, index: Index, parts: Parts) -> list[Header]:
         message = f"The dose {named([d.name for d in loose])} refers to another plan than {plan.name}, so it was not used: export the dose of this plan."
         parts.findings.append(note("reference.dose_plan", message, files=[plan.name, *(d.name for d in loose)]))
         return []
-    return loose if len(index.plans) == 1 else []
+    if len(plans) > 1:
+        message = f"The dose {named([d.name for d in loose])} does not say to which of the {len(plans)} plans here it belongs ({named([p.name for p in plans])}), so it was not used: export each plan with its dose."
+        parts.findings.append(note("reference.dose_plan", message, files=[plan.name, *(d.name for d in loose)]))
+        return []
+    return loose
 
 
 def _doses_without_plan(patient_id: str, index: Index) -> list[Header]:
@@ -197,7 +206,7 @@ def load_case(parts: Parts, index: Index) -> Case:
             note("ct.absent", _why_no_ct(parts, index), files=[parts.structure_set.name] if parts.structure_set else [])
         )
     structure_set = _load_structures(parts, series, findings)
-    plan = _load_plan(parts, findings)
+    plan = _load_plan(parts, structure_set, findings)
     dose, used_doses, dose_findings = read_doses(parts.doses, plan.beams if plan else 0)
     findings += dose_findings
     if dose is not None:
@@ -247,11 +256,14 @@ def _load_structures(parts: Parts, series: Series, findings: list[Finding]) -> S
         return None
 
 
-def _load_plan(parts: Parts, findings: list[Finding]) -> Plan | None:
+def _load_plan(parts: Parts, structure_set: StructureSet | None, findings: list[Finding]) -> Plan | None:
     if parts.plan is None:
         return None
     try:
-        return read_plan(parts.plan.path)
+        plan = read_plan(parts.plan.path)
+        names = {roi.number: roi.structure.name for roi in structure_set.rois} if structure_set else {}
+        named_targets = (p if p.target else replace(p, target=names.get(p.roi_number or -1, "")) for p in plan.prescriptions)
+        return replace(plan, prescriptions=tuple(named_targets))
     except Exception as error:  # as above
         why = error if isinstance(error, EOFError) else type(error).__name__
         message = f"The plan {parts.plan.name} could not be read ({why}): export it again."

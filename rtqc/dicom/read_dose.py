@@ -83,7 +83,11 @@ def _decode(dataset: Dataset) -> Dose:
     positions = w + offsets if abs(offsets[0]) < 1e-6 else offsets * (1 if orientation.normal[2] > 0 else -1)
     order = np.argsort(positions, kind="stable")
     gy = pixels[order].astype(np.float32) * np.float32(scaling)
-    if not np.isfinite(gy).all() or float(gy.max()) <= 0:
+    if not np.isfinite(gy).all():
+        raise ValueError("doses are not numbers")
+    if float(gy.min()) < 0:
+        raise ValueError(f"it holds negative doses, down to {float(gy.min()):.2f} Gy")
+    if float(gy.max()) <= 0:
         raise ValueError("the dose is zero everywhere")
     grid = Grid(
         orientation,

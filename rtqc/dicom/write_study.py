@@ -91,6 +91,7 @@ class Study:
         rois: in file order.
         dose: None: no RTDOSE is written.
         prescription_gy: None: the plan has none.
+        target: what it is prescribed to.
         gantry_deg: one beam each.
         left_out: slices that are not written.
         doubled: slices that are written a second time, under another UID.
@@ -113,6 +114,7 @@ class Study:
     plan_label: str = "Breast"
     structure_set_label: str = "Plan"
     prescription_gy: float | None = 40.05
+    target: str = "Breast"
     fractions: int = 15
     gantry_deg: tuple[float, ...] = (305.0, 125.0)
     left_out: frozenset[int] = frozenset()
@@ -291,7 +293,7 @@ def _plan(study: Study) -> FileDataset:
     if study.prescription_gy is not None:
         reference = Dataset()
         reference.DoseReferenceNumber, reference.DoseReferenceStructureType = 1, "SITE"
-        reference.DoseReferenceDescription, reference.DoseReferenceType = "Breast", "TARGET"
+        reference.DoseReferenceDescription, reference.DoseReferenceType = study.target, "TARGET"
         reference.TargetPrescriptionDose = f"{study.prescription_gy:g}"
         dataset.DoseReferenceSequence = [reference]
     group = Dataset()

@@ -1,13 +1,17 @@
 """A structure and a dose: DVH, heart metrics, constraints, and an independent second calculation."""
 
-from rtqc.dosimetry.constraints import evaluate
-from rtqc.dosimetry.dvh import DVH, difference, dvh, metrics_of
+from rtqc.dosimetry.constraints import OrganDose, evaluate
+from rtqc.dosimetry.dvh import DVH, dvh
 from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
+from rtqc.dosimetry.metric import EXAMPLES, Metric, difference, metrics_of
 from rtqc.dosimetry.planning import planning_metrics
 from rtqc.dosimetry.second_check import second_calculation
 
 __all__ = [
     "DVH",
+    "EXAMPLES",
+    "Metric",
+    "OrganDose",
     "difference",
     "dvh",
     "evaluate",

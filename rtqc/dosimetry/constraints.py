@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-from rtqc.core.assessment import ConstraintResult, DoseMetrics
+from rtqc.core.assessment import ConstraintResult
+from rtqc.dosimetry.dvh import DVH
+from rtqc.dosimetry.metric import Metric
 
 
 class ConstraintLike(Protocol):
@@ -16,7 +19,11 @@ class ConstraintLike(Protocol):
     @property
     def description(self) -> str: ...
     @property
+    def structure(self) -> str: ...
+    @property
     def metric(self) -> str: ...
+    @property
+    def eqd2(self) -> bool: ...
     @property
     def limit(self) -> float: ...
     @property
@@ -25,19 +32,46 @@ class ConstraintLike(Protocol):
     def source(self) -> str: ...
 
 
+@dataclass(frozen=True, eq=False)
+class OrganDose:
+    """A structure's dose.
+
+    Attributes:
+        physical: its DVH; None where the structure is not there.
+        eqd2: the same in fractions of 2 Gy; None where the plan's fractions are unknown.
+    """
+
+    physical: DVH | None = None
+    eqd2: DVH | None = None
+
+    def value(self, metric: str, in_eqd2: bool = False) -> float | None:
+        """A metric of it; None where it cannot be told."""
+        histogram = self.eqd2 if in_eqd2 else self.physical
+        return Metric.named(metric).of(histogram) if histogram is not None else None
+
+
 def evaluate(
-    constraints: Iterable[ConstraintLike], contoured: DoseMetrics | None, draft: DoseMetrics | None
+    constraints: Iterable[ConstraintLike], heart: OrganDose, draft: OrganDose, others: Mapping[str, OrganDose] | None = None
 ) -> tuple[ConstraintResult, ...]:
-    """Every constraint with both hearts; None where a value is unknown."""
+    """Every constraint with both hearts; None where a value is unknown.
+
+    Args:
+        constraints: of the protocol.
+        heart, draft: dose to the contoured heart and to the draft.
+        others: dose to the structures that constraints name, by that name; they have no draft.
+    """
     results = []
     for c in constraints:
-        values = [getattr(metrics, c.metric) if metrics is not None else None for metrics in (contoured, draft)]
+        organs = (heart, draft) if not c.structure else ((others or {}).get(c.structure, OrganDose()), OrganDose())
+        values = [organ.value(c.metric, c.eqd2) for organ in organs]
         met = [None if v is None else v <= c.limit for v in values]
         results.append(
             ConstraintResult(
                 id=c.id,
                 description=c.description,
+                structure=c.structure,
                 metric=c.metric,
+                eqd2=c.eqd2,
                 limit=c.limit,
                 unit=c.unit,
                 source=c.source,

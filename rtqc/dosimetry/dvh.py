@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from rtqc.core.assessment import Curve, DoseMetrics
+from rtqc.core.assessment import Curve
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose
 from rtqc.geometry.solid import SampledSolid, TooThinError, sample_solid
@@ -242,27 +242,3 @@ def dose_at(points: Floats, structure: Structure, dose: Dose) -> Floats:
     gy = np.full(len(points), np.nan)
     gy[inside] = map_coordinates(dose.gy, np.clip(index[inside], 0, limits).T, order=1, output=np.float64)
     return gy
-
-
-def metrics_of(histogram: DVH) -> DoseMetrics:
-    """The published numbers of a DVH, rounded to 0.001 Gy and 0.01 %; all None where nothing has a dose."""
-    covered = round(100 * histogram.covered_share, 2)
-    if histogram.is_empty:
-        return DoseMetrics(covered_percent=covered)
-    volumes = {f"v{x}_gy_percent": round(histogram.volume_at_dose_percent(x), 3) for x in range(5, 45, 5)}
-    doses = {f"d{x}_percent_gy": round(histogram.dose_at_percent_gy(x), 4) for x in (2, 50, 98)}
-    return DoseMetrics(
-        mean_gy=round(histogram.mean_gy, 4),
-        max_gy=round(histogram.max_gy, 4),
-        min_gy=round(histogram.min_gy, 4),
-        d0_03cc_gy=round(histogram.dose_at_volume_gy(NEAR_MAXIMUM_ML), 4),
-        covered_percent=covered,
-        **volumes,
-        **doses,
-    )
-
-
-def difference(draft: DoseMetrics, contoured: DoseMetrics) -> DoseMetrics:
-    """Draft minus contoured, key by key; None where either is."""
-    pairs = {k: (v, getattr(contoured, k)) for k, v in draft.model_dump().items()}
-    return DoseMetrics(**{k: None if a is None or b is None else round(a - b, 4) for k, (a, b) in pairs.items()})

@@ -41,6 +41,12 @@ def heart_empty(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return plan.redrawn("Heart", lambda roi: replace(roi, contours=()))
 
 
+@planted("contour.single_plane", 1, "slices", "the heart was drawn on one slice and never finished")
+def heart_on_one_slice(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    middle = _middle(plan)
+    return _with_planes(plan, dict(list(plan.heart.planes.items())[middle : middle + int(magnitude)]))
+
+
 @planted("contour.two_hearts", 2, "ROIs", "two structures are called heart")
 def two_hearts(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     smaller = {w: as_multipolygon(a.buffer(-4)) for w, a in plan.heart.planes.items()}

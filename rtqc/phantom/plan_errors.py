@@ -83,6 +83,16 @@ def prescription_missing(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan
     return plan.with_study(prescription_gy=None)
 
 
+@planted("plan.fractions_missing", 1, "file", "the plan has no fractions")
+def fractions_missing(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return plan.with_study(fractions=0)
+
+
+@planted("protocol.assumed", 8, "fractions", "a treatment that no protocol is for, of a site that the plan does not name")
+def unknown_treatment(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return plan.with_study(plan_label="A1", target="", prescription_gy=60.0, fractions=int(magnitude))
+
+
 # --- The CT ---
 
 

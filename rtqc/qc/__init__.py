@@ -3,7 +3,8 @@
 ``RULES`` is the whole catalogue; importing this room registers every rule.
 """
 
-from rtqc.qc import agreement_rules, contour_rules, dose_rules
+from rtqc.qc import agreement_rules, contour_rules, dose_rules, plan_rules
+from rtqc.qc.choice import Choice, choose_protocol
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import DEFAULT_PROTOCOL, Protocol, ProtocolError, list_protocols, load_protocol
 from rtqc.qc.rule import RULES, rule_ids, run_rules, with_severities
@@ -12,15 +13,18 @@ from rtqc.qc.verdict import headline_of, verdict_of
 __all__ = [
     "DEFAULT_PROTOCOL",
     "RULES",
+    "Choice",
     "Measurements",
     "Protocol",
     "ProtocolError",
     "agreement_rules",
+    "choose_protocol",
     "contour_rules",
     "dose_rules",
     "headline_of",
     "list_protocols",
     "load_protocol",
+    "plan_rules",
     "rule_ids",
     "run_rules",
     "verdict_of",

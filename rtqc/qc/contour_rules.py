@@ -61,6 +61,19 @@ def contour_empty(m: Measurements, limits: Limits) -> Iterable[Hit]:
         )
 
 
+@rule("contour.single_plane", "fail", "fact", "The heart is drawn on one slice only.")
+def single_plane(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """One plane: its thickness, and so its volume and dose, are a convention."""
+    if m.heart is not None and len(m.heart.planes) == 1:
+        w = next(iter(m.heart.planes))
+        yield Hit(
+            f"{m.heart.name} is drawn on a single slice ({w:.1f} mm): volume and doses are those of a slab of {m.heart.usual_spacing_mm:g} mm. Contour the other slices too.",
+            (w,),
+            1.0,
+            structures=(m.heart.name,),
+        )
+
+
 @rule("contour.two_hearts", "warning", "fact", "More than one ROI could be the heart; the surest name with contours was taken.")
 def contour_two_hearts(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Two candidates."""

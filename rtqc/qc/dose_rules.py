@@ -1,4 +1,4 @@
-"""Rules about the heart's dose, and about plan and image as its ground."""
+"""Rules about the heart's dose and its constraints."""
 
 from __future__ import annotations
 
@@ -52,6 +52,28 @@ def constraint_exceeded(m: Measurements, limits: Limits) -> Iterable[Hit]:
             )
 
 
+@rule("constraint.not_assessed", "warning", "fact", "A dose constraint could not be checked.")
+def constraint_not_assessed(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """A structure that is not there, or a dose that cannot be told. Without a heart or a dose other findings say so."""
+    structures = m.case.structures
+    for c in m.constraints:
+        if c.contoured is not None or (not c.structure and m.heart is None):
+            continue
+        if c.structure and c.structure not in structures:
+            names = ", ".join(sorted(structures)[:12]) or "none"
+            why = f"there is no structure '{c.structure}' (the structures: {names}). Contour it, or change its name in the protocol"
+        elif c.structure and structures[c.structure].is_empty:
+            why = f"'{c.structure}' has no contours. Contour it"
+        elif c.eqd2:
+            why = "it is in fractions of 2 Gy, and the plan does not tell one number of fractions"
+        else:
+            why = "no part of the structure has a dose. Calculate the dose on a larger grid"
+        limit = Limit(value=c.limit, unit=c.unit, source=c.source)
+        yield Hit(
+            f"{c.description} could not be checked: {why}.", limit=limit, structures=(c.structure,) if c.structure else ()
+        )
+
+
 @rule("dose.mean_difference", "warning", "estimate", "The mean heart dose depends on whose contour is right.", "trusted_draft")
 def mean_difference(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Mean heart dose, draft minus contour."""
@@ -82,6 +104,24 @@ def outside_grid(m: Measurements, limits: Limits) -> Iterable[Hit]:
             100 - covered,
             limit,
             (m.heart.name,),
+        )
+
+
+@rule("dose.small_structure", "warning", "fact", "The structure is so small that its doses are those of a few dose points.")
+def small_structure(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Volume against that of a dose voxel."""
+    limit = limits.dose_small_structure
+    if m.heart is None or m.case.dose is None:
+        return
+    grid = m.case.dose.grid
+    voxel_ml = grid.slice_spacing_mm * grid.spacing_mm[0] * grid.spacing_mm[1] / 1000
+    voxels = m.heart.volume_ml / voxel_ml
+    if voxels < limit.value:
+        yield Hit(
+            f"{m.heart.name} has {m.heart.volume_ml:.3f} ml, {voxels:.1f} voxels of the dose grid: its doses are interpolated between a few points. Calculate the dose on a finer grid.",
+            measured=voxels,
+            limit=limit,
+            structures=(m.heart.name,),
         )
 
 
@@ -139,33 +179,4 @@ def dose_absent(m: Measurements, limits: Limits) -> Iterable[Hit]:
     if m.case.dose is None and not refused:
         yield Hit(
             "There is no dose in the folder: heart dose and constraints were not assessed. Export the RTDOSE of the plan too."
-        )
-
-
-@rule("plan.absent", "info", "fact", "There is no plan, so prescription and fractions are unknown.")
-def plan_absent(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """No plan object."""
-    if m.case.plan is None and not any(f.rule == "plan.unusable" for f in m.case.findings):
-        yield Hit("There is no plan in the folder: prescription and fractions are unknown. Export the RTPLAN too.")
-
-
-@rule("plan.prescription_missing", "warning", "fact", "The plan has no prescription.")
-def prescription_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """No target prescription dose in the dose references."""
-    if m.case.plan is not None and not m.case.plan.prescriptions:
-        yield Hit(
-            "The plan has no target prescription dose: its constraints cannot be matched to a fractionation. Add the prescription to the plan."
-        )
-
-
-@rule("ct.spacing", "warning", "fact", "Slices are further apart than the limit.")
-def ct_spacing(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """Usual slice spacing of the CT."""
-    limit = limits.ct_spacing
-    if m.case.image is not None and m.case.image.grid.slice_spacing_mm > limit.value + 1e-3:
-        spacing = m.case.image.grid.slice_spacing_mm
-        yield Hit(
-            f"CT slices are {spacing:g} mm apart, more than {limit.value:g} mm: the ends of the heart are uncertain.",
-            measured=spacing,
-            limit=limit,
         )

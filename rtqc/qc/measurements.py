@@ -17,6 +17,7 @@ from rtqc.core.names import is_body, lung_side
 from rtqc.core.structure import Structure
 from rtqc.geometry.rasterize import in_frame, rasterize
 from rtqc.heart import Draft
+from rtqc.qc.choice import Choice
 
 #: Below this a voxel is lung or air: lung is about -800, blood 40 HU.
 AIR_HU = -400.0
@@ -34,6 +35,7 @@ class Measurements:
         agreement: contour against draft.
         dose: heart dose with either.
         constraints: of the protocol, evaluated.
+        choice: the protocol and why it was taken; None where nobody chose.
     """
 
     case: Case
@@ -43,6 +45,7 @@ class Measurements:
     agreement: Agreement | None = None
     dose: DoseComparison | None = None
     constraints: tuple[ConstraintResult, ...] = ()
+    choice: Choice | None = None
 
     @property
     def heart(self) -> Structure | None:

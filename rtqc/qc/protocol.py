@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rtqc.core.assessment import DoseMetrics
 from rtqc.core.names import NameTable
+from rtqc.dosimetry import EXAMPLES, Metric
 
 DEFAULT_PROTOCOL = "breast"
 _FOLDER = Path(__file__).parent / "protocols"
@@ -53,24 +53,56 @@ class Limits(BaseModel):
     dose_mean_difference: Limit
     dose_outside_grid: Limit
     dose_second_calculation: Limit
+    dose_small_structure: Limit
     ct_spacing: Limit
 
 
 class Constraint(BaseModel):
-    """A dose constraint on the heart; a value above the limit exceeds it.
+    """A dose constraint; a value above the limit exceeds it.
 
     Attributes:
-        metric: a key of the JSON's dose object, e.g. ``mean_gy`` or ``v25_gy_percent``.
+        structure: name of an ROI that it limits; empty: the heart.
+        metric: e.g. ``mean_gy``, ``v25_gy_percent`` or ``d0_03cc_gy`` (:mod:`rtqc.dosimetry.metric`).
+        eqd2: whether the limit is in fractions of 2 Gy, with the protocol's alpha/beta and the plan's fractions.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
     description: str
+    structure: str = ""
     metric: str
+    eqd2: bool = False
     limit: float
     unit: str
     source: str
+
+
+class Schedule(BaseModel):
+    """A fractionation: total dose in Gy and number of fractions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dose_gy: float = Field(gt=0)
+    fractions: int = Field(gt=0)
+
+
+class Applies(BaseModel):
+    """Which plans a protocol is for; see :mod:`rtqc.qc.choice`.
+
+    Attributes:
+        site: what is treated; protocols of one site share its words.
+        words: words for the site in plan labels and names of targets, lower case, without accents.
+        schedules: fractionations that it is for.
+        general: whether it also serves the site's other fractionations.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    site: str
+    words: tuple[str, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
+    general: bool = False
 
 
 class Names(BaseModel):
@@ -87,6 +119,7 @@ class Protocol(BaseModel):
     """A protocol file.
 
     Attributes:
+        applies: which plans it is for; None: only those for which it is named.
         alpha_beta: of the heart, in Gy, for doses in fractions of 2 Gy.
     """
 
@@ -94,6 +127,7 @@ class Protocol(BaseModel):
 
     name: str
     description: str = ""
+    applies: Applies | None = None
     alpha_beta: Limit = Limit(
         value=3.0,
         unit="Gy",
@@ -125,29 +159,72 @@ def load_protocol(name_or_file: str = DEFAULT_PROTOCOL, known_rules: frozenset[s
     Raises:
         ProtocolError: not found, not TOML, an unknown key (the nearest valid one is named) or a wrong value.
     """
-    path = Path(name_or_file)
-    if not path.is_file():
-        path = _FOLDER / f"{name_or_file}.toml"
-        if not path.is_file():
-            raise ProtocolError(
-                f"there is no protocol '{name_or_file}': give one of {', '.join(list_protocols())}, or a TOML file"
-            )
+    path = _file_of(name_or_file, Path())
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        protocol = Protocol.model_validate(content)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"{path.name} is not valid TOML: {error}") from error
+        protocol = Protocol.model_validate(_content(path, ()))
     except ValidationError as error:
         raise ProtocolError(f"{path.name}: {_explained(error)}") from error
     for constraint in protocol.constraints:
-        if constraint.metric not in DoseMetrics.model_fields:
+        try:
+            metric = Metric.named(constraint.metric)
+        except ValueError as error:
+            nearest = _nearest(constraint.metric, EXAMPLES)
             raise ProtocolError(
-                f"{path.name}: constraint {constraint.id}: unknown metric '{constraint.metric}'{_nearest(constraint.metric, DoseMetrics.model_fields)}"
+                f"{path.name}: constraint {constraint.id}: unknown metric '{constraint.metric}'{nearest}"
+            ) from error
+        if constraint.unit != metric.unit:
+            raise ProtocolError(
+                f"{path.name}: constraint {constraint.id}: {constraint.metric} is in {metric.unit}, not in '{constraint.unit}'"
             )
     for rule in protocol.severity:
         if known_rules and rule not in known_rules:
             raise ProtocolError(f"{path.name}: [severity] names the unknown rule '{rule}'{_nearest(rule, known_rules)}")
     return protocol
+
+
+def _file_of(name_or_file: str, beside: Path) -> Path:
+    """The file of a protocol: a path (from ``beside``), else a shipped name."""
+    for path in (beside / name_or_file, _FOLDER / f"{name_or_file}.toml"):
+        if path.is_file():
+            return path
+    near = _nearest(name_or_file, list_protocols())
+    raise ProtocolError(
+        f"there is no protocol '{name_or_file}'{near}: give one of {', '.join(list_protocols())}, or a TOML file"
+    )
+
+
+def _content(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
+    """A file's content, laid over that of the protocol which it extends."""
+    if path.resolve() in extending:
+        raise ProtocolError(f"{path.name} extends itself")
+    try:
+        own = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"{path.name} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise ProtocolError(f"{path.name} cannot be read: {error.strerror or error}") from error
+    extended = own.pop("extends", None)
+    if extended is None:
+        return own
+    if not isinstance(extended, str):
+        raise ProtocolError(f"{path.name}: 'extends' is the name of a protocol or a TOML file")
+    base = _content(_file_of(extended, path.parent), (*extending, path.resolve()))
+    # Which plans a protocol is for is its own affair, like its name.
+    base.pop("applies", None)
+    return _laid_over(base, own)
+
+
+def _laid_over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Tables merge key by key; anything else, lists too, is replaced. A limit is replaced whole: its source goes with its value."""
+    merged = dict(base)
+    for key, value in own.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _laid_over(base[key], value) if both and "source" not in base[key] else value
+    return merged
+
+
+#: What may stand in each table of a protocol.
+_KEYS: dict[str, type[BaseModel]] = {"limits": Limits, "constraints": Constraint, "names": Names, "applies": Applies}
 
 
 def _explained(error: ValidationError) -> str:
@@ -157,8 +234,10 @@ def _explained(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         key = str(first["loc"][-1])
-        scope = Limits.model_fields if len(first["loc"]) > 1 and first["loc"][0] == "limits" else Protocol.model_fields
-        return f"unknown key '{where}'{_nearest(key, scope)}"
+        table = str(first["loc"][0]) if len(first["loc"]) > 1 else ""
+        in_a_limit = table == "limits" and len(first["loc"]) > 2
+        scope = (Limit if in_a_limit else _KEYS.get(table, Protocol)).model_fields
+        return f"unknown key '{where}'{_nearest(key, [*scope, 'extends'])}"
     return f"'{where}': {first['msg']}"
 
 

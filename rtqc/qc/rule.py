@@ -80,13 +80,13 @@ def rule_ids() -> frozenset[str]:
     return frozenset(RULES) | frozenset(READING_RULES)
 
 
-def run_rules(measurements: Measurements, protocol: Protocol) -> list[Finding]:
-    """Every finding of every rule, in the catalogue's order, with the protocol's severities."""
+def run_rules(measurements: Measurements, protocol: Protocol, only: frozenset[str] | None = None) -> list[Finding]:
+    """Every finding of every rule (or of some only), in the catalogue's order, with the protocol's severities."""
     findings: list[Finding] = []
     trusted = measurements.draft is not None and measurements.draft.trusted
     for entry in RULES.values():
         severity = protocol.severity.get(entry.id, entry.severity)
-        if severity == "off" or (entry.needs == "trusted_draft" and not trusted):
+        if (only is not None and entry.id not in only) or severity == "off" or (entry.needs == "trusted_draft" and not trusted):
             continue
         findings += [_finding(entry, severity, hit) for hit in entry.check(measurements, protocol.limits)]
     return findings

@@ -9,6 +9,7 @@ import numpy as np
 
 from rtqc.core.assessment import Agreement, ConstraintResult, Curve, DoseComparison
 from rtqc.core.finding import Finding
+from rtqc.dosimetry import Metric
 
 #: Inner size of the DVH plot, in SVG units.
 PLOT_WIDTH, PLOT_HEIGHT = 400.0, 290.0
@@ -52,6 +53,8 @@ def dvh_plot(dose: DoseComparison, constraints: Sequence[ConstraintResult]) -> D
     curves = [c for c in (dose.contoured_curve, dose.draft_curve) if c is not None]
     if not curves:
         return None
+    # Constraints on other structures and in other fractions have no place on the heart's physical curves.
+    constraints = [c for c in constraints if not c.structure and not c.eqd2]
     limits_gy = [_dose_of(c) for c in constraints]
     top = max([c.dose_gy[-1] for c in curves] + [g for g in limits_gy if g is not None] + [1.0])
     step = next(s for s in (0.5, 1, 2, 5, 10, 20, 50, 1e9) if top / s <= 9)
@@ -87,10 +90,8 @@ def _dose_of(constraint: ConstraintResult) -> float | None:
     """The dose at which a constraint stands in the plot; None for one that has no place there."""
     if constraint.metric == "mean_gy":
         return constraint.limit
-    name = constraint.metric
-    if name.startswith("v") and name.endswith("_gy_percent"):
-        return float(name[1 : -len("_gy_percent")])
-    return None
+    metric = Metric.named(constraint.metric)
+    return metric.at if metric.unit == "%" else None
 
 
 def _line(curve: Curve | None, x: object, y: object) -> str:

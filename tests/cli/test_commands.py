@@ -93,7 +93,7 @@ def test_check_writes_report_and_json_and_never_overwrites(flagged_folder: Path,
 def test_an_unknown_protocol_key_names_the_nearest(clean_folder: Path, tmp_path: Path) -> None:
     from importlib.resources import files
 
-    text = (files("rtqc.qc") / "protocols" / "breast.toml").read_text(encoding="utf-8")
+    text = (files("rtqc.qc") / "protocols" / "heart.toml").read_text(encoding="utf-8")
     (tmp_path / "mine.toml").write_text(text.replace("[limits.agreement_dice]", "[limits.agreement_dise]"))
     outcome = rtqc("check", clean_folder, "--protocol", tmp_path / "mine.toml")
     assert outcome.status == 2
@@ -107,7 +107,7 @@ def test_a_clinics_protocol_changes_names_and_severities(folder: Path, tmp_path:
     dataset = pydicom.dcmread(folder / "RTSTRUCT.dcm")
     next(r for r in dataset.StructureSetROISequence if r.ROIName == "Heart").ROIName = "H3-clinic"
     dataset.save_as(folder / "RTSTRUCT.dcm")
-    text = (files("rtqc.qc") / "protocols" / "breast.toml").read_text(encoding="utf-8")
+    text = (files("rtqc.qc") / "protocols" / "heart.toml").read_text(encoding="utf-8")
     (tmp_path / "mine.toml").write_text(text.replace("accepted = []", 'accepted = ["H3-clinic"]'))
     assert rtqc("check", folder, "--json", "--device", "cpu").findings("contour.missing")
     assert rtqc("check", folder, "--json", "--device", "cpu", "--protocol", tmp_path / "mine.toml").status == 0
@@ -270,7 +270,7 @@ def test_protocols_are_listed_shown_and_checked(tmp_path: Path) -> None:
     assert shown["limits"]["agreement_dice"]["value"] == 0.85
     assert "Zeleznik" in rtqc("protocol", "show", "breast").out
     own = tmp_path / "own.toml"
-    shipped = (Path(package.__file__).parent / "qc" / "protocols" / "breast.toml").read_text(encoding="utf-8")
+    shipped = (Path(package.__file__).parent / "qc" / "protocols" / "heart.toml").read_text(encoding="utf-8")
     own.write_text(shipped.replace("[limits.agreement_dice]", "[limits.agreement_dise]"), encoding="utf-8")
     wrong = rtqc("protocol", "check", own)
     assert wrong.status == 2

@@ -49,7 +49,18 @@ def test_of_two_plans_each_has_its_own_dose_and_structure_set(folder: Path) -> N
     assert first is not None
     assert second is not None
     assert float(second.gy.max()) == pytest.approx(2 * float(first.gy.max()), rel=1e-6)
-    assert all(c.findings == () for c in cases.values())
+    assert all([f.rule for f in c.findings] == ["plan.several"] for c in cases.values())
+    assert "were not added" in finding(cases["second"], "plan.several").message
+
+
+def test_a_dose_that_does_not_say_to_which_of_two_plans_it_belongs_is_not_used(folder: Path) -> None:
+    _another(folder / "RTPLAN.dcm", folder / "P2.dcm", RTPlanLabel="second")
+    dose = pydicom.dcmread(folder / "RTDOSE.dcm")
+    del dose.ReferencedRTPlanSequence
+    dose.save_as(folder / "RTDOSE.dcm")
+    for case in read_cases(folder):
+        assert case.dose is None
+        assert "RTDOSE.dcm does not say to which of the 2 plans" in finding(case, "reference.dose_plan").message
 
 
 def test_beam_doses_of_all_beams_are_added_up(folder: Path) -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from rtqc.core import Dose, Grid, Orientation, Structure
 from rtqc.core.assessment import DoseMetrics
-from rtqc.dosimetry import dvh, evaluate, metrics_of, second_calculation
-from rtqc.dosimetry.dvh import difference
+from rtqc.dosimetry import DVH, Metric, OrganDose, difference, dvh, evaluate, metrics_of, second_calculation
 from rtqc.qc import load_protocol
+from rtqc.qc.protocol import Constraint
 from tests.conftest import Path
 from tests.shapes import cylinder, sphere
 
@@ -100,18 +100,55 @@ def test_differences_are_draft_minus_contour_and_none_stays_none() -> None:
 
 
 def test_a_constraint_flips_when_one_heart_keeps_it_and_the_other_does_not() -> None:
-    constraints = load_protocol().constraints
-    results = {
-        c.id: c
-        for c in evaluate(constraints, DoseMetrics(mean_gy=3.9, v20_gy_percent=6), DoseMetrics(mean_gy=4.1, v20_gy_percent=7))
-    }
+    constraints = load_protocol("breast-50-25").constraints
+    # 6 and 7 % of the volume have 21 Gy; the rest makes the means 3.9 and 4.1 Gy.
+    hearts = [OrganDose(_two_parts(share, mean)) for share, mean in ((0.06, 3.9), (0.07, 4.1))]
+    results = {c.id: c for c in evaluate(constraints, *hearts)}
     mean = results["heart-mean-4gy"]
     assert (mean.contoured_met, mean.draft_met, mean.outcome_flips) == (True, False, True)
     v20 = results["heart-v20gy-5"]
     assert (v20.contoured_met, v20.draft_met, v20.outcome_flips) == (False, False, False)
     assert results["heart-v25gy-10"].outcome_flips is False
     # At the limit it is met.
-    assert evaluate(constraints, DoseMetrics(mean_gy=4.0), None)[0].contoured_met is True
+    assert evaluate(constraints, OrganDose(_two_parts(0.0, 4.0)), OrganDose())[0].contoured_met is True
+
+
+def _two_parts(share: float, mean_gy: float, hot_gy: float = 21.0) -> DVH:
+    """100 ml, a share of which has one dose and the rest another, so that the mean is as asked."""
+    rest = (mean_gy - share * hot_gy) / (1 - share)
+    gy, ml = np.array([rest, hot_gy]), np.array([100 * (1 - share), 100 * share])
+    kept = ml > 0
+    return DVH("Heart", gy[kept], ml[kept], np.zeros(kept.sum()), 100.0, 1.0)
+
+
+def test_constraints_limit_any_dose_volume_and_structure_in_either_fractionation() -> None:
+    def constraint(metric: str, unit: str, **more: object) -> Constraint:
+        return Constraint.model_validate(
+            {"id": metric, "description": metric, "metric": metric, "limit": 10.0, "unit": unit, "source": "test"} | more
+        )
+
+    heart = _two_parts(0.25, 9.0)
+    wanted = {
+        "v1_5_gy_percent": 100.0,
+        "v20_gy_percent": 25.0,
+        "v20_gy_ml": 25.0,
+        "d15cc_gy": 21.0,
+        "d30cc_gy": 5.0,
+        "d50_percent_gy": 5.0,
+        "mean_gy": 9.0,
+        "max_gy": 21.0,
+    }
+    results = evaluate([constraint(m, Metric.named(m).unit) for m in wanted], OrganDose(heart), OrganDose())
+    assert {r.metric: r.contoured for r in results} == pytest.approx(wanted)
+    # By hand: 21 Gy in 10 fractions are 21 x (2.1 + 3) / (2 + 3) Gy in fractions of 2 Gy.
+    twos = OrganDose(heart, heart.eqd2(10, 3.0))
+    assert evaluate([constraint("max_gy", "Gy", eqd2=True)], twos, OrganDose())[0].contoured == pytest.approx(21.42)
+    assert evaluate([constraint("max_gy", "Gy", eqd2=True)], OrganDose(heart), OrganDose())[0].contoured is None
+    lung = constraint("v20_gy_percent", "%", structure="Lung_L")
+    there, absent = evaluate([lung], OrganDose(), OrganDose(), {"Lung_L": OrganDose(heart)})[0], evaluate([lung], twos, twos)[0]
+    assert (there.contoured, there.draft, absent.contoured) == (25.0, None, None)
+    with pytest.raises(ValueError, match="no dose metric 'v20'"):
+        Metric.named("v20")
 
 
 def test_the_second_calculation_is_dicompylers_and_agrees(clean_folder: Path, clean_case) -> None:  # type: ignore[no-untyped-def]

@@ -77,7 +77,7 @@ def test_the_headline_puts_the_contour_first_and_then_the_dose() -> None:
 def test_a_severity_for_an_unknown_rule_names_the_nearest(tmp_path) -> None:  # type: ignore[no-untyped-def]
     from importlib.resources import files
 
-    text = (files("rtqc.qc") / "protocols" / "breast.toml").read_text(encoding="utf-8")
+    text = (files("rtqc.qc") / "protocols" / "heart.toml").read_text(encoding="utf-8")
     (tmp_path / "p.toml").write_text(text.replace("[severity]", '[severity]\n"agreement.dise" = "off"'))
     with pytest.raises(ProtocolError, match=r"did you mean 'agreement\.dice'"):
         load_protocol(str(tmp_path / "p.toml"), rule_ids())

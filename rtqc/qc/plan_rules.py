@@ -1,0 +1,115 @@
+"""Rules about plan and image as the ground of everything else, and about the protocol that they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rtqc.qc.measurements import Measurements
+from rtqc.qc.protocol import Limits
+from rtqc.qc.rule import Hit, rule
+
+
+@rule("plan.absent", "info", "fact", "There is no plan, so prescription and fractions are unknown.")
+def plan_absent(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """No plan object."""
+    if m.case.plan is None and not any(f.rule == "plan.unusable" for f in m.case.findings):
+        yield Hit(
+            f"There is no plan in the folder: prescription and fractions are unknown{_judged_by(m)}. Export the RTPLAN too."
+        )
+
+
+@rule("plan.prescription_missing", "warning", "fact", "The plan has no prescription.")
+def prescription_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Neither a target prescription dose nor doses of beams."""
+    if m.case.plan is not None and not m.case.plan.prescriptions:
+        yield Hit(
+            f"The plan has neither a target prescription dose nor doses of its beams{_judged_by(m)}. Add the prescription to the plan."
+        )
+
+
+def _judged_by(m: Measurements) -> str:
+    if m.choice is None or m.choice.fit == "named":
+        return ""
+    return f", so the constraints of protocol '{m.choice.protocol.name}' were used for want of a better"
+
+
+@rule("plan.prescription_per_beam", "info", "fact", "The plan prescribes to no target: the beams' doses were added up.")
+def prescription_per_beam(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Beam Dose times fractions."""
+    prescriptions = m.case.plan.prescriptions if m.case.plan is not None else ()
+    if prescriptions and prescriptions[0].stated_for == "beams":
+        dose = prescriptions[0].dose_gy
+        yield Hit(
+            f"The plan has no target prescription dose; its beams give {dose:.2f} Gy to their dose specification points together, which was taken as the prescription.",
+            measured=dose,
+        )
+
+
+@rule("plan.several_prescriptions", "info", "fact", "The plan has several prescriptions.")
+def several_prescriptions(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """More than one target prescription dose."""
+    prescriptions = m.case.plan.prescriptions if m.case.plan is not None else ()
+    if len(prescriptions) > 1:
+        listed = ", ".join(f"{p.dose_gy:g} Gy to {p.target or 'an unnamed target'}" for p in prescriptions[:6])
+        yield Hit(
+            f"The plan has {len(prescriptions)} prescriptions: {listed}. The first counts as the plan's; any of them may choose the protocol.",
+            measured=float(len(prescriptions)),
+        )
+
+
+@rule("plan.fractions_missing", "warning", "fact", "The plan has no fractions.")
+def fractions_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Number of Fractions Planned is absent or 0."""
+    if m.case.plan is not None and not m.case.plan.fractions:
+        yield Hit(
+            "The plan has no fractions (NumberOfFractionsPlanned is absent or 0), so there are no doses in fractions of 2 Gy. Add them to the plan."
+        )
+
+
+@rule("plan.fraction_groups", "info", "fact", "Doses in fractions of 2 Gy cannot be told for several fraction groups.")
+def fraction_groups(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Each group has its own dose a fraction, and the dose holds only their sum."""
+    plan = m.case.plan
+    if plan is not None and plan.fraction_groups > 1 and m.case.dose is not None:
+        yield Hit(
+            f"The plan has {plan.fraction_groups} fraction groups whose doses lie in one sum, so there are no doses in fractions of 2 Gy.",
+            measured=float(plan.fraction_groups),
+        )
+
+
+@rule("protocol.assumed", "warning", "estimate", "No protocol is for this treatment: the constraints are those of another.")
+def protocol_assumed(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Neither the plan's words nor its fractionation say which protocol is meant."""
+    if m.choice is not None and m.choice.fit == "assumed" and m.constraints:
+        yield Hit(
+            f"The dose constraints are those of protocol '{m.choice.protocol.name}', but {m.choice.reason}: name the right one with --protocol.",
+            measured=m.choice.protocol.name,
+        )
+
+
+@rule(
+    "protocol.other_fractionation",
+    "info",
+    "fact",
+    "The protocol's constraints were made for another fractionation of the site.",
+)
+def protocol_of_other_fractionation(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """The site is known, its fractionation is not a protocol's."""
+    if m.choice is not None and m.choice.fit == "other_fractionation" and m.constraints:
+        yield Hit(
+            f"The dose constraints are those of protocol '{m.choice.protocol.name}' ({m.choice.reason}): they may be too kind or too strict here.",
+            measured=m.choice.protocol.name,
+        )
+
+
+@rule("ct.spacing", "warning", "fact", "Slices are further apart than the limit.")
+def ct_spacing(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Usual slice spacing of the CT."""
+    limit = limits.ct_spacing
+    if m.case.image is not None and m.case.image.grid.slice_spacing_mm > limit.value + 1e-3:
+        spacing = m.case.image.grid.slice_spacing_mm
+        yield Hit(
+            f"CT slices are {spacing:g} mm apart, more than {limit.value:g} mm: the ends of the heart are uncertain.",
+            measured=spacing,
+            limit=limit,
+        )
