@@ -57,6 +57,10 @@ class Finding(BaseModel):
     evidence: Evidence = Evidence()
 
 
+#: A limit that is met with one heart and exceeded with the other decides about the plan: nothing of its severity comes before it.
+_FIRST = "constraint.flips"
+
+
 def worst_first(findings: list[Finding]) -> list[Finding]:
-    """Sorted by severity, facts before estimates, else in the order given."""
-    return sorted(findings, key=lambda f: (SEVERITY_ORDER[f.severity], f.certainty != "fact"))
+    """Sorted by severity, then flipped constraints, facts before estimates, else in the order given."""
+    return sorted(findings, key=lambda f: (SEVERITY_ORDER[f.severity], f.rule != _FIRST, f.certainty != "fact"))

@@ -8,6 +8,7 @@ import pytest
 
 from rtqc.core import Case, Finding
 from rtqc.core.assessment import DoseComparison, DoseMetrics
+from rtqc.core.finding import worst_first
 from rtqc.heart import Draft
 from rtqc.pipeline import Options, assess
 from rtqc.qc import RULES, Measurements, Protocol, ProtocolError, headline_of, load_protocol, rule_ids, run_rules, verdict_of
@@ -72,6 +73,14 @@ def test_the_headline_puts_the_contour_first_and_then_the_dose() -> None:
     ]  # fmt: skip
     text = headline_of("flag", findings, None)
     assert text == "agreement.lower_end happened. dose.mean_difference happened. constraint.flips happened."
+
+
+def test_a_flipped_limit_comes_before_everything_else_that_fails() -> None:
+    exceeded = _finding("constraint.exceeded", "fail").model_copy(update={"certainty": "fact"})
+    ordered = worst_first(
+        [_finding("contour.hole"), exceeded, _finding("agreement.dice", "fail"), _finding("constraint.flips", "fail")]
+    )
+    assert [f.rule for f in ordered] == ["constraint.flips", "constraint.exceeded", "agreement.dice", "contour.hole"]
 
 
 def test_a_severity_for_an_unknown_rule_names_the_nearest(tmp_path) -> None:  # type: ignore[no-untyped-def]
