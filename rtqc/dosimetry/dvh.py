@@ -34,7 +34,7 @@ _CELLS_OF_NEAR_MAXIMUM, _REFINED_ML = 400, 0.5
 #: Points this far outside the outermost dose points (in dose voxels) still count as inside: rounding of headers.
 _EDGE_TOLERANCE = 1e-3
 #: Steps of the three-dimensional Kronecker sequence with the plastic number's generalisation (Roberts, 2018).
-_KRONECKER = np.array([0.8191725133961645, 0.6710436067037893, 0.5497004779019703])
+_KRONECKER = np.array([0.8191725133961645 * 2**32, 0.6710436067037893 * 2**32, 0.5497004779019703 * 2**32], np.uint32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,16 +175,23 @@ class _Cells:
     def around(cls, solid: SampledSolid, centres: Floats, sides: Floats, depth: Floats, inward: Floats) -> _Cells:
         """Cells, given the distance of their centres below the surface (mm) and the way inward (n, 3); empty ones are left out."""
         # A plane at a distance cuts a box of such a width along its normal: the share falls from 1 to 0 over that width.
-        width = np.abs(inward) @ sides
+        width = np.maximum(np.abs(inward) @ sides, 1e-9)
         share = np.clip(0.5 + depth / width, 0, 1)
         kept = share > 0
         centres, share, inward, width = centres[kept], share[kept], inward[kept], width[kept]
-        points = centres + (np.outer(np.arange(share.size), _KRONECKER) % 1.0 - 0.5) * sides
+        offsets = _spread(share.size) * sides
         # The inner part of a cell that the surface cuts is thinner than the cell, and its middle lies deeper.
-        cut = share < 1
-        way, along = inward[cut], np.einsum("ij,ij->i", points[cut] - centres[cut], inward[cut])
-        points[cut] += ((1 - share[cut]) * (width[cut] / 2 - along))[:, None] * way
-        return cls(solid, centres, sides, share, points[:, ::-1])
+        along = np.einsum("ij,ij->i", offsets, inward)
+        offsets += ((1 - share) * (width / 2 - along))[:, None] * inward
+        return cls(solid, centres, sides, share, (centres + offsets)[:, ::-1])
+
+    def and_whole(self, centres: Floats) -> _Cells:
+        """With cells that lie wholly inside, by their centres (n, 3)."""
+        points = (centres + _spread(len(centres)) * self.sides)[:, ::-1]
+        return _Cells(
+            self.solid, np.concatenate([self.centres, centres]), self.sides,
+            np.concatenate([self.share, np.ones(len(centres))]), np.concatenate([self.points, points]),
+        )  # fmt: skip
 
 
 def _cells(solid: SampledSolid) -> _Cells:
@@ -195,12 +202,15 @@ def _cells(solid: SampledSolid) -> _Cells:
         change = np.diff(inside, axis=axis)
         for side in (slice(1, None), slice(None, -1)):
             border[tuple(side if a == axis else slice(None) for a in range(3))] |= change
-    index = np.argwhere(inside | border)
-    centres = index * solid.step + solid.first
-    at = border[tuple(index.T)]
-    depth, inward = np.full(len(index), np.inf), np.tile([1.0, 0.0, 0.0], (len(index), 1))
-    depth[at], inward[at] = solid.depth_of(index[at])
-    return _Cells.around(solid, centres, solid.step, depth, inward)
+    cut, whole = np.argwhere(border), np.argwhere(inside & ~border)
+    depth, inward = solid.depth_of(cut)
+    cells = _Cells.around(solid, cut * solid.step + solid.first, solid.step, depth, inward)
+    return cells.and_whole(whole * solid.step + solid.first)
+
+
+def _spread(count: int) -> Floats:
+    """Points spread evenly over a cube of side 1 around 0, (n, 3): fractions of multiples, as what is left of 32-bit integers."""
+    return np.asarray((np.arange(count, dtype=np.uint32)[:, None] * _KRONECKER) * 2.0**-32 - 0.5, np.float64)
 
 
 def _refined(cells: _Cells, gy: Floats, structure: Structure, dose: Dose) -> tuple[_Cells, Floats]:

@@ -14,7 +14,7 @@ from shapely.geometry import MultiPolygon
 
 from rtqc.core.slabs import MAX_BRIDGED_SPACINGS
 from rtqc.core.structure import Structure
-from rtqc.geometry.coverage import as_multipolygon, coverage, polygon_edges
+from rtqc.geometry.coverage import Floats, as_multipolygon, polygon_edges
 
 Field = NDArray[np.float32]
 
@@ -170,9 +170,7 @@ def signed_depth(area: MultiPolygon, shape: tuple[int, int]) -> Field:
     foot_at = np.clip(np.einsum("ij,ij->i", centres - start[nearest], along[nearest]), 0, run[nearest])
     feet = start[nearest] + foot_at[:, None] * along[nearest]
 
-    inside = coverage([area], shape)[0] >= 0.5
-    shapely.prepare(area)
-    inside[crossed] = shapely.contains_xy(area, *centres.T)
+    inside = _centres_inside(start, end, shape)
     index = np.zeros(shape, np.intp)
     index[crossed] = np.arange(border.shape[0])
     own = distance_transform_edt(~crossed, return_distances=False, return_indices=True)
@@ -183,3 +181,18 @@ def signed_depth(area: MultiPolygon, shape: tuple[int, int]) -> Field:
     past = np.maximum(np.abs(dx * tx + dy * ty) - 1, 0)
     distance = np.hypot(dx * ty - dy * tx, past)
     return np.asarray(np.where(inside, distance, -distance), np.float32)
+
+
+def _centres_inside(start: Floats, end: Floats, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels whose centre lies inside rings given by their edges: each edge counts where it crosses a row of centres."""
+    rows, columns = shape
+    low, high = (np.ceil(f(start[:, 1], end[:, 1]) - 0.5).astype(np.int64) for f in (np.minimum, np.maximum))
+    low, high = np.clip(low, 0, rows), np.clip(high, 0, rows)
+    edge = np.repeat(np.arange(low.size), high - low)
+    row = np.arange(edge.size) - np.repeat(np.cumsum(high - low) - high, high - low)
+    slope = (end[edge, 0] - start[edge, 0]) / (end[edge, 1] - start[edge, 1])
+    x = start[edge, 0] + (row + 0.5 - start[edge, 1]) * slope
+    column = np.clip(np.ceil(x - 0.5).astype(np.int64), 0, columns)
+    turn = np.where(end[edge, 1] > start[edge, 1], 1.0, -1.0)
+    crossings = np.bincount(row * (columns + 1) + column, turn, minlength=rows * (columns + 1))
+    return np.asarray(np.cumsum(crossings.reshape(rows, columns + 1), axis=1)[:, :columns] != 0)

@@ -125,13 +125,12 @@ class SampledSolid:
         return np.asarray(map_coordinates(self.field, index.T, order=1, cval=float(self.field.min()), output=np.float64))
 
     def depth_at(self, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Distance below the surface of points ``(u, v, w)`` near it (n, 3), in mm, and the way inward along w, v, u, (n, 3)."""
-        slope = np.empty((len(points), 3))
-        for axis, step in enumerate(self.step):
-            aside = np.zeros(3)
-            aside[2 - axis] = step / 2
-            slope[:, axis] = (self.at(points + aside) - self.at(points - aside)) / step
-        return _in_mm(self.at(points), slope)
+        """Distance below the surface of points ``(u, v, w)`` near it (n, 3), in mm, and the way inward along w, v, u, (n, 3).
+
+        The field is linear between samples; beyond the outermost it is what it is on them.
+        """
+        value, slope = trilinear(self.field, (points[:, ::-1] - self.first) / self.step)
+        return _in_mm(value, slope / self.step)
 
     def depth_of(self, index: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The same of samples (n, 3), by their index along w, v, u."""
@@ -143,6 +142,34 @@ class SampledSolid:
             low = np.where(index[:, axis] > 0, here - strides[axis], here)
             slope[:, axis] = (flat[high] - flat[low]) / ((high - low) / strides[axis] * step)
         return _in_mm(flat[here], slope)
+
+
+def trilinear(field: Field, index: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A field between its samples, and its change along each axis a sample.
+
+    Args:
+        field: three-dimensional.
+        index: fractional indices (n, 3); clipped to the field.
+
+    Returns:
+        values (n,) and slopes (n, 3).
+    """
+    flat, strides = field.ravel(), np.array([field[0].size, field.shape[2], 1])
+    index = np.clip(index, 0, np.array(field.shape) - 1.0)
+    low = np.minimum(index.astype(np.intp), np.array(field.shape) - 2)
+    t = index - low
+    base = low @ strides
+    c = [flat[base + (k & 1) * strides[0] + (k >> 1 & 1) * strides[1] + (k >> 2)] for k in range(8)]
+    # Along the last axis, then rows, then planes; each step keeps the differences that become slopes.
+    tw, tv, tu = t.T
+    along = [c[k] + tu * (c[k + 4] - c[k]) for k in range(4)]
+    across = [along[k] + tv * (along[k + 2] - along[k]) for k in range(2)]
+    slope = np.empty((len(base), 3))
+    slope[:, 0] = across[1] - across[0]
+    slope[:, 1] = (1 - tw) * (along[2] - along[0]) + tw * (along[3] - along[1])
+    steps = [c[k + 4] - c[k] for k in range(4)]
+    slope[:, 2] = (1 - tw) * ((1 - tv) * steps[0] + tv * steps[2]) + tw * ((1 - tv) * steps[1] + tv * steps[3])
+    return across[0] + tw * slope[:, 0], slope
 
 
 def _in_mm(field: NDArray[np.floating], slope: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
