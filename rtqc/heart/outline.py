@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, gaussian_filter
@@ -9,6 +11,7 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from rtqc.core.grid import Grid
 from rtqc.core.structure import Structure
+from rtqc.geometry.pieces import piece_volume_ml, pieces_of
 from rtqc.geometry.trace import trace_field
 from rtqc.heart.looks import largest_piece
 from rtqc.heart.resample import refined
@@ -19,6 +22,8 @@ Volume = NDArray[np.float32]
 TRACE_PIXEL_MM = 1.0
 #: Standard deviation of the smoothing of a coarse model's logits before they are traced, in voxels.
 _SMOOTHING = 0.5
+#: Pieces smaller than this are specks, and a last slice with less than this is no end of a heart, in ml.
+_SPECK_ML, _LEAST_END_ML = 0.5, 0.05
 #: A logit so far from 0 is certain; what is beyond would only make the outline's splines ring.
 _CERTAIN = 8.0
 
@@ -53,7 +58,30 @@ def traced(logits: Volume, source: Grid, target: Grid, name: str, own_pixels: bo
     field = np.where(~largest_piece(field) & (field > 0), np.float32(-0.1), field)
     outline = trace_field(field, fine, 0.0, name)
     solid = {w: MultiPolygon([Polygon(p.exterior) for p in area.geoms]) for w, area in outline.planes.items()}
-    return Structure(name, solid, outline.orientation, "ORGAN", target.slice_spacing_mm)
+    return without_specks(Structure(name, solid, outline.orientation, "ORGAN", target.slice_spacing_mm))
+
+
+def without_specks(structure: Structure) -> Structure:
+    """What somebody would delete before editing, deleted: small pieces beside a larger one on a slice, and what then hangs in the air.
+
+    A slice's largest piece stays, unless it is next to nothing at one of the two ends.
+    """
+    spacing = structure.usual_spacing_mm
+    planes = {}
+    for w, area in structure.planes.items():
+        largest = max(area.geoms, key=lambda p: p.area)
+        planes[w] = MultiPolygon([p for p in area.geoms if p is largest or p.area * spacing >= 1000 * _SPECK_ML])
+    for ends in (list(planes), list(planes)[::-1]):
+        for w in ends[:-1]:
+            if planes[w].area * spacing >= 1000 * _LEAST_END_ML:
+                break
+            del planes[w]
+    kept: dict[float, list[Polygon]] = {}
+    for piece in pieces_of(replace(structure, planes=planes)):
+        if not kept or piece_volume_ml(piece, spacing) >= _SPECK_ML:
+            for w, polygon in piece:
+                kept.setdefault(w, []).append(polygon)
+    return replace(structure, planes={w: MultiPolygon(kept[w]) for w in sorted(kept)})
 
 
 def _own_pixels(target: Grid, bottom: NDArray[np.float64], top: NDArray[np.float64], inside: list[float]) -> Grid | None:

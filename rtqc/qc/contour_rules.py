@@ -9,8 +9,9 @@ import shapely
 
 from rtqc.core.case import DefectKind
 from rtqc.core.structure import Structure
+from rtqc.geometry.pieces import piece_volume_ml
 from rtqc.geometry.rasterize import in_frame
-from rtqc.qc.measurements import AIR_HU, Measurements, holes_of, piece_volume_ml
+from rtqc.qc.measurements import AIR_HU, Measurements, holes_of
 from rtqc.qc.protocol import Limits
 from rtqc.qc.rule import Hit, rule
 

@@ -15,6 +15,7 @@ from rtqc.core.assessment import Agreement, ConstraintResult, DoseComparison
 from rtqc.core.case import Case, Roi
 from rtqc.core.names import is_body, lung_side
 from rtqc.core.structure import Structure
+from rtqc.geometry.pieces import Piece, pieces_of
 from rtqc.geometry.rasterize import in_frame, rasterize
 from rtqc.heart import Draft
 from rtqc.qc.choice import Choice
@@ -113,9 +114,9 @@ class Measurements:
         return found
 
     @cached_property
-    def pieces(self) -> list[list[tuple[float, Polygon]]]:
+    def pieces(self) -> list[Piece]:
         """The heart's connected pieces, largest first: polygons that touch from plane to plane."""
-        return _pieces(self.heart) if self.heart is not None else []
+        return pieces_of(self.heart) if self.heart is not None else []
 
 
 def _outside_polygons(heart: Structure, body: Structure) -> tuple[float, tuple[float, ...]]:
@@ -142,34 +143,6 @@ def _body_slice(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     return np.asarray(binary_fill_holes(labels == sizes.argmax()))
-
-
-def _pieces(heart: Structure) -> list[list[tuple[float, Polygon]]]:
-    nodes = [(k, w, p) for k, (w, area) in enumerate(heart.planes.items()) for p in area.geoms]
-    home = list(range(len(nodes)))
-
-    def root(i: int) -> int:
-        while home[i] != i:
-            i = home[i]
-        return i
-
-    by_plane: dict[int, list[int]] = {}
-    for i, (k, _, _) in enumerate(nodes):
-        by_plane.setdefault(k, []).append(i)
-    for k, below in by_plane.items():
-        for i in below:
-            for j in by_plane.get(k + 1, []):
-                if nodes[i][2].intersects(nodes[j][2]):
-                    home[root(j)] = root(i)
-    groups: dict[int, list[tuple[float, Polygon]]] = {}
-    for i, (_, w, polygon) in enumerate(nodes):
-        groups.setdefault(root(i), []).append((w, polygon))
-    return sorted(groups.values(), key=lambda g: -sum(p.area for _, p in g))
-
-
-def piece_volume_ml(piece: list[tuple[float, Polygon]], spacing_mm: float) -> float:
-    """Volume of a piece, in ml."""
-    return float(sum(p.area for _, p in piece)) * spacing_mm / 1000.0
 
 
 def holes_of(area: MultiPolygon, smallest_mm2: float) -> float:
