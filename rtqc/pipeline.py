@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 from rtqc.comparison import compare
 from rtqc.core.assessment import (
@@ -32,7 +33,7 @@ from rtqc.core.finding import Finding, worst_first
 from rtqc.core.names import find_hearts, heart_score
 from rtqc.core.structure import Structure
 from rtqc.core.version import rtqc_version
-from rtqc.dicom import DrawnBy, append_rtstruct
+from rtqc.dicom import DrawnBy, Writing, append_rtstruct
 from rtqc.dicom import write_rtstruct as write_structure
 from rtqc.dosimetry import (
     DVH,
@@ -170,7 +171,13 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
 
 
 def write_rtstruct(
-    draft: Draft, case: Case, path: str | Path, *, append_to: str | Path | None = None, replace: bool = False
+    draft: Draft,
+    case: Case,
+    path: str | Path,
+    *,
+    append_to: str | Path | None = None,
+    holes: Literal["keyhole", "xor"] = "keyhole",
+    replace: bool = False,
 ) -> Path:
     """Write a draft as a structure set that planning systems import.
 
@@ -179,17 +186,21 @@ def write_rtstruct(
         case: the case that it was drawn on.
         path: the file.
         append_to: a structure set of the same CT; the file is then a copy of it, with new UIDs and one ROI more.
+        holes: see :class:`rtqc.dicom.Writing`.
         replace: whether an existing file may be replaced.
 
     Raises:
-        FileExistsError: the file exists and ``replace`` is false.
-        ValueError: the draft is empty, or the structure set to append to is of another frame of reference.
+        FileExistsError: the file exists and may not be replaced.
+        ValueError: the draft is empty, or the structure set to append to is of another frame of reference or CT series.
         OSError: the file cannot be written; nothing half-written stays.
     """
-    drawn_by = DrawnBy(draft.model, draft.model_version, draft.model_hash, f"rtqc {rtqc_version()}")
+    drawn_by = DrawnBy(
+        draft.model, draft.model_version, draft.model_hash, f"rtqc {rtqc_version()}", draft.training_data, draft.device
+    )
+    how = Writing(holes, replace)
     if append_to is not None:
-        return append_rtstruct(draft.structure, case, Path(append_to), path, drawn_by, replace=replace)
-    return write_structure(draft.structure, case, path, drawn_by, replace=replace)
+        return append_rtstruct(draft.structure, case, Path(append_to), path, drawn_by, how)
+    return write_structure(draft.structure, case, path, drawn_by, how)
 
 
 def choose_heart(case: Case, protocol: Protocol) -> tuple[list[str], Roi | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -21,10 +21,24 @@ if TYPE_CHECKING:
 @click.option(
     "--append-to", type=PathArgument(), metavar="RTSTRUCT", help="Write a copy of this structure set with the draft added."
 )
+@click.option(
+    "--holes",
+    type=click.Choice(("keyhole", "xor")),
+    default="keyhole",
+    show_default=True,
+    help="How a hole is written: as a walk to it and back, or as a contour of its own (CLOSEDPLANAR_XOR).",
+)
 @click.option("--force", is_flag=True, help="Replace the file if it is there already.")
 @model_options
 def command(
-    path: Path, out: Path | None, append_to: Path | None, force: bool, model: str, device: Device, threads: int
+    path: Path,
+    out: Path | None,
+    append_to: Path | None,
+    holes: Literal["keyhole", "xor"],
+    force: bool,
+    model: str,
+    device: Device,
+    threads: int,
 ) -> None:
     """Draw the heart on the CT below PATH and write it as an RTSTRUCT that planning systems import.
 
@@ -46,7 +60,7 @@ def command(
             draft = draft_heart(case.image, model, device, threads)
         if draft.structure.is_empty:
             stop(f"nothing was written: {draft.doubts[0]}")
-        write_rtstruct(draft, case, target, append_to=append_to, replace=force)
+        write_rtstruct(draft, case, target, append_to=append_to, holes=holes, replace=force)
     except (ModelError, DeviceError, ValueError, FileExistsError) as error:
         stop(str(error))
     except OSError as error:

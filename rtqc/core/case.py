@@ -40,6 +40,7 @@ class Roi:
         contour_count: number of contours in the file.
         defects: contours that could not be taken as they stand.
         drawn_by: ROI Generation Algorithm (AUTOMATIC, SEMIAUTOMATIC, MANUAL or empty).
+        unedited_draft: whether it says to be a draft of rtqc's and has just the contours that the draft had.
     """
 
     number: int
@@ -48,6 +49,7 @@ class Roi:
     contour_count: int = 0
     defects: tuple[ContourDefect, ...] = ()
     drawn_by: str = ""
+    unedited_draft: bool = False
 
 
 @dataclass(frozen=True)

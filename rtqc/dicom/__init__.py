@@ -9,7 +9,7 @@ from rtqc.dicom.index import Index, index_folder
 from rtqc.dicom.notes import READING_RULES
 from rtqc.dicom.read_case import DEFAULT_SLICE_MM, Parts, load_case, plan_cases, read_case, read_cases
 from rtqc.dicom.read_structures import StructureSet, StructureSetError, read_structure_set, structures_of_file
-from rtqc.dicom.write_rtstruct import AlreadyThereError, DrawnBy, append_rtstruct, write_rtstruct
+from rtqc.dicom.write_rtstruct import AlreadyThereError, DrawnBy, Writing, append_rtstruct, write_rtstruct
 
 __all__ = [
     "DEFAULT_SLICE_MM",
@@ -20,6 +20,7 @@ __all__ = [
     "Parts",
     "StructureSet",
     "StructureSetError",
+    "Writing",
     "append_rtstruct",
     "index_folder",
     "load_case",

@@ -16,6 +16,7 @@ from shapely.geometry import LineString, MultiPolygon
 from rtqc.core.case import ContourDefect, DefectKind, Roi
 from rtqc.core.orientation import AXIAL, Orientation
 from rtqc.core.structure import Structure
+from rtqc.dicom.contour_hash import contour_hash, told_hash
 from rtqc.dicom.elements import decimals, is_cut_off, items, number, text
 from rtqc.geometry.rings import area_of_ring, combine_even_odd
 
@@ -81,9 +82,15 @@ def read_structure_set(
                 contour_count=len(drawn),
                 defects=tuple(defects),
                 drawn_by=text(entry, "ROIGenerationAlgorithm"),
+                unedited_draft=_is_unedited(told_hash(text(entry, "ROIDescription")), drawn),
             )
         )
     return StructureSet(dataset, tuple(rois), text(dataset, "StructureSetLabel"))
+
+
+def _is_unedited(told: str, drawn: list[Dataset]) -> bool:
+    """Whether an ROI has just the contours that its draft had when it was written."""
+    return bool(told) and contour_hash(_points_of(contour) for contour in drawn) == told
 
 
 class StructureSetError(Exception):

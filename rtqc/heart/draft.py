@@ -59,6 +59,7 @@ class Draft:
         cut_off: sides at which the heart leaves the image (``superior``, ``inferior``, ``left`` ...).
         signs: what ``predicted_dice`` was made from.
         uncertainty: of the surface's position; None where there is no surface.
+        training_data: what the model has learnt from.
     """
 
     structure: Structure
@@ -74,6 +75,7 @@ class Draft:
     cut_off: tuple[str, ...] = ()
     signs: Mapping[str, float] = field(default_factory=dict)
     uncertainty: UncertaintyMap | None = None
+    training_data: str = ""
 
     @cached_property
     def mask(self) -> Mask:
@@ -197,6 +199,7 @@ def _judged(
         cut_off=cut,
         signs=dict(signs),
         uncertainty=uncertainty,
+        training_data=", ".join(manifest.training_data),
     )
 
 

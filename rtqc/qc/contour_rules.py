@@ -75,6 +75,21 @@ def single_plane(m: Measurements, limits: Limits) -> Iterable[Hit]:
         )
 
 
+@rule(
+    "contour.unedited_draft",
+    "warning",
+    "fact",
+    "The approved name stands on rtqc's own draft, and not one point of it was edited.",
+)
+def unedited_draft(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """The draft's own fingerprint, which it carries in its ROI Description."""
+    if m.roi is not None and m.roi.unedited_draft:
+        yield Hit(
+            f"{m.roi.structure.name} is a draft of rtqc's under another name: not one point was changed, so the comparison below is of the draft with itself. Look at the contour and edit it, or let a second person approve it as it is.",
+            structures=(m.roi.structure.name,),
+        )
+
+
 @rule("contour.two_hearts", "warning", "fact", "More than one ROI could be the heart; the surest name with contours was taken.")
 def contour_two_hearts(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Two candidates."""
