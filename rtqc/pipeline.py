@@ -194,13 +194,19 @@ def write_rtstruct(
         ValueError: the draft is empty, or the structure set to append to is of another frame of reference or CT series.
         OSError: the file cannot be written; nothing half-written stays.
     """
-    drawn_by = DrawnBy(
-        draft.model, draft.model_version, draft.model_hash, f"rtqc {rtqc_version()}", draft.training_data, draft.device
-    )
+    drawn_by = drawn_by_of(draft)
     how = Writing(holes, replace)
     if append_to is not None:
         return append_rtstruct(draft.structure, case, Path(append_to), path, drawn_by, how)
     return write_structure(draft.structure, case, path, drawn_by, how)
+
+
+def drawn_by_of(draft: Draft | None) -> DrawnBy:
+    """What drew a draft, as files tell it; the program alone where there is none."""
+    software = f"rtqc {rtqc_version()}"
+    if draft is None:
+        return DrawnBy("rtqc", rtqc_version(), "", software)
+    return DrawnBy(draft.model, draft.model_version, draft.model_hash, software, draft.training_data, draft.device)
 
 
 def choose_heart(case: Case, protocol: Protocol) -> tuple[list[str], Roi | None]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from rtqc.heart import Device
     from rtqc.pipeline import Assessed, Options
 
+#: As ``rtqc.report.FILES``; importing that takes longer than ``--help`` may.
+_OBJECTS = ("Heart_rtqc.dcm", "Heart_rtqc_seg.dcm", "report_sr.dcm", "report_pdf.dcm")
 _WORDS = {"pass": "[bold green]PASSED[/]", "flag": "[bold red]FLAGGED[/]", "error": "[bold magenta]NO VERDICT[/]"}
 
 
@@ -42,10 +44,23 @@ _WORDS = {"pass": "[bold green]PASSED[/]", "flag": "[bold red]FLAGGED[/]", "erro
 )
 @model_options
 @click.option("--out", type=PathArgument(exists=False), metavar="DIR", help="Write report.html and assessment.json there.")
+@click.option(
+    "--dicom",
+    is_flag=True,
+    help="Write the draft (RTSTRUCT, SEG) and the report (SR, and PDF where there is a Chromium) there too.",
+)
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
 @json_option
 def command(
-    path: Path, protocol: str | None, model: str, device: Device, threads: int, out: Path | None, force: bool, as_json: bool
+    path: Path,
+    protocol: str | None,
+    model: str,
+    device: Device,
+    threads: int,
+    out: Path | None,
+    dicom: bool,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Check every plan below PATH and flag what a physicist must look at.
 
@@ -55,11 +70,13 @@ def command(
     from rtqc.pipeline import Options
     from rtqc.qc import ProtocolError, load_protocol, rule_ids
 
+    if dicom and out is None:
+        stop("--dicom needs --out DIR to write to")
     try:
         named = load_protocol(protocol, rule_ids()) if protocol else None
         options = Options(named, model, device, threads)
         load_model(model)
-        assessments = _check_all(path, options, out, force, as_json)
+        assessments = _check_all(path, options, out, force, as_json, dicom)
     except (ProtocolError, ModelError, DeviceError) as error:
         stop(str(error))
     except OSError as error:
@@ -80,7 +97,9 @@ def json_document(assessments: list[Assessment]) -> str:
     )
 
 
-def _check_all(path: Path, options: Options, out: Path | None, force: bool, quiet: bool) -> list[Assessment]:
+def _check_all(
+    path: Path, options: Options, out: Path | None, force: bool, quiet: bool, dicom: bool = False
+) -> list[Assessment]:
     from dataclasses import replace
 
     from rtqc.dicom import index_folder, load_case, plan_cases
@@ -101,6 +120,9 @@ def _check_all(path: Path, options: Options, out: Path | None, force: bool, quie
             if target is not None:
                 bar.update(task, description=f"{label}: report")
                 write_results(assessed, target)
+                if dicom:
+                    bar.update(task, description=f"{label}: DICOM objects")
+                    _write_objects(assessed, target)
             if not quiet:
                 bar.stop()
                 show(assessed.assessment, target)
@@ -122,10 +144,19 @@ def _folders(out: Path | None, patients: list[str], force: bool) -> list[Path | 
         name = safe_name(patient)
         taken = (out / name) in folders
         folders.append(out if len(patients) == 1 else out / (f"{name}-{number + 1}" if taken else name))
-    there = [p for f in folders if f for p in (f / "report.html", f / "assessment.json") if p.exists()]
+    names = ("report.html", "assessment.json", *_OBJECTS)
+    there = [p for f in folders if f for p in (f / name for name in names) if p.exists()]
     if there and not force:
         stop(f"{there[0]} exists already: give another --out, or --force to replace it")
     return folders
+
+
+def _write_objects(assessed: Assessed, folder: Path) -> None:
+    from rtqc.report import write_objects
+
+    _, left_out = write_objects(assessed, folder, replace=True)
+    for kind, why in left_out.items():
+        click.echo(f"rtqc: no {kind.upper()} was written: {why}", err=True)
 
 
 def write_results(assessed: Assessed, folder: Path) -> None:

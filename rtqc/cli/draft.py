@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 @click.option(
     "--append-to", type=PathArgument(), metavar="RTSTRUCT", help="Write a copy of this structure set with the draft added."
 )
+@click.option("--seg", type=PathArgument(exists=False), metavar="FILE", help="Write it as a DICOM Segmentation too.")
+@click.option(
+    "--seg-kind",
+    type=click.Choice(("binary", "fractional")),
+    default="binary",
+    show_default=True,
+    help="Voxels in or out, or the share of each that lies inside.",
+)
 @click.option(
     "--holes",
     type=click.Choice(("keyhole", "xor")),
@@ -34,6 +42,8 @@ def command(
     path: Path,
     out: Path | None,
     append_to: Path | None,
+    seg: Path | None,
+    seg_kind: Literal["binary", "fractional"],
     holes: Literal["keyhole", "xor"],
     force: bool,
     model: str,
@@ -44,16 +54,18 @@ def command(
 
     The ROI is called Heart_rtqc, is marked AUTOMATIC, and names the model that drew it.
     """
+    from rtqc.dicom import write_seg
     from rtqc.heart import DeviceError, ModelError, draft_heart
-    from rtqc.pipeline import write_rtstruct
+    from rtqc.pipeline import drawn_by_of, write_rtstruct
 
     case = only_case(path)
     if case.image is None:
         reasons = [f.message for f in case.findings if f.severity == "fail"] or ["there is no CT to draw on"]
         stop(" ".join(reasons))
     target = out or Path(f"Heart_rtqc_{safe_name(case.provenance.patient_id)}.dcm")
-    if target.exists() and not force:
-        stop(f"{target} exists already: give another --out, or --force to replace it")
+    for file in (target, seg):
+        if file is not None and file.exists() and not force:
+            stop(f"{file} exists already: give another name, or --force to replace it")
     try:
         with progress() as bar:
             bar.add_task("drawing the heart", total=None)
@@ -61,6 +73,8 @@ def command(
         if draft.structure.is_empty:
             stop(f"nothing was written: {draft.doubts[0]}")
         write_rtstruct(draft, case, target, append_to=append_to, holes=holes, replace=force)
+        if seg is not None:
+            write_seg(draft.structure, case, seg, drawn_by_of(draft), seg_kind, replace=force)
     except (ModelError, DeviceError, ValueError, FileExistsError) as error:
         stop(str(error))
     except OSError as error:
@@ -73,4 +87,6 @@ def command(
         out_.print(f"[yellow]! The heart leaves the image ({', '.join(draft.cut_off)}):[/] only the visible part was drawn")
     for doubt in draft.doubts:
         out_.print(f"[yellow]! Not to be trusted:[/] {plain(doubt)}")
-    out_.print(f"Written: {plain(str(target))}", soft_wrap=True)
+    for file in (target, seg):
+        if file is not None:
+            out_.print(f"Written: {plain(str(file))}", soft_wrap=True)

@@ -7,9 +7,13 @@ structure back into a file that planning systems import.
 from rtqc.dicom.compatibility import pydicom_with_read_file
 from rtqc.dicom.index import Index, index_folder
 from rtqc.dicom.notes import READING_RULES
+from rtqc.dicom.objects import AlreadyThereError, DrawnBy
 from rtqc.dicom.read_case import DEFAULT_SLICE_MM, Parts, load_case, plan_cases, read_case, read_cases
 from rtqc.dicom.read_structures import StructureSet, StructureSetError, read_structure_set, structures_of_file
-from rtqc.dicom.write_rtstruct import AlreadyThereError, DrawnBy, Writing, append_rtstruct, write_rtstruct
+from rtqc.dicom.write_pdf import write_pdf
+from rtqc.dicom.write_rtstruct import Writing, append_rtstruct, write_rtstruct
+from rtqc.dicom.write_seg import write_seg
+from rtqc.dicom.write_sr import write_sr
 
 __all__ = [
     "DEFAULT_SLICE_MM",
@@ -30,5 +34,8 @@ __all__ = [
     "read_cases",
     "read_structure_set",
     "structures_of_file",
+    "write_pdf",
     "write_rtstruct",
+    "write_seg",
+    "write_sr",
 ]

@@ -12,17 +12,26 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pydicom import dcmread
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.sequence import Sequence as DicomSequence
-from pydicom.uid import UID, ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from pydicom.uid import RTStructureSetStorage, generate_uid
 from shapely.geometry import Polygon
 
 from rtqc.core.case import Case, Provenance
 from rtqc.core.structure import Structure
-from rtqc.core.whole_file import whole_file
 from rtqc.dicom.contour_hash import contour_hash
 from rtqc.dicom.elements import is_cut_off, items, number, numbers, text
+from rtqc.dicom.objects import (
+    AlreadyThereError,
+    DrawnBy,
+    ascii_text,
+    describe_series,
+    free_path,
+    image_reference,
+    new_object,
+    save_whole,
+)
 
 #: Coordinates are written to 0.01 mm, as planning systems do; far within DS's 16 characters.
 COORDINATE_DECIMALS = 2
@@ -32,31 +41,6 @@ SIMPLIFY_MM = 0.08
 _SHORTEST_EDGE_MM = 0.02
 #: Colours of drafts: orange first, which no planning system gives the heart; the others where that is taken.
 DRAFT_COLOURS = ((255, 140, 0), (255, 0, 200), (0, 220, 220), (170, 255, 0), (160, 90, 255))
-#: rtqc's implementation class UID: a UUID-derived UID (PS3.5 B.2), fixed for all versions.
-IMPLEMENTATION_UID = UID("2.25.229851234816049325148170336925174015893")
-
-
-class AlreadyThereError(FileExistsError):
-    """The file exists and nobody asked to replace it."""
-
-
-@dataclass(frozen=True)
-class DrawnBy:
-    """What drew a structure; goes into the file.
-
-    Attributes:
-        name, version, digest: of the model.
-        software: name and version of the program.
-        training: what the model has learnt from.
-        device: what it ran on.
-    """
-
-    name: str
-    version: str
-    digest: str
-    software: str
-    training: str = ""
-    device: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,9 +84,7 @@ def write_rtstruct(
         ValueError: the case has no image, or a structure is empty.
         OSError: the file cannot be written; nothing half-written stays.
     """
-    target = Path(path)
-    if target.exists() and not how.replace:
-        raise AlreadyThereError(f"{target} exists already: give another name, or --force to replace it")
+    target = free_path(path, how.replace)
     save_whole(_structure_set(_drafts(structures, case), case, drawn_by, how), target)
     return target
 
@@ -258,23 +240,14 @@ def _sequences(placed: list[_Placed], case: Case, drawn_by: DrawnBy, how: Writin
 
 def _structure_set(drafts: list[Structure], case: Case, drawn_by: DrawnBy, how: Writing) -> FileDataset:
     now = how.moment
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = RTStructureSetStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid(prefix=None)
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_UID
-    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.SOPClassUID = RTStructureSetStorage
-    dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-    _patient_and_study(dataset, case.provenance)
-    _series_and_equipment(dataset, drawn_by, now)
+    dataset = new_object(RTStructureSetStorage, case.provenance)
+    describe_series(dataset, "RTSTRUCT", "rtqc draft", drawn_by, now)
     provenance = case.provenance
     dataset.FrameOfReferenceUID = provenance.frame_of_reference_uid
     dataset.PositionReferenceIndicator = provenance.position_reference
     dataset.StructureSetLabel = "rtqc draft"
     dataset.StructureSetName = "rtqc draft"
-    dataset.StructureSetDescription = _ascii(
+    dataset.StructureSetDescription = ascii_text(
         f"Heart drawn by {drawn_by.name} {drawn_by.version}, {drawn_by.software}; not approved"
     )
     dataset.StructureSetDate, dataset.StructureSetTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
@@ -283,35 +256,6 @@ def _structure_set(drafts: list[Structure], case: Case, drawn_by: DrawnBy, how: 
     for keyword, entries in _sequences(_placed(drafts, set(), set(), 1, 1), case, drawn_by, how).items():
         setattr(dataset, keyword, DicomSequence(entries))
     return dataset
-
-
-def _patient_and_study(dataset: Dataset, provenance: Provenance) -> None:
-    dataset.PatientName = provenance.patient_name
-    dataset.PatientID = provenance.patient_id
-    dataset.PatientBirthDate = provenance.patient_birth_date
-    dataset.PatientSex = provenance.patient_sex
-    dataset.StudyInstanceUID = provenance.study_uid
-    dataset.StudyDate = provenance.study_date
-    dataset.StudyTime = provenance.study_time
-    dataset.StudyID = provenance.study_id
-    dataset.AccessionNumber = provenance.accession_number
-    dataset.ReferringPhysicianName = provenance.referring_physician
-
-
-def _series_and_equipment(dataset: Dataset, drawn_by: DrawnBy, now: datetime) -> None:
-    dataset.Modality = "RTSTRUCT"
-    dataset.SeriesInstanceUID = generate_uid(prefix=None)
-    dataset.SeriesNumber = 1
-    dataset.SeriesDescription = "rtqc draft"
-    dataset.SeriesDate, dataset.SeriesTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
-    dataset.InstanceNumber = 1
-    dataset.InstanceCreationDate, dataset.InstanceCreationTime = dataset.SeriesDate, dataset.SeriesTime
-    # Type 2: the human who takes the draft over stands here, so it stays empty.
-    dataset.OperatorsName = ""
-    dataset.Manufacturer = "rtqc"
-    dataset.ManufacturerModelName = drawn_by.name[:64]
-    dataset.SoftwareVersions = drawn_by.software[:64]
-    dataset.DeviceSerialNumber = drawn_by.digest[:16]
 
 
 def _referenced_frame(provenance: Provenance) -> Dataset:
@@ -328,14 +272,6 @@ def _referenced_frame(provenance: Provenance) -> Dataset:
     return frame
 
 
-def image_reference(sop_class: str, sop_instance: str) -> Dataset:
-    """An item that refers to one SOP instance."""
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = sop_class
-    reference.ReferencedSOPInstanceUID = sop_instance
-    return reference
-
-
 def _roi(placed: _Placed, contours: Dataset, provenance: Provenance, drawn_by: DrawnBy, how: Writing) -> Dataset:
     roi = Dataset()
     structure = placed.structure
@@ -344,7 +280,7 @@ def _roi(placed: _Placed, contours: Dataset, provenance: Provenance, drawn_by: D
     roi.ROIName = structure.name
     roi.ROIVolume = f"{structure.volume_ml:.3f}"
     roi.ROIGenerationAlgorithm = "AUTOMATIC"
-    roi.ROIGenerationDescription = _ascii(f"{drawn_by.name} {drawn_by.version} {drawn_by.digest[:12]}", 64)
+    roi.ROIGenerationDescription = ascii_text(f"{drawn_by.name} {drawn_by.version} {drawn_by.digest[:12]}", 64)
     points = [np.array(c.ContourData, float).reshape(-1, 3) for c in contours.ContourSequence]
     told = [
         f"Draft by {drawn_by.software}, not approved",
@@ -353,13 +289,8 @@ def _roi(placed: _Placed, contours: Dataset, provenance: Provenance, drawn_by: D
         f"drawn {how.moment.isoformat(timespec='seconds')}" + (f" on {drawn_by.device}" if drawn_by.device else ""),
         f"trained on {drawn_by.training}" if drawn_by.training else "",
     ]
-    roi.ROIDescription = _ascii("; ".join(t for t in told if t), 1024)
+    roi.ROIDescription = ascii_text("; ".join(t for t in told if t), 1024)
     return roi
-
-
-def _ascii(value: str, most: int = 1024) -> str:
-    """Text that every character set holds."""
-    return value.encode("ascii", "replace").decode("ascii")[:most]
 
 
 def _observation(placed: _Placed) -> Dataset:
@@ -431,9 +362,3 @@ def _with_keyhole(ring: NDArray[np.float64], hole: NDArray[np.float64]) -> NDArr
     i, j = np.unravel_index(int(distances.argmin()), distances.shape)
     around = np.roll(hole, -int(j), axis=0)
     return np.vstack([ring[: i + 1], around, around[:1], ring[i:]])
-
-
-def save_whole(dataset: FileDataset, target: Path, durable: bool = True) -> None:
-    """Write a DICOM file whole or not at all; see :func:`rtqc.core.whole_file.whole_file`."""
-    with whole_file(target, durable) as file:
-        dataset.save_as(file, enforce_file_format=True)

@@ -26,7 +26,7 @@ from pydicom.uid import (
 
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose, Image
-from rtqc.dicom.write_rtstruct import IMPLEMENTATION_UID, image_reference, save_whole
+from rtqc.dicom.objects import IMPLEMENTATION_UID, image_reference, save_whole
 
 Floats = NDArray[np.float64]
 #: All synthetic plans were made at one moment, so that files are the same each time.

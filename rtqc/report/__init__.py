@@ -1,5 +1,10 @@
-"""Assessment -> one HTML file that needs no network and runs no script; the only room that knows Jinja2 and Pillow."""
+"""Assessment -> one HTML file that needs no network and runs no script; the only room that knows Jinja2 and Pillow.
 
+The same as objects for an archive: the draft, a structured report and a PDF.
+"""
+
+from rtqc.report.objects import FILES, Kind, write_objects
 from rtqc.report.page import render_report, write_report
+from rtqc.report.pdf import NoBrowserError, report_pdf
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["FILES", "Kind", "NoBrowserError", "render_report", "report_pdf", "write_objects", "write_report"]
