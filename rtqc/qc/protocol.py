@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rtqc.core.names import NameTable
+from rtqc.core.settings import SettingsError, explained, nearest, read_toml
 from rtqc.dosimetry import EXAMPLES, Metric
 
 DEFAULT_PROTOCOL = "breast"
 _FOLDER = Path(__file__).parent / "protocols"
 
 
-class ProtocolError(Exception):
+class ProtocolError(SettingsError):
     """A protocol that cannot be used; the message names the file, the key and what to do."""
 
 
@@ -161,16 +160,20 @@ def load_protocol(name_or_file: str = DEFAULT_PROTOCOL, known_rules: frozenset[s
     """
     path = _file_of(name_or_file, Path())
     try:
-        protocol = Protocol.model_validate(_content(path, ()))
+        content = _content(path, ())
+    except SettingsError as error:
+        raise ProtocolError(str(error)) from error
+    try:
+        protocol = Protocol.model_validate(content)
     except ValidationError as error:
-        raise ProtocolError(f"{path.name}: {_explained(error)}") from error
+        raise ProtocolError(f"{path.name}: {explained(error, Protocol, ['extends'])}") from error
     for constraint in protocol.constraints:
         try:
             metric = Metric.named(constraint.metric)
         except ValueError as error:
-            nearest = _nearest(constraint.metric, EXAMPLES)
+            near = nearest(constraint.metric, EXAMPLES)
             raise ProtocolError(
-                f"{path.name}: constraint {constraint.id}: unknown metric '{constraint.metric}'{nearest}"
+                f"{path.name}: constraint {constraint.id}: unknown metric '{constraint.metric}'{near}"
             ) from error
         if constraint.unit != metric.unit:
             raise ProtocolError(
@@ -178,7 +181,7 @@ def load_protocol(name_or_file: str = DEFAULT_PROTOCOL, known_rules: frozenset[s
             )
     for rule in protocol.severity:
         if known_rules and rule not in known_rules:
-            raise ProtocolError(f"{path.name}: [severity] names the unknown rule '{rule}'{_nearest(rule, known_rules)}")
+            raise ProtocolError(f"{path.name}: [severity] names the unknown rule '{rule}'{nearest(rule, known_rules)}")
     return protocol
 
 
@@ -187,7 +190,7 @@ def _file_of(name_or_file: str, beside: Path) -> Path:
     for path in (beside / name_or_file, _FOLDER / f"{name_or_file}.toml"):
         if path.is_file():
             return path
-    near = _nearest(name_or_file, list_protocols())
+    near = nearest(name_or_file, list_protocols())
     raise ProtocolError(
         f"there is no protocol '{name_or_file}'{near}: give one of {', '.join(list_protocols())}, or a TOML file"
     )
@@ -197,12 +200,7 @@ def _content(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
     """A file's content, laid over that of the protocol which it extends."""
     if path.resolve() in extending:
         raise ProtocolError(f"{path.name} extends itself")
-    try:
-        own = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"{path.name} is not valid TOML: {error}") from error
-    except OSError as error:
-        raise ProtocolError(f"{path.name} cannot be read: {error.strerror or error}") from error
+    own = read_toml(path)
     extended = own.pop("extends", None)
     if extended is None:
         return own
@@ -221,26 +219,3 @@ def _laid_over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(base.get(key), dict)
         merged[key] = _laid_over(base[key], value) if both and "source" not in base[key] else value
     return merged
-
-
-#: What may stand in each table of a protocol.
-_KEYS: dict[str, type[BaseModel]] = {"limits": Limits, "constraints": Constraint, "names": Names, "applies": Applies}
-
-
-def _explained(error: ValidationError) -> str:
-    # A mistyped key is also a missing one: the mistyped one is what the reader sees in the file.
-    errors = error.errors()
-    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        key = str(first["loc"][-1])
-        table = str(first["loc"][0]) if len(first["loc"]) > 1 else ""
-        in_a_limit = table == "limits" and len(first["loc"]) > 2
-        scope = (Limit if in_a_limit else _KEYS.get(table, Protocol)).model_fields
-        return f"unknown key '{where}'{_nearest(key, [*scope, 'extends'])}"
-    return f"'{where}': {first['msg']}"
-
-
-def _nearest(word: str, known: object) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)  # type: ignore[call-overload]
-    return f"; did you mean '{near[0]}'?" if near else ""
