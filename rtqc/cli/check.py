@@ -104,6 +104,7 @@ def _check_all(
 
     from rtqc.dicom import index_folder, load_case, plan_cases
     from rtqc.pipeline import assess_fully
+    from rtqc.report import write_results
 
     results = []
     with progress(quiet) as bar:
@@ -157,20 +158,6 @@ def _write_objects(assessed: Assessed, folder: Path) -> None:
     _, left_out = write_objects(assessed, folder, replace=True)
     for kind, why in left_out.items():
         click.echo(f"rtqc: no {kind.upper()} was written: {why}", err=True)
-
-
-def write_results(assessed: Assessed, folder: Path) -> None:
-    """``report.html`` and ``assessment.json``.
-
-    Raises:
-        OSError: a file cannot be written; nothing half-written stays.
-    """
-    from rtqc.core.whole_file import whole_file
-    from rtqc.report import write_report
-
-    write_report(assessed, folder / "report.html", replace=True)
-    with whole_file(folder / "assessment.json") as file:
-        file.write((assessed.assessment.model_dump_json(indent=2) + "\n").encode("utf-8"))
 
 
 def show(assessment: Assessment, folder: Path | None) -> None:

@@ -34,11 +34,12 @@ def command(out: Path, error: str, force: bool) -> None:
 
     Writes the plan's DICOM files, the report, the JSON and the draft. Exit status 0: the demo worked, its patient is flagged.
     """
-    from rtqc.cli.check import show, write_results
+    from rtqc.cli.check import show
     from rtqc.dicom import read_case
     from rtqc.heart import ModelError
     from rtqc.phantom import PLANTED, Anatomy, plant, synthetic_plan, write_plan
     from rtqc.pipeline import Options, assess_fully, write_rtstruct
+    from rtqc.report import write_results
 
     if error == "list":
         for entry in PLANTED.values():

@@ -4,12 +4,19 @@
 structure back into a file that planning systems import.
 """
 
+from rtqc.dicom.archive import Archive, Fetched, fetch_plans
 from rtqc.dicom.compatibility import pydicom_with_read_file
+from rtqc.dicom.completeness import fingerprint, is_complete
 from rtqc.dicom.index import Index, index_folder
 from rtqc.dicom.notes import READING_RULES
 from rtqc.dicom.objects import AlreadyThereError, DrawnBy
+from rtqc.dicom.peer import Peer, PeerError, Tls
+from rtqc.dicom.query import DimseArchive
 from rtqc.dicom.read_case import DEFAULT_SLICE_MM, Parts, load_case, plan_cases, read_case, read_cases
 from rtqc.dicom.read_structures import StructureSet, StructureSetError, read_structure_set, structures_of_file
+from rtqc.dicom.receive import Caller, Door, Receiver
+from rtqc.dicom.send import echo, store
+from rtqc.dicom.web import WebPeer
 from rtqc.dicom.write_pdf import write_pdf
 from rtqc.dicom.write_rtstruct import Writing, append_rtstruct, write_rtstruct
 from rtqc.dicom.write_seg import write_seg
@@ -19,20 +26,35 @@ __all__ = [
     "DEFAULT_SLICE_MM",
     "READING_RULES",
     "AlreadyThereError",
+    "Archive",
+    "Caller",
+    "DimseArchive",
+    "Door",
     "DrawnBy",
+    "Fetched",
     "Index",
     "Parts",
+    "Peer",
+    "PeerError",
+    "Receiver",
     "StructureSet",
     "StructureSetError",
+    "Tls",
+    "WebPeer",
     "Writing",
     "append_rtstruct",
+    "echo",
+    "fetch_plans",
+    "fingerprint",
     "index_folder",
+    "is_complete",
     "load_case",
     "plan_cases",
     "pydicom_with_read_file",
     "read_case",
     "read_cases",
     "read_structure_set",
+    "store",
     "structures_of_file",
     "write_pdf",
     "write_rtstruct",

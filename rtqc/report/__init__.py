@@ -3,8 +3,19 @@
 The same as objects for an archive: the draft, a structured report and a PDF.
 """
 
-from rtqc.report.objects import FILES, Kind, write_objects
+from rtqc.report.objects import FILES, JSON_FILE, REPORT_FILE, Kind, write_objects, write_results
 from rtqc.report.page import render_report, write_report
 from rtqc.report.pdf import NoBrowserError, report_pdf
 
-__all__ = ["FILES", "Kind", "NoBrowserError", "render_report", "report_pdf", "write_objects", "write_report"]
+__all__ = [
+    "FILES",
+    "JSON_FILE",
+    "REPORT_FILE",
+    "Kind",
+    "NoBrowserError",
+    "render_report",
+    "report_pdf",
+    "write_objects",
+    "write_report",
+    "write_results",
+]

@@ -6,10 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from rtqc.core.whole_file import whole_file
 from rtqc.dicom import write_pdf, write_seg, write_sr
 from rtqc.pipeline import Assessed, drawn_by_of, write_rtstruct
+from rtqc.report.page import write_report
 from rtqc.report.pdf import NoBrowserError, report_pdf
 
+#: Files that every check writes.
+REPORT_FILE, JSON_FILE = "report.html", "assessment.json"
 Kind = Literal["rtstruct", "seg", "sr", "pdf"]
 #: Kind -> name of its file.
 FILES: dict[Kind, str] = {
@@ -46,6 +50,17 @@ def write_objects(
         except (ValueError, NoBrowserError) as error:
             left_out[kind] = str(error)
     return written, left_out
+
+
+def write_results(assessed: Assessed, folder: Path) -> None:
+    """``report.html`` and ``assessment.json``; what is there already is replaced.
+
+    Raises:
+        OSError: a file cannot be written; nothing half-written stays.
+    """
+    write_report(assessed, folder / REPORT_FILE, replace=True)
+    with whole_file(folder / JSON_FILE) as file:
+        file.write((assessed.assessment.model_dump_json(indent=2) + "\n").encode("utf-8"))
 
 
 def _write(kind: Kind, assessed: Assessed, path: Path, replace: bool) -> Path:

@@ -1,0 +1,69 @@
+"""What the commands that speak to a network share: options, certificates, and lines on stderr."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rtqc.cli.console import Function, PathArgument, stop
+
+if TYPE_CHECKING:
+    from rtqc.dicom import Tls
+
+calling_option = click.option("--calling", default="RTQC", show_default=True, metavar="AE", help="Our own AE title.")
+token_option = click.option(
+    "--token-env", default="", metavar="NAME", help="Environment variable that holds a bearer token for a DICOMweb service."
+)
+
+
+def tls_options(function: Function) -> Function:
+    """``--tls-certificate``, ``--tls-key`` and ``--tls-authority``."""
+    for name, about in (
+        ("--tls-authority", "Who signed the other side's certificate."),
+        ("--tls-key", "Its key."),
+        ("--tls-certificate", "Our certificate, for an encrypted association."),
+    ):
+        function = click.option(name, type=PathArgument(), metavar="PEM", help=about)(function)
+    return function
+
+
+def tls_of(certificate: Path | None, key: Path | None, authority: Path | None) -> Tls | None:
+    """All three or none; a message and exit status 2 otherwise."""
+    from rtqc.dicom import Tls
+
+    if certificate is None and key is None and authority is None:
+        return None
+    if certificate is None or key is None or authority is None:
+        stop("an encrypted association needs all of --tls-certificate, --tls-key and --tls-authority")
+    return Tls(certificate, key, authority)
+
+
+def token_of(variable: str) -> str:
+    """The token that an environment variable holds; empty where none is named."""
+    return os.environ.get(variable, "") if variable else ""
+
+
+def is_url(text: str) -> bool:
+    """Whether a place is a DICOMweb service rather than a DICOM node."""
+    return text.startswith(("http://", "https://"))
+
+
+def log_to_stderr() -> None:
+    """One line an event."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    # What strangers send is their affair: rtqc's own lines say who was turned away.
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    logging.getLogger("dicomweb_client").setLevel(logging.WARNING)
+
+
+def end_on_signal(ended: threading.Event) -> None:
+    """SIGINT and SIGTERM set the event."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())

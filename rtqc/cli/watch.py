@@ -1,0 +1,62 @@
+"""``rtqc watch``: plans that come into a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rtqc.cli.console import PathArgument, model_options, stop
+from rtqc.cli.network import end_on_signal, log_to_stderr
+
+if TYPE_CHECKING:
+    from rtqc.heart import Device
+
+
+@click.command("watch")
+@click.argument("folder", type=PathArgument())
+@click.option("--out", type=PathArgument(exists=False), metavar="DIR", help="Where results go. [default: FOLDER/results]")
+@click.option("--protocol", metavar="NAME|FILE", help="Thresholds and constraints. [default: the one that each plan asks for]")
+@click.option(
+    "--quiet-seconds",
+    type=click.FloatRange(min=0),
+    default=120,
+    show_default=True,
+    help="An export that is not complete is taken when nothing changed for so long.",
+)
+@click.option(
+    "--settle-seconds", type=click.FloatRange(min=0), default=5, show_default=True, help="The same for one that is complete."
+)
+@click.option("--no-dicom", is_flag=True, help="Write report and JSON only, no DICOM objects.")
+@model_options
+def command(
+    folder: Path,
+    out: Path | None,
+    protocol: str | None,
+    quiet_seconds: float,
+    settle_seconds: float,
+    no_dicom: bool,
+    model: str,
+    device: Device,
+    threads: int,
+) -> None:
+    """Check whatever a planning system exports into FOLDER, and move it to FOLDER/done or FOLDER/failed."""
+    from rtqc.heart import DeviceError, ModelError, load_model
+    from rtqc.node import Watcher
+    from rtqc.pipeline import Options
+    from rtqc.qc import ProtocolError, load_protocol, rule_ids
+
+    if not folder.is_dir():
+        stop(f"{folder} is not a folder: give the one that the planning system exports to")
+    log_to_stderr()
+    try:
+        load_model(model)
+        options = Options(load_protocol(protocol, rule_ids()) if protocol else None, model, device, threads)
+        watcher = Watcher(folder, out, options, quiet_seconds, settle_seconds, not no_dicom)
+        end_on_signal(watcher.ended)
+        watcher.run()
+    except (ProtocolError, ModelError, DeviceError) as error:
+        stop(str(error))
+    except OSError as error:
+        stop(f"{error.filename or folder}: {error.strerror or error}")

@@ -1,0 +1,142 @@
+"""What can be asked of an archive, over DIMSE or DICOMweb, and how a plan with all that it refers to is fetched from one."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pydicom import dcmread
+
+from rtqc.dicom.elements import text
+from rtqc.dicom.index import Header, Index, index_folder
+
+#: Modalities of the objects that a plan consists of, the CT apart.
+_RT = ("RTPLAN", "RTSTRUCT", "RTDOSE")
+
+
+@dataclass(frozen=True)
+class FoundSeries:
+    """A series in an archive.
+
+    Attributes:
+        patient_id, study_uid, uid: identifiers.
+        modality: CT, RTPLAN ...
+        study_date: YYYYMMDD; empty where the archive does not say.
+        description: Series Description.
+    """
+
+    patient_id: str
+    study_uid: str
+    uid: str
+    modality: str
+    study_date: str = ""
+    description: str = ""
+
+
+class Archive(Protocol):
+    """Something that has series and gives them away."""
+
+    def find(self, patient_id: str, study_date: str = "", modality: str = "") -> list[FoundSeries]:
+        """Series of a patient (``*`` and ``?`` as in DICOM; empty: any), of a date or range (``20260101-20260131``).
+
+        Raises:
+            PeerError: the archive could not be asked.
+        """
+
+    def retrieve(self, series: FoundSeries, folder: Path) -> int:
+        """Write a series' objects as ``<SOP Instance UID>.dcm``; returns how many.
+
+        Raises:
+            PeerError: they could not be had.
+        """
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A plan that was fetched.
+
+    Attributes:
+        folder: with the plan and what it refers to.
+        patient_id, label, approval: of the plan.
+        missing: what the plan refers to and the archive does not have.
+    """
+
+    folder: Path
+    patient_id: str
+    label: str
+    approval: str
+    missing: tuple[str, ...] = ()
+
+
+def fetch_plans(archive: Archive, out: Path, patient_id: str = "", study_date: str = "", approval: str = "") -> list[Fetched]:
+    """Fetch plans, each with its structure set, doses and planning CT, into a folder of its own.
+
+    The plans are those of studies of the date; what they refer to may lie in any study of the patient.
+
+    Args:
+        archive: where from.
+        out: a folder a plan is made in it; one that is there already is an error.
+        patient_id: of one patient, or a pattern; empty: of all patients of the date.
+        study_date: a date or range; empty: any.
+        approval: Approval Status that a plan must have (``APPROVED``); empty: any.
+
+    Raises:
+        PeerError: the archive could not be asked, or did not give what it has.
+        FileExistsError: a plan's folder is there already; nothing was fetched for it.
+        OSError: a file cannot be written.
+    """
+    fetched = []
+    patients = dict.fromkeys(s.patient_id for s in archive.find(patient_id, study_date, "RTPLAN"))
+    for patient in patients:
+        wanted = {s.uid for s in archive.find(patient, study_date, "RTPLAN")}
+        with tempfile.TemporaryDirectory(prefix="rtqc-fetch-") as scratch:
+            folder = Path(scratch)
+            everything = archive.find(patient)
+            for series in everything:
+                if series.modality in _RT:
+                    archive.retrieve(series, folder)
+            index = index_folder(folder)
+            for plan in index.plans:
+                status = text(dcmread(plan.path, specific_tags=["ApprovalStatus"], force=True), "ApprovalStatus")
+                if plan.series_uid in wanted and (not approval or status.upper() == approval.upper()):
+                    fetched.append(_fetch(archive, plan, index, everything, out, status))
+    return fetched
+
+
+def _fetch(archive: Archive, plan: Header, index: Index, everything: list[FoundSeries], out: Path, status: str) -> Fetched:
+    name = f"{_safe(plan.patient_id)}-{_safe(plan.label) or 'plan'}-{plan.uid.rpartition('.')[2][-8:]}"
+    target = out / name
+    if target.exists():
+        raise FileExistsError(f"{target} exists already: fetch into another folder, or remove it")
+    structure_sets = [s for s in index.structure_sets if s.uid in plan.refers_to]
+    doses = [d for d in index.doses if plan.uid in d.refers_to]
+    ct = {uid for s in structure_sets for uid in s.refers_to}
+    missing = []
+    if not structure_sets:
+        missing.append("structure set")
+    if not doses:
+        missing.append("dose")
+    out.mkdir(parents=True, exist_ok=True)
+    # Whole or not at all: the folder gets its name when everything is in it.
+    part = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=out))
+    try:
+        for header in (plan, *structure_sets, *doses):
+            shutil.copyfile(header.path, part / header.path.name)
+        images = [series for series in everything if series.uid in ct]
+        for series in images:
+            archive.retrieve(series, part)
+        if not images:
+            missing.append("planning CT")
+        part.chmod(0o755)
+        part.rename(target)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    return Fetched(target, plan.patient_id, plan.label, status, tuple(missing))
+
+
+def _safe(value: str) -> str:
+    return "".join(c if c.isalnum() and c.isascii() else "_" for c in value).strip("_")[:32]

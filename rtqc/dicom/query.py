@@ -1,0 +1,144 @@
+"""C-FIND, C-GET and C-MOVE: an archive on the DICOM network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from rtqc.core.whole_file import whole_file
+from rtqc.dicom.archive import FoundSeries
+from rtqc.dicom.elements import text
+from rtqc.dicom.peer import Peer, PeerError
+from rtqc.dicom.receive import SOP_CLASSES, TRANSFER_SYNTAXES, Door, Receiver
+from rtqc.dicom.send import association
+
+#: Study Root (PS3.4 C.6.2): FIND, GET, MOVE.
+_FIND, _GET, _MOVE = (f"1.2.840.10008.5.1.4.1.2.2.{k}" for k in (1, 3, 2))
+_IMPLICIT = "1.2.840.10008.1.2"
+#: Statuses of C-FIND, C-GET and C-MOVE: there is more to come.
+_PENDING = (0xFF00, 0xFF01)
+#: How long the last objects of a C-MOVE may still be under way after it was answered, in s.
+_LATE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class DimseArchive:
+    """An archive that is asked with C-FIND.
+
+    Attributes:
+        peer: the archive.
+        move_to: None: objects are had by C-GET. Else by C-MOVE to ourselves: the port that the archive knows for ``peer.calling``.
+        move_host: the address to listen on for C-MOVE.
+    """
+
+    peer: Peer
+    move_to: int | None = None
+    move_host: str = "0.0.0.0"
+
+    def find(self, patient_id: str, study_date: str = "", modality: str = "") -> list[FoundSeries]:
+        """See :class:`rtqc.dicom.archive.Archive`."""
+        found = []
+        with association(self.peer, [(_FIND, _IMPLICIT)]) as assoc:
+            studies = Dataset()
+            studies.QueryRetrieveLevel = "STUDY"
+            studies.PatientID, studies.StudyDate, studies.StudyInstanceUID = patient_id, study_date, ""
+            studies.ModalitiesInStudy = modality
+            for study in list(self._answers(assoc, studies)):
+                series = Dataset()
+                series.QueryRetrieveLevel = "SERIES"
+                series.StudyInstanceUID, series.SeriesInstanceUID = text(study, "StudyInstanceUID"), ""
+                series.Modality, series.SeriesDescription = modality, ""
+                found += [
+                    FoundSeries(
+                        text(study, "PatientID"),
+                        text(study, "StudyInstanceUID"),
+                        text(answer, "SeriesInstanceUID"),
+                        text(answer, "Modality"),
+                        text(study, "StudyDate"),
+                        text(answer, "SeriesDescription"),
+                    )
+                    for answer in self._answers(assoc, series)
+                ]
+        return [s for s in found if not modality or s.modality == modality]
+
+    def _answers(self, assoc: Any, query: Dataset) -> Iterator[Dataset]:
+        for status, answer in assoc.send_c_find(query, _FIND):
+            if not status:
+                raise PeerError(f"{self.peer} broke the association while it was asked")
+            if status.Status in _PENDING and answer is not None:
+                yield answer
+            elif status.Status != 0:
+                raise PeerError(f"{self.peer} could not answer the query (status {status.Status:04X})")
+
+    def retrieve(self, series: FoundSeries, folder: Path) -> int:
+        """See :class:`rtqc.dicom.archive.Archive`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        query = Dataset()
+        query.QueryRetrieveLevel = "SERIES"
+        query.StudyInstanceUID, query.SeriesInstanceUID = series.study_uid, series.uid
+        return self._get(query, folder) if self.move_to is None else self._move(query, folder, self.move_to)
+
+    def _get(self, query: Dataset, folder: Path) -> int:
+        from pynetdicom import build_role, evt
+
+        written: list[str] = []
+
+        def take(event: Any) -> int:
+            uid = str(event.request.AffectedSOPInstanceUID)
+            try:
+                with whole_file(folder / f"{uid}.dcm", durable=False) as file:
+                    file.write(event.encoded_dataset())
+            except OSError:
+                return 0xA700
+            written.append(uid)
+            return 0
+
+        contexts = [(_GET, _IMPLICIT), *((sop, syntax) for sop in SOP_CLASSES for syntax in TRANSFER_SYNTAXES)]
+        roles = [build_role(sop_class, scp_role=True) for sop_class in SOP_CLASSES]
+        with association(self.peer, contexts, ext_neg=roles, evt_handlers=[(evt.EVT_C_STORE, take)]) as assoc:
+            if not any(str(c.abstract_syntax) == _GET for c in assoc.accepted_contexts):
+                raise PeerError(f"{self.peer} does not give objects by C-GET: let it send them (C-MOVE) with --move-port")
+            self._follow(assoc.send_c_get(query, _GET))
+        return len(written)
+
+    def _move(self, query: Dataset, folder: Path, port: int) -> int:
+        door = Door(self.peer.calling, self.move_host, port, (), self.peer.tls, least_free_bytes=0)
+        receiver = Receiver(door, folder, lambda _: "")
+        before = {f.name for f in folder.glob("*.dcm")}
+        receiver.start()
+        try:
+            with association(self.peer, [(_MOVE, _IMPLICIT)]) as assoc:
+                sent = self._follow(assoc.send_c_move(query, self.peer.calling, _MOVE))
+            deadline = time.monotonic() + _LATE_SECONDS
+            while True:
+                came = {f.name for f in folder.glob("*.dcm")} - before
+                if len(came) >= sent or time.monotonic() > deadline:
+                    break
+                time.sleep(0.1)
+        finally:
+            receiver.stop()
+        if len(came) < sent:
+            raise PeerError(
+                f"{self.peer} sent {sent} objects, but only {len(came)} came to '{self.peer.calling}' on port {port}"
+            )
+        return len(came)
+
+    def _follow(self, answers: Any) -> int:
+        """Wait for the end; returns how many objects the archive says that it sent."""
+        done = 0
+        for status, _ in answers:
+            if not status:
+                raise PeerError(f"{self.peer} broke the association while it was sending")
+            done = int(status.get("NumberOfCompletedSuboperations", 0) or done)
+            failed = int(status.get("NumberOfFailedSuboperations", 0) or 0)
+            if status.Status not in _PENDING and (status.Status != 0 or failed):
+                hint = f": does it know '{self.peer.calling}' and its port?" if status.Status == 0xA801 else ""
+                raise PeerError(
+                    f"{self.peer} could not send everything (status {status.Status:04X}, {failed} objects failed){hint}"
+                )
+        return done

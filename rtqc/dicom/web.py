@@ -1,0 +1,118 @@
+"""DICOMweb (PS3.18): QIDO-RS, WADO-RS and STOW-RS, by dicomweb-client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+
+from rtqc.core.whole_file import whole_file
+from rtqc.dicom.archive import FoundSeries
+from rtqc.dicom.peer import ANSWER_SECONDS, CONNECT_SECONDS, PeerError
+
+#: Attributes of an answer, by tag.
+_PATIENT, _STUDY, _SERIES, _MODALITY, _DATE, _DESCRIPTION = (
+    "00100020",
+    "0020000D",
+    "0020000E",
+    "00080060",
+    "00080020",
+    "0008103E",
+)
+#: Failed SOP Sequence and the reason in it (STOW-RS response).
+_WARNING_RANGE = 0xB
+
+
+@dataclass(frozen=True)
+class WebPeer:
+    """A DICOMweb service.
+
+    Attributes:
+        url: of the service, e.g. ``https://pacs/dicom-web``.
+        token: bearer token; empty: none.
+    """
+
+    url: str
+    token: str = ""
+
+    def _client(self) -> Any:
+        from dicomweb_client.api import DICOMwebClient
+
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else None
+        return DICOMwebClient(self.url, headers=headers, timeout=(CONNECT_SECONDS, ANSWER_SECONDS))
+
+    def store(self, files: Sequence[Path]) -> dict[Path, str]:
+        """Send objects; see :func:`rtqc.dicom.send.store`.
+
+        Raises:
+            PeerError: the service could not be reached, or did not answer as one should.
+        """
+        datasets = [dcmread(f) for f in files]
+        try:
+            answer = self._client().store_instances(datasets)
+        except Exception as error:  # requests and the client raise many kinds
+            raise PeerError(f"{self.url} could not be sent to ({_reason(error)}): check address and token") from error
+        failed = {
+            str(item.get("ReferencedSOPInstanceUID", "")): int(item.get("FailureReason", 0) or 0)
+            for item in answer.get("FailedSOPSequence", []) or []
+        }
+        return {
+            file: f"{self.url} refused it with status {failed[uid]:04X}"
+            for file, dataset in zip(files, datasets, strict=True)
+            if (uid := str(dataset.SOPInstanceUID)) in failed and failed[uid] >> 12 != _WARNING_RANGE
+        }
+
+    def find(self, patient_id: str, study_date: str = "", modality: str = "") -> list[FoundSeries]:
+        """See :class:`rtqc.dicom.archive.Archive`."""
+        filters = {"PatientID": patient_id, "StudyDate": study_date, "ModalitiesInStudy": modality}
+        try:
+            client = self._client()
+            found = []
+            studies = client.search_for_studies(search_filters={k: v for k, v in filters.items() if v}, get_remaining=True)
+            for study in studies:
+                wanted = {"Modality": modality} if modality else {}
+                found += [
+                    FoundSeries(
+                        _value(study, _PATIENT),
+                        _value(study, _STUDY),
+                        _value(series, _SERIES),
+                        _value(series, _MODALITY),
+                        _value(study, _DATE),
+                        _value(series, _DESCRIPTION),
+                    )
+                    for series in client.search_for_series(_value(study, _STUDY), search_filters=wanted, get_remaining=True)
+                ]
+        except Exception as error:  # as above
+            raise PeerError(f"{self.url} could not be asked ({_reason(error)}): check address and token") from error
+        return [s for s in found if not modality or s.modality == modality]
+
+    def retrieve(self, series: FoundSeries, folder: Path) -> int:
+        """See :class:`rtqc.dicom.archive.Archive`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        count = 0
+        try:
+            for dataset in self._client().iter_series(series.study_uid, series.uid):
+                with whole_file(folder / f"{dataset.SOPInstanceUID}.dcm", durable=False) as file:
+                    dataset.save_as(file, enforce_file_format=True)
+                count += 1
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            raise PeerError(f"{self.url} did not give series {series.uid} ({_reason(error)})") from error
+        except Exception as error:  # as above
+            raise PeerError(f"{self.url} did not give series {series.uid} ({_reason(error)})") from error
+        return count
+
+
+def _value(answer: dict[str, Any], tag: str) -> str:
+    values = answer.get(tag, {}).get("Value") or [""]
+    return str(values[0])
+
+
+def _reason(error: Exception) -> str:
+    """An error in a few words: requests' messages run over pages."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return f"status {status}" if status else (str(error).splitlines() or [type(error).__name__])[0][:160]

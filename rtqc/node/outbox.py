@@ -1,0 +1,151 @@
+"""Results on their way: one folder a case, and a mark for each object that a destination has taken.
+
+``preparing/NAME`` becomes ``outbox/NAME`` in one step when everything was written, and ``sent/NAME`` when every destination has
+everything. A case whose name is in either is not checked again. An object may be sent twice if the node is killed between the
+answer and the mark: as the same SOP Instance, which a destination keeps once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rtqc.core.whole_file import whole_file
+from rtqc.node.config import Destination
+from rtqc.report import FILES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LOG = logging.getLogger("rtqc.node")
+
+#: First and longest pause after a destination failed, in s; each is twice the one before.
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 600.0
+#: What a destination said of an object that it will not take, beside its mark.
+_REFUSED = ".refused"
+
+
+@dataclass
+class Outbox:
+    """Results that are to be sent.
+
+    Attributes:
+        state: the node's folder.
+        destinations: where to.
+        send: sends files to a destination; returns why each that was refused was, raises where the destination cannot be reached.
+    """
+
+    state: Path
+    destinations: tuple[Destination, ...]
+    send: Callable[[Destination, list[Path]], dict[Path, str]]
+    _pause: dict[str, float] = field(default_factory=dict, repr=False)
+    _not_before: dict[str, float] = field(default_factory=dict, repr=False)
+
+    def open(self) -> None:
+        """Make the folders; what a killed node was preparing is thrown away and prepared again."""
+        shutil.rmtree(self._folder("preparing"), ignore_errors=True)
+        for name in ("preparing", "outbox", "sent", "failed"):
+            self._folder(name).mkdir(parents=True, exist_ok=True)
+
+    def _folder(self, name: str) -> Path:
+        return self.state / name
+
+    def knows(self, name: str) -> bool:
+        """Whether a case was checked already."""
+        return any((self._folder(f) / name).is_dir() for f in ("outbox", "sent", "failed"))
+
+    @contextmanager
+    def prepared(self, name: str) -> Iterator[Path]:
+        """A folder for a case's results, which is in the outbox when the block ends without an error."""
+        folder = self._folder("preparing") / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        yield folder
+        folder.rename(self._folder("outbox") / name)
+
+    def waiting(self) -> list[Path]:
+        """Cases that are not wholly sent, oldest first."""
+        return sorted((f for f in self._folder("outbox").iterdir() if f.is_dir()), key=lambda f: (f.stat().st_mtime, f.name))
+
+    def send_due(self, now: float | None = None) -> int:
+        """Send what can be sent now; returns how many objects were taken."""
+        now = time.time() if now is None else now
+        taken = 0
+        for folder in self.waiting():
+            for destination in self.destinations:
+                if self._not_before.get(destination.name, 0.0) <= now:
+                    taken += self._send(folder, destination, now)
+            if not any(self._missing(folder, d) for d in self.destinations):
+                folder.rename(self._folder("sent") / folder.name)
+        return taken
+
+    def _missing(self, folder: Path, destination: Destination) -> list[Path]:
+        files = [folder / FILES[kind] for kind in destination.results]
+        return [
+            f
+            for f in files
+            if f.is_file()
+            and not self._mark(folder, destination, f).exists()
+            and not self._refusal(folder, destination, f).exists()
+        ]
+
+    def _mark(self, folder: Path, destination: Destination, file: Path) -> Path:
+        return folder / "taken" / destination.name / file.name
+
+    def _refusal(self, folder: Path, destination: Destination, file: Path) -> Path:
+        return self._mark(folder, destination, file).with_name(file.name + _REFUSED)
+
+    def _send(self, folder: Path, destination: Destination, now: float) -> int:
+        missing = self._missing(folder, destination)
+        if not missing:
+            return 0
+        try:
+            refused = self.send(destination, missing)
+        except Exception as error:  # whatever a peer or a web server does, it is tried again
+            pause = min(self._pause.get(destination.name, _FIRST_PAUSE / 2) * 2, _LONGEST_PAUSE)
+            self._pause[destination.name], self._not_before[destination.name] = pause, now + pause
+            _LOG.warning("%s: %s; again in %.0f s", destination.name, error, pause)
+            return 0
+        self._pause.pop(destination.name, None)
+        for file in missing:
+            if file in refused:
+                _LOG.error("%s does not take %s: %s", destination.name, file.name, refused[file])
+                _write(self._refusal(folder, destination, file), refused[file])
+            else:
+                _write(self._mark(folder, destination, file), "")
+        _LOG.info(
+            "%s: %d of %d objects of %s were taken", destination.name, len(missing) - len(refused), len(missing), folder.name
+        )
+        return len(missing) - len(refused)
+
+    def give_up(self, older_than_days: float) -> None:
+        """Lay results aside that nobody took for so long."""
+        limit = time.time() - older_than_days * 86400
+        for folder in self.waiting():
+            if folder.stat().st_mtime < limit:
+                _LOG.error("%s was not taken for %g days: laid aside in 'failed'", folder.name, older_than_days)
+                folder.rename(self._folder("failed") / folder.name)
+
+    def forget(self, older_than_days: float) -> None:
+        """Delete what was sent so long ago."""
+        limit = time.time() - older_than_days * 86400
+        for folder in self._folder("sent").iterdir():
+            if folder.stat().st_mtime < limit:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def note_case(folder: Path, about: Iterable[tuple[str, str]]) -> None:
+    """What a case is, for whoever looks into the folder."""
+    _write(folder / "case.json", json.dumps(dict(about), ensure_ascii=False, indent=2) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    with whole_file(path) as file:
+        file.write(text.encode("utf-8"))

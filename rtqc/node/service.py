@@ -1,0 +1,140 @@
+"""The node: receives, checks what is complete, and sends results until they are taken."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rtqc.dicom import Parts, Peer, Receiver, WebPeer, fingerprint, index_folder, is_complete, load_case, plan_cases, store
+from rtqc.node.config import Destination, NodeConfig
+from rtqc.node.inbox import Inbox
+from rtqc.node.outbox import Outbox, note_case
+from rtqc.pipeline import Options, assess_fully
+from rtqc.qc import load_protocol, rule_ids
+from rtqc.report import JSON_FILE, REPORT_FILE, write_objects, write_results
+
+_LOG = logging.getLogger("rtqc.node")
+
+#: Pauses between two looks at inbox and outbox, and between two clean-ups, in s.
+_LOOK_SECONDS, _TIDY_SECONDS = 0.5, 3600.0
+
+
+@dataclass
+class Node:
+    """A node with its settings.
+
+    Attributes:
+        config: where it listens and what it does.
+        ended: set it to end :meth:`run`.
+    """
+
+    config: NodeConfig
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        """Open inbox and outbox."""
+        config = self.config
+        self.inbox = Inbox(config.state / "incoming", config.quiet_seconds)
+        self.outbox = Outbox(config.state, config.destinations, self._send)
+        self.receiver = Receiver(config.door(), self.inbox.folder, Inbox.folder_name, self.inbox.touched)
+        self.options = Options(
+            load_protocol(config.protocol, rule_ids()) if config.protocol else None, config.model, config.device, config.threads
+        )
+
+    def run(self) -> None:
+        """Work until :attr:`ended` is set.
+
+        Raises:
+            PeerError: the port is taken, or certificates cannot be used.
+        """
+        self.inbox.open()
+        self.outbox.open()
+        self.receiver.start()
+        _LOG.info("%s listens on %s:%d", self.config.ae_title, self.config.host, self.receiver.port)
+        sender = threading.Thread(target=self._send_for_ever, name="rtqc-sender", daemon=True)
+        sender.start()
+        tidied = 0.0
+        try:
+            while not self.ended.wait(_LOOK_SECONDS):
+                self.check_due()
+                if time.time() - tidied > _TIDY_SECONDS:
+                    tidied = time.time()
+                    self._tidy()
+        finally:
+            self.ended.set()
+            self.receiver.stop()
+            sender.join(timeout=30)
+
+    def check_due(self) -> None:
+        """Check what is complete, and what is quiet as it is."""
+        for folder, quiet in self.inbox.due():
+            index = index_folder(folder)
+            for parts in plan_cases(index):
+                name = fingerprint(parts)
+                if self.outbox.knows(name) or not (quiet or is_complete(parts)):
+                    continue
+                if not (parts.plan or parts.structure_set or parts.series):
+                    continue
+                try:
+                    self._check(parts, index, name)
+                except (
+                    Exception
+                ):  # one case that nobody foresaw must not end the node; it is tried again when something new comes
+                    _LOG.exception("a case of %s could not be checked", folder.name)
+
+    def _check(self, parts: Parts, index: object, name: str) -> None:
+        began = time.perf_counter()
+        assessed = assess_fully(load_case(parts, index), self.options)  # type: ignore[arg-type]
+        assessment = assessed.assessment
+        with self.outbox.prepared(name) as folder:
+            write_results(assessed, folder)
+            _, left_out = write_objects(assessed, folder, self.config.results)
+            note_case(
+                folder,
+                (
+                    ("patient_id", assessment.case.patient_id), ("plan", assessment.case.plan_label),
+                    ("verdict", assessment.verdict), ("headline", assessment.headline),
+                ),
+            )  # fmt: skip
+            if self.config.reports is not None:
+                self._publish(folder, f"{Inbox.folder_name(assessment.case.patient_id)}-{name[:8]}")
+        for kind, why in left_out.items():
+            _LOG.warning("%s: no %s: %s", name, kind.upper(), why)
+        _LOG.info(
+            "%s (%s): %s in %.1f s. %s",
+            assessment.case.patient_id, assessment.case.plan_label or "no plan", assessment.verdict,
+            time.perf_counter() - began, assessment.headline,
+        )  # fmt: skip
+
+    def _publish(self, folder: Path, name: str) -> None:
+        assert self.config.reports is not None
+        target = self.config.reports / name
+        target.mkdir(parents=True, exist_ok=True)
+        for file in (REPORT_FILE, JSON_FILE):
+            part = target / f".{file}.part"
+            shutil.copyfile(folder / file, part)
+            part.replace(target / file)
+
+    def _send_for_ever(self) -> None:
+        while not self.ended.wait(_LOOK_SECONDS):
+            try:
+                self.outbox.send_due()
+            except OSError as error:  # a full disk must not end the sender: marks are written later
+                _LOG.error("the outbox could not be worked on: %s", error)
+
+    def _send(self, destination: Destination, files: list[Path]) -> dict[Path, str]:
+        if destination.kind == "web":
+            token = os.environ.get(destination.token_env, "") if destination.token_env else ""
+            return WebPeer(destination.url, token).store(files)
+        peer: Peer = self.config.peer(destination)
+        return store(peer, files)
+
+    def _tidy(self) -> None:
+        self.inbox.forget(self.config.keep_days)
+        self.outbox.give_up(self.config.give_up_days)
+        self.outbox.forget(self.config.keep_days)
