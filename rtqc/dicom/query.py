@@ -100,7 +100,7 @@ class DimseArchive:
 
         contexts = [(_GET, _IMPLICIT), *((sop, syntax) for sop in SOP_CLASSES for syntax in TRANSFER_SYNTAXES)]
         roles = [build_role(sop_class, scp_role=True) for sop_class in SOP_CLASSES]
-        with association(self.peer, contexts, ext_neg=roles, evt_handlers=[(evt.EVT_C_STORE, take)]) as assoc:
+        with association(self.peer, contexts, handlers=[(evt.EVT_C_STORE, take)], ext_neg=roles) as assoc:
             if not any(str(c.abstract_syntax) == _GET for c in assoc.accepted_contexts):
                 raise PeerError(f"{self.peer} does not give objects by C-GET: let it send them (C-MOVE) with --move-port")
             self._follow(assoc.send_c_get(query, _GET))

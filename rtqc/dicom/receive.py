@@ -29,7 +29,7 @@ from pydicom.uid import (
 )
 
 from rtqc.core.whole_file import whole_file
-from rtqc.dicom.peer import ANSWER_SECONDS, SILENT_SECONDS, PeerError, Tls
+from rtqc.dicom.peer import ANSWER_SECONDS, SILENT_SECONDS, PeerError, Tls, without_delay
 
 if TYPE_CHECKING:
     from pynetdicom.events import Event
@@ -160,6 +160,7 @@ class Receiver:
     def _opened(self, event: Event) -> None:
         """A PDU that claims to be longer than any may be closes the connection before anything of it is kept."""
         connection: Any = event.assoc.dul.socket
+        without_delay(connection)
         read = connection.recv
 
         def bounded(count: int) -> bytearray:

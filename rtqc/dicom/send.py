@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rtqc.dicom.peer import ANSWER_SECONDS, CONNECT_SECONDS, SILENT_SECONDS, Peer, PeerError
+from rtqc.dicom.peer import ANSWER_SECONDS, CONNECT_SECONDS, SILENT_SECONDS, Peer, PeerError, without_delay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,25 +79,29 @@ def application(peer: Peer) -> AE:
 
 
 @contextmanager
-def association(peer: Peer, contexts: Sequence[tuple[str, str]], **more: object) -> Iterator[Association]:
+def association(
+    peer: Peer, contexts: Sequence[tuple[str, str]], handlers: Sequence[Any] = (), **more: object
+) -> Iterator[Association]:
     """An association that is released, or aborted where something went wrong.
 
     Args:
         peer: with whom.
         contexts: pairs of SOP class and transfer syntax.
+        handlers: of pynetdicom's events.
         more: for pynetdicom's ``associate``.
 
     Raises:
         PeerError: it was not established.
     """
+    from pynetdicom import evt
+
     ae = application(peer)
-    by_class: dict[str, list[str]] = {}
     for sop_class, syntax in contexts:
         # One context for each pair: a context with several syntaxes is accepted with one of them only.
         ae.add_requested_context(sop_class, [syntax])
-        by_class.setdefault(sop_class, []).append(syntax)
     tls = (peer.tls.context(server=False), None) if peer.tls is not None else None
-    assoc = ae.associate(peer.host, peer.port, ae_title=peer.ae_title, tls_args=tls, **more)  # type: ignore[arg-type]
+    events: list[Any] = [(evt.EVT_CONN_OPEN, lambda event: without_delay(event.assoc.dul.socket)), *handlers]
+    assoc = ae.associate(peer.host, peer.port, ae_title=peer.ae_title, tls_args=tls, evt_handlers=events, **more)  # type: ignore[arg-type]
     if not assoc.is_established:
         if assoc.is_rejected:
             raise PeerError(

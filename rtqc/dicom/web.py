@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ _PATIENT, _STUDY, _SERIES, _MODALITY, _DATE, _DESCRIPTION = (
     "00080020",
     "0008103E",
 )
+#: Answers that are asked for at one time.
+_PAGE = 200
 #: Failed SOP Sequence and the reason in it (STOW-RS response).
 _WARNING_RANGE = 0xB
 
@@ -42,7 +44,10 @@ class WebPeer:
         from dicomweb_client.api import DICOMwebClient
 
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else None
-        return DICOMwebClient(self.url, headers=headers, timeout=(CONNECT_SECONDS, ANSWER_SECONDS))
+        client = DICOMwebClient(self.url, headers=headers, timeout=(CONNECT_SECONDS, ANSWER_SECONDS))
+        # Whoever waits at a terminal is told at once; the node has pauses of its own.
+        client.set_http_retry_params(retry=False)
+        return client
 
     def store(self, files: Sequence[Path]) -> dict[Path, str]:
         """Send objects; see :func:`rtqc.dicom.send.store`.
@@ -67,12 +72,12 @@ class WebPeer:
 
     def find(self, patient_id: str, study_date: str = "", modality: str = "") -> list[FoundSeries]:
         """See :class:`rtqc.dicom.archive.Archive`."""
-        filters = {"PatientID": patient_id, "StudyDate": study_date, "ModalitiesInStudy": modality}
+        # A bare * means any; as a filter some services take it for a character.
+        filters = {"PatientID": patient_id.strip("*") and patient_id, "StudyDate": study_date, "ModalitiesInStudy": modality}
         try:
             client = self._client()
             found = []
-            studies = client.search_for_studies(search_filters={k: v for k, v in filters.items() if v}, get_remaining=True)
-            for study in studies:
+            for study in _every(_STUDY, client.search_for_studies, {k: v for k, v in filters.items() if v}):
                 wanted = {"Modality": modality} if modality else {}
                 found += [
                     FoundSeries(
@@ -83,7 +88,7 @@ class WebPeer:
                         _value(study, _DATE),
                         _value(series, _DESCRIPTION),
                     )
-                    for series in client.search_for_series(_value(study, _STUDY), search_filters=wanted, get_remaining=True)
+                    for series in _every(_SERIES, client.search_for_series, wanted, _value(study, _STUDY))
                 ]
         except Exception as error:  # as above
             raise PeerError(f"{self.url} could not be asked ({_reason(error)}): check address and token") from error
@@ -105,6 +110,17 @@ class WebPeer:
         except Exception as error:  # as above
             raise PeerError(f"{self.url} did not give series {series.uid} ({_reason(error)})") from error
         return count
+
+
+def _every(tag: str, search: Callable[..., list[dict[str, Any]]], filters: dict[str, str], *place: str) -> list[dict[str, Any]]:
+    """All answers, page by page. A service that does not know pages answers the same again: then it is at its end."""
+    found: dict[str, dict[str, Any]] = {}
+    while True:
+        page = search(*place, search_filters=filters, limit=_PAGE, offset=len(found))
+        new = {_value(answer, tag): answer for answer in page if _value(answer, tag) not in found}
+        found |= new
+        if len(page) < _PAGE or not new:
+            return list(found.values())
 
 
 def _value(answer: dict[str, Any], tag: str) -> str:
