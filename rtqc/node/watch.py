@@ -114,6 +114,7 @@ class Watcher:
     def _claim(self, export: Path) -> Path | None:
         """Move it to where we work; None where somebody else was faster."""
         self._seen.pop(export, None)
+        self._working.mkdir(parents=True, exist_ok=True)
         name = f"loose-{time.strftime('%Y%m%d-%H%M%S')}" if export == self.folder else export.name
         target = _free(self._working / name)
         try:
