@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("rtqc.cli.watch", "Check whatever a planning system exports into a folder."),
     "fetch": ("rtqc.cli.fetch", "Fetch plans from an archive, with all that they refer to."),
     "send": ("rtqc.cli.send", "Send DICOM files to a node or a DICOMweb service."),
+    "convert": ("rtqc.cli.convert", "Images, doses and structures as NRRD or NIfTI, and masks back as RTSTRUCT."),
     "train": ("rtqc.cli.train", "Train a heart model on your own plans and synthetic patients."),
     "demo": ("rtqc.cli.demo", "Make a synthetic breast plan with a planted error, and check it."),
     "model": ("rtqc.cli.model", "List, show, import or measure heart models."),

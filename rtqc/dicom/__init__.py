@@ -16,6 +16,7 @@ from rtqc.dicom.read_case import DEFAULT_SLICE_MM, Parts, load_case, plan_cases,
 from rtqc.dicom.read_structures import StructureSet, StructureSetError, read_structure_set, structures_of_file
 from rtqc.dicom.receive import Caller, Door, Receiver
 from rtqc.dicom.send import echo, store
+from rtqc.dicom.volume_files import VolumeFileError, is_volume_file, read_volume, write_volume
 from rtqc.dicom.web import WebPeer
 from rtqc.dicom.write_pdf import write_pdf
 from rtqc.dicom.write_rtstruct import Writing, append_rtstruct, write_rtstruct
@@ -40,6 +41,7 @@ __all__ = [
     "StructureSet",
     "StructureSetError",
     "Tls",
+    "VolumeFileError",
     "WebPeer",
     "Writing",
     "append_rtstruct",
@@ -48,16 +50,19 @@ __all__ = [
     "fingerprint",
     "index_folder",
     "is_complete",
+    "is_volume_file",
     "load_case",
     "plan_cases",
     "pydicom_with_read_file",
     "read_case",
     "read_cases",
     "read_structure_set",
+    "read_volume",
     "store",
     "structures_of_file",
     "write_pdf",
     "write_rtstruct",
     "write_seg",
     "write_sr",
+    "write_volume",
 ]

@@ -41,6 +41,7 @@ class DrawnBy:
         software: name and version of the program.
         training: what the model has learnt from.
         device: what it ran on.
+        converted_from: name of the file that it was converted from; then nothing is said about who or what drew it.
     """
 
     name: str
@@ -49,6 +50,7 @@ class DrawnBy:
     software: str
     training: str = ""
     device: str = ""
+    converted_from: str = ""
 
 
 def new_object(sop_class: UID, provenance: Provenance) -> FileDataset:

@@ -19,6 +19,7 @@ from pydicom.uid import RTStructureSetStorage, generate_uid
 from shapely.geometry import Polygon
 
 from rtqc.core.case import Case, Provenance
+from rtqc.core.names import words
 from rtqc.core.structure import Structure
 from rtqc.dicom.contour_hash import contour_hash
 from rtqc.dicom.elements import is_cut_off, items, number, numbers, text
@@ -245,11 +246,12 @@ def _structure_set(drafts: list[Structure], case: Case, drawn_by: DrawnBy, how: 
     provenance = case.provenance
     dataset.FrameOfReferenceUID = provenance.frame_of_reference_uid
     dataset.PositionReferenceIndicator = provenance.position_reference
-    dataset.StructureSetLabel = "rtqc draft"
-    dataset.StructureSetName = "rtqc draft"
-    dataset.StructureSetDescription = ascii_text(
-        f"Heart drawn by {drawn_by.name} {drawn_by.version}, {drawn_by.software}; not approved"
-    )
+    label = "converted" if drawn_by.converted_from else "rtqc draft"
+    dataset.StructureSetLabel = dataset.StructureSetName = label
+    told = f"Heart drawn by {drawn_by.name} {drawn_by.version}, {drawn_by.software}; not approved"
+    if drawn_by.converted_from:
+        told = f"Converted from {drawn_by.converted_from} by {drawn_by.software}; not approved"
+    dataset.StructureSetDescription = ascii_text(told)
     dataset.StructureSetDate, dataset.StructureSetTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     dataset.ApprovalStatus = "UNAPPROVED"
     dataset.ReferencedFrameOfReferenceSequence = DicomSequence([_referenced_frame(provenance)])
@@ -279,6 +281,10 @@ def _roi(placed: _Placed, contours: Dataset, provenance: Provenance, drawn_by: D
     roi.ReferencedFrameOfReferenceUID = provenance.frame_of_reference_uid
     roi.ROIName = structure.name
     roi.ROIVolume = f"{structure.volume_ml:.3f}"
+    if drawn_by.converted_from:
+        roi.ROIGenerationAlgorithm = ""
+        roi.ROIDescription = ascii_text(f"Converted from {drawn_by.converted_from} by {drawn_by.software}, not approved")
+        return roi
     roi.ROIGenerationAlgorithm = "AUTOMATIC"
     roi.ROIGenerationDescription = ascii_text(f"{drawn_by.name} {drawn_by.version} {drawn_by.digest[:12]}", 64)
     points = [np.array(c.ContourData, float).reshape(-1, 3) for c in contours.ContourSequence]
@@ -300,9 +306,10 @@ def _observation(placed: _Placed) -> Dataset:
     observation.ReferencedROINumber = placed.number
     observation.RTROIInterpretedType = structure.kind or "ORGAN"
     observation.ROIInterpreter = ""
-    code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "80891009", "SCT", "Heart"
-    observation.RTROIIdentificationCodeSequence = DicomSequence([code])
+    if "heart" in words(structure.name):
+        code = Dataset()
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "80891009", "SCT", "Heart"
+        observation.RTROIIdentificationCodeSequence = DicomSequence([code])
     return observation
 
 

@@ -7,15 +7,33 @@ import shapely
 from numpy.typing import ArrayLike
 from shapely.geometry import MultiPolygon
 
+from rtqc.core.grid import Grid
 from rtqc.core.orientation import Orientation
 from rtqc.core.structure import Structure
 from rtqc.geometry.coverage import as_multipolygon
 from rtqc.geometry.isolines import filled_isolines
-from rtqc.geometry.solid import shifted
+from rtqc.geometry.rasterize import SLICE_MATCH_SHARE, in_frame
+from rtqc.geometry.solid import areas_at, shifted
 from rtqc.geometry.surface import surface_of
 
 #: Kept around what is cut, in samples.
 _MARGIN = 2
+
+
+def on_slices(structure: Structure, grid: Grid) -> Structure:
+    """A structure on the slices of a grid: planes that lie on one as they are, else the solid that it means, cut there.
+
+    Args:
+        structure: not empty; in any orientation.
+        grid: whose slices.
+    """
+    frame = grid.orientation.canonical()
+    heights = np.sort(grid.positions_mm * round(float(grid.orientation.transform_to(frame)[2, 2])))
+    if not structure.orientation.is_parallel(frame):
+        return resliced(structure, frame, heights)
+    areas = areas_at(in_frame(structure, frame), heights, SLICE_MATCH_SHARE * grid.slice_spacing_mm)
+    planes = {float(w): area for w, area in zip(heights, areas, strict=True) if not area.is_empty}
+    return Structure(structure.name, planes, frame, structure.kind, grid.slice_spacing_mm)
 
 
 def resliced(structure: Structure, orientation: Orientation, heights_mm: ArrayLike) -> Structure:

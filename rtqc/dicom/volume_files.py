@@ -1,0 +1,175 @@
+"""NRRD and NIfTI for researchers, by pynrrd and nibabel, with the geometry that SimpleITK would give them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtqc.core.grid import Grid
+from rtqc.core.orientation import Orientation
+
+#: Endings of the files that are read and written.
+NRRD, NIFTI = (".nrrd",), (".nii", ".nii.gz")
+#: LPS, as DICOM and NRRD have it, to RAS, as NIfTI has it.
+_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+#: Axes may be off the right angle by this much (cosine) through rounding.
+_SQUARE = 1e-3
+
+
+class VolumeFileError(Exception):
+    """A volume that cannot be read or written; the message names the file and says what to do."""
+
+
+def is_volume_file(path: Path) -> bool:
+    """Whether a name is that of a volume.
+
+    >>> is_volume_file(Path("a.nii.gz")), is_volume_file(Path("a.dcm"))
+    (True, False)
+    """
+    return path.name.lower().endswith(NRRD + NIFTI)
+
+
+def write_volume(path: Path, grid: Grid, array: NDArray[Any], replace: bool = False) -> Path:
+    """Write values on a grid.
+
+    Args:
+        path: ends with ``.nrrd``, ``.nii`` or ``.nii.gz``.
+        grid: evenly spaced.
+        array: shape ``grid.shape``; bool is written as 0 and 1.
+        replace: whether an existing file may be replaced.
+
+    Raises:
+        FileExistsError: the file exists and may not be replaced.
+        VolumeFileError: the ending is unknown, or the slices are not evenly spaced: neither format has a place for that.
+        OSError: it cannot be written; nothing half-written stays.
+    """
+    if not is_volume_file(path):
+        raise VolumeFileError(f"{path.name} is neither .nrrd nor .nii nor .nii.gz: choose one of them")
+    if path.exists() and not replace:
+        raise FileExistsError(f"{path} exists already: give another name, or --force to replace it")
+    if not grid.is_even:
+        raise VolumeFileError(f"the slices are not evenly spaced, which {path.name} could not say: resample them first")
+    values = array.astype(np.uint8) if array.dtype == np.bool_ else array
+    # Columns, rows, slices, as both formats count.
+    values = np.ascontiguousarray(values.transpose(2, 1, 0))
+    affine = _affine(grid)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=f".part{''.join(path.suffixes[-2:])}", dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        if path.name.lower().endswith(NRRD):
+            _write_nrrd(part, values, affine)
+        else:
+            _write_nifti(part, values, affine)
+        part.chmod(0o644)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def read_volume(path: Path) -> tuple[Grid, NDArray[Any]]:
+    """Read values and the grid that they lie on.
+
+    Args:
+        path: ends with ``.nrrd``, ``.nii`` or ``.nii.gz``; three-dimensional.
+
+    Returns:
+        The grid, and an array of its shape.
+
+    Raises:
+        VolumeFileError: it cannot be read, or is no stack of rectangular slices.
+    """
+    if not is_volume_file(path):
+        raise VolumeFileError(f"{path.name} is neither .nrrd nor .nii nor .nii.gz: convert it first")
+    try:
+        values, affine = _read_nrrd(path) if path.name.lower().endswith(NRRD) else _read_nifti(path)
+    except VolumeFileError:
+        raise
+    except Exception as error:  # both libraries raise many kinds on damaged files
+        raise VolumeFileError(f"{path.name} could not be read ({str(error).splitlines()[0][:160]}): write it again") from error
+    if values.ndim != 3:
+        raise VolumeFileError(f"{path.name} has {values.ndim} dimensions: give a volume of three")
+    return _on_grid(path, values, affine)
+
+
+def _affine(grid: Grid) -> NDArray[np.float64]:
+    """Columns, rows, slices (and 1) to patient coordinates in mm (LPS), 4 x 4."""
+    matrix = np.eye(4)
+    axes = (grid.orientation.row, grid.orientation.column, grid.orientation.normal)
+    steps = (grid.spacing_mm[1], grid.spacing_mm[0], grid.slice_spacing_mm)
+    matrix[:3, :3] = np.array(axes).T * steps
+    matrix[:3, 3] = grid.patient_mm([(0, 0, 0)])[0]
+    return matrix
+
+
+def _on_grid(path: Path, values: NDArray[Any], affine: NDArray[np.float64]) -> tuple[Grid, NDArray[Any]]:
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    if not (np.isfinite(affine).all() and (steps > 0).all()):
+        raise VolumeFileError(f"{path.name} does not say where its voxels lie: write it with spacing and directions")
+    axes = affine[:3, :3] / steps
+    if np.abs(axes.T @ axes - np.eye(3)).max() > _SQUARE:
+        raise VolumeFileError(f"{path.name} has axes that are not at right angles: resample it first")
+    array = values.transpose(2, 1, 0)
+    first = affine[:3, 3].copy()
+    if float(np.cross(axes[:, 0], axes[:, 1]) @ axes[:, 2]) < 0:
+        # Slices that run against the normal: the last is the first of a grid.
+        first += affine[:3, 2] * (array.shape[0] - 1)
+        array = array[::-1]
+    orientation = Orientation(tuple(axes[:, 0]), tuple(axes[:, 1]))
+    grid = Grid.regular(array.shape, (float(steps[2]), float(steps[1]), float(steps[0])), tuple(first), orientation)
+    return grid, np.ascontiguousarray(array)
+
+
+def _write_nrrd(path: Path, values: NDArray[Any], affine: NDArray[np.float64]) -> None:
+    import nrrd
+
+    header = {
+        "space": "left-posterior-superior",
+        "space directions": affine[:3, :3].T,
+        "space origin": affine[:3, 3],
+        "kinds": ["domain"] * 3,
+        "encoding": "gzip",
+    }
+    nrrd.write(str(path), values, header)
+
+
+def _read_nrrd(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    import nrrd
+
+    values, header = nrrd.read(str(path))
+    directions, origin = header.get("space directions"), header.get("space origin")
+    if directions is None or origin is None:
+        raise VolumeFileError(
+            f"{path.name} does not say where its voxels lie: write it with 'space directions' and 'space origin'"
+        )
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = np.asarray(directions, float).T, origin
+    space = str(header.get("space", "left-posterior-superior")).lower()
+    if space in ("right-anterior-superior", "ras"):
+        affine = _TO_RAS @ affine
+    elif space not in ("left-posterior-superior", "lps"):
+        raise VolumeFileError(f"{path.name} lies in space '{space}': write it in left-posterior-superior")
+    return values, affine
+
+
+def _write_nifti(path: Path, values: NDArray[Any], affine: NDArray[np.float64]) -> None:
+    import nibabel
+
+    image = nibabel.Nifti1Image(values, _TO_RAS @ affine)
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, str(path))
+
+
+def _read_nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    import nibabel
+
+    image: Any = nibabel.load(str(path))
+    return np.asanyarray(image.dataobj), _TO_RAS @ np.asarray(image.affine, float)
