@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from reader_tables import reader_lines
 from truth_tables import contours, doses
 
 from rtqc.dicom import read_case
@@ -30,6 +31,8 @@ def main() -> None:
         *planted_errors(),
         *clean_patients(),
         *real_patients(),
+        "",
+        *reader_lines(),
     ]
     _TARGET.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
