@@ -18,15 +18,11 @@ from rtqc.core.assessment import (
     Assessment,
     CaseSummary,
     ContouredHeart,
-    DoseComparison,
-    DoseMetrics,
     DraftHeart,
-    Eqd2,
     Hearts,
     LimitUsed,
     PrescribedDose,
     Run,
-    SliceDose,
 )
 from rtqc.core.case import Case, Roi
 from rtqc.core.finding import Finding, worst_first
@@ -35,19 +31,7 @@ from rtqc.core.structure import Structure
 from rtqc.core.version import rtqc_version
 from rtqc.dicom import DrawnBy, Writing, append_rtstruct
 from rtqc.dicom import write_rtstruct as write_structure
-from rtqc.dosimetry import (
-    DVH,
-    OrganDose,
-    difference,
-    dvh,
-    evaluate,
-    grown_means,
-    metrics_of,
-    planning_metrics,
-    relative_risk,
-    second_calculation,
-    slice_contributions,
-)
+from rtqc.dosimetry import AlphaBeta, BothHearts, evaluate, organ_doses
 from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
 from rtqc.qc import Choice, Measurements, Protocol, choose_protocol, headline_of, run_rules, verdict_of, with_severities
 
@@ -140,9 +124,12 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     with clock.step("compare"):
         agreement = _agreement(heart, drawn)
     with clock.step("dose"):
-        organs = (_organ(case, heart, protocol), _organ(case, drawn, protocol))
-        dose = _dose(case, roi, heart, drawn, organs, options.second_check, protocol)
-        constraints = evaluate(protocol.constraints, *organs, _others(case, protocol)) if case.dose is not None else ()
+        alpha_beta = AlphaBeta(protocol.alpha_beta.value, protocol.alpha_beta.source)
+        hearts = BothHearts.of(case, roi, heart, drawn, alpha_beta)
+        dose = hearts.comparison(options.second_check)
+        others = organ_doses(case, (c.structure for c in protocol.constraints), alpha_beta)
+        results = evaluate(protocol.constraints, hearts.heart_dose, hearts.draft_dose, others)
+        constraints = results if case.dose is not None else ()
     with clock.step("rules"):
         measurements = Measurements(case, roi, tuple(candidates), draft, agreement, dose, constraints, choice)
         findings = worst_first(findings + run_rules(measurements, protocol))
@@ -237,86 +224,6 @@ def _agreement(heart: Structure | None, drawn: Structure | None) -> Agreement | 
     if heart is None or drawn is None or not heart.orientation.is_parallel(drawn.orientation):
         return None
     return compare(heart, drawn)
-
-
-def _organ(case: Case, structure: Structure | None, protocol: Protocol) -> OrganDose:
-    """A structure's dose, physical and in fractions of 2 Gy as far as the plan lets it be told."""
-    if case.dose is None or structure is None:
-        return OrganDose()
-    physical = dvh(structure, case.dose)
-    fractions = case.plan.alike_fractions if case.plan is not None else None
-    return OrganDose(physical, physical.eqd2(fractions, protocol.alpha_beta.value) if fractions else None)
-
-
-def _others(case: Case, protocol: Protocol) -> dict[str, OrganDose]:
-    """Doses to the other structures that the protocol limits."""
-    named = {c.structure for c in protocol.constraints if c.structure in case.structures}
-    return {name: _organ(case, case.structures[name], protocol) for name in named}
-
-
-def _dose(
-    case: Case,
-    roi: Roi | None,
-    heart: Structure | None,
-    drawn: Structure | None,
-    organs: tuple[OrganDose, OrganDose],
-    second_check: bool,
-    protocol: Protocol,
-) -> DoseComparison | None:
-    if case.dose is None or (heart is None and drawn is None):
-        return None
-    histograms = [organ.physical for organ in organs]
-    metrics = [metrics_of(h) if h is not None else None for h in histograms]
-    curves = [h.curve() if h is not None and not h.is_empty else None for h in histograms]
-    second = None
-    files = case.provenance
-    if second_check and roi is not None and heart is not None and files.structure_set_path and len(files.dose_paths) == 1:
-        second = second_calculation(files.structure_set_path, files.dose_paths[0], roi.number)
-    stated = case.planning_dvhs.get(roi.number) if roi is not None else None
-    change = _change(metrics)
-    own = histograms[0]
-    return DoseComparison(
-        contoured=metrics[0],
-        draft=metrics[1],
-        difference=change,
-        second_calculation=second,
-        planning_system=planning_metrics(stated) if stated is not None and heart is not None else None,
-        eqd2=_eqd2(case, organs, protocol),
-        sensitivity=grown_means(heart, case.dose, own) if heart is not None and own is not None else (),
-        relative_risk=relative_risk(change.mean_gy) if change is not None else None,
-        slices=_slices(heart, drawn, histograms),
-        contoured_curve=curves[0],
-        draft_curve=curves[1],
-    )
-
-
-def _change(metrics: list[DoseMetrics | None]) -> DoseMetrics | None:
-    contoured, drafted = metrics
-    return difference(drafted, contoured) if contoured is not None and drafted is not None else None
-
-
-def _slices(heart: Structure | None, drawn: Structure | None, histograms: list[DVH | None]) -> tuple[SliceDose, ...]:
-    own, drafted = histograms
-    if heart is None or drawn is None or own is None or drafted is None or heart.orientation != drawn.orientation:
-        return ()
-    return slice_contributions(own, drafted, heart)
-
-
-def _eqd2(case: Case, organs: tuple[OrganDose, OrganDose], protocol: Protocol) -> Eqd2 | None:
-    """None where the plan does not say its fractions."""
-    metrics = [metrics_of(organ.eqd2) if organ.eqd2 is not None else None for organ in organs]
-    fractions = case.plan.alike_fractions if case.plan is not None else None
-    if not fractions or metrics == [None, None]:
-        return None
-    ratio = protocol.alpha_beta
-    return Eqd2(
-        fractions=fractions,
-        alpha_beta_gy=ratio.value,
-        source=ratio.source,
-        contoured=metrics[0],
-        draft=metrics[1],
-        difference=_change(metrics),
-    )
 
 
 def _summary(case: Case) -> CaseSummary:

@@ -13,6 +13,7 @@ from rtqc.cli.console import PathArgument, console, findings_table, json_option,
 if TYPE_CHECKING:
     from rtqc.core import Case, Finding, Structure
     from rtqc.dosimetry import DVH
+    from rtqc.qc import Protocol
 
 #: Rules that speak of a structure and a dose whatever the structure is.
 _RULES = frozenset(
@@ -42,6 +43,7 @@ _RULES = frozenset(
 def command(path: Path, roi: str | None, fractions: int | None, alpha_beta: float | None, as_json: bool) -> None:
     """Dose metrics and cumulative DVH of a structure of the plan below PATH, in Gy and in fractions of 2 Gy."""
     from rtqc.dosimetry import dvh, metrics_of
+    from rtqc.qc import choose_protocol
 
     case = only_case(path)
     structure = _structure(case, roi)
@@ -51,8 +53,9 @@ def command(path: Path, roi: str | None, fractions: int | None, alpha_beta: floa
     histogram = dvh(structure, case.dose)
     if histogram.is_empty:
         stop(f"{structure.name} is empty or lies wholly outside the dose grid: there is no dose to tell")
-    findings = _findings(case, structure, histogram)
-    in_twos = _eqd2(case, structure, histogram, fractions, alpha_beta)
+    protocol = choose_protocol(case).protocol
+    findings = _findings(case, structure, histogram, protocol)
+    in_twos = _eqd2(case, histogram, fractions, alpha_beta or _of_heart(structure, protocol))
     metrics = metrics_of(histogram)
     if as_json:
         document = metrics.model_dump(mode="json") | {
@@ -86,33 +89,32 @@ def command(path: Path, roi: str | None, fractions: int | None, alpha_beta: floa
         console().print(findings_table(tuple(findings)))
 
 
-def _eqd2(
-    case: Case, structure: Structure, histogram: DVH, fractions: int | None, alpha_beta: float | None
-) -> tuple[int, float, DVH] | None:
+def _eqd2(case: Case, histogram: DVH, fractions: int | None, alpha_beta: float | None) -> tuple[int, float, DVH] | None:
     """Fractions, alpha/beta and the DVH in fractions of 2 Gy; None where either is unknown."""
-    from rtqc.core.names import heart_score
-    from rtqc.qc import choose_protocol
-
     fractions = fractions or (case.plan.alike_fractions if case.plan is not None else None)
-    if alpha_beta is None and heart_score(structure.name) > 0:
-        alpha_beta = choose_protocol(case).protocol.alpha_beta.value
     if not fractions or alpha_beta is None:
         return None
     return fractions, alpha_beta, histogram.eqd2(fractions, alpha_beta)
 
 
-def _findings(case: Case, structure: Structure, histogram: DVH) -> list[Finding]:
+def _of_heart(structure: Structure, protocol: Protocol) -> float | None:
+    """The protocol's alpha/beta, which is that of a heart and of nothing else."""
+    from rtqc.core.names import heart_score
+
+    return protocol.alpha_beta.value if heart_score(structure.name, protocol.name_table) > 0 else None
+
+
+def _findings(case: Case, structure: Structure, histogram: DVH, protocol: Protocol) -> list[Finding]:
     """What somebody who relies on these numbers must know."""
     from rtqc.core.assessment import DoseComparison
     from rtqc.core.finding import worst_first
     from rtqc.dosimetry import metrics_of
-    from rtqc.qc import Measurements, choose_protocol, run_rules
+    from rtqc.qc import Measurements, run_rules
 
-    choice = choose_protocol(case)
     roi = next((r for r in case.rois if r.structure is structure), None)
     measurements = Measurements(case, roi, dose=DoseComparison(contoured=metrics_of(histogram)))
     about_files = [f for f in case.findings if f.rule.startswith(("dose.", "plan.", "reference.", "structure_set.", "file."))]
-    return worst_first([*about_files, *run_rules(measurements, choice.protocol, _RULES)])
+    return worst_first([*about_files, *run_rules(measurements, protocol, _RULES)])
 
 
 def _structure(case: Case, name: str | None) -> Structure:

@@ -15,11 +15,12 @@ from rtqc.dicom.query import DimseArchive
 from rtqc.dicom.read_case import DEFAULT_SLICE_MM, Parts, load_case, plan_cases, read_case, read_cases
 from rtqc.dicom.read_structures import StructureSet, StructureSetError, read_structure_set, structures_of_file
 from rtqc.dicom.receive import Caller, Door, Receiver
+from rtqc.dicom.rtstruct_items import Writing
 from rtqc.dicom.send import echo, store
 from rtqc.dicom.volume_files import VolumeFileError, is_volume_file, read_volume, write_volume
 from rtqc.dicom.web import WebPeer
 from rtqc.dicom.write_pdf import write_pdf
-from rtqc.dicom.write_rtstruct import Writing, append_rtstruct, write_rtstruct
+from rtqc.dicom.write_rtstruct import append_rtstruct, write_rtstruct
 from rtqc.dicom.write_seg import write_seg
 from rtqc.dicom.write_sr import write_sr
 

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
-import shapely
-from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import RTStructureSetStorage, generate_uid
-from shapely.geometry import Polygon
 
 from rtqc.core.case import Case, Provenance
-from rtqc.core.names import words
 from rtqc.core.structure import Structure
-from rtqc.dicom.contour_hash import contour_hash
-from rtqc.dicom.elements import is_cut_off, items, number, numbers, text
+from rtqc.dicom.elements import is_cut_off, items, number, text
 from rtqc.dicom.objects import (
     AlreadyThereError,
     DrawnBy,
@@ -33,36 +24,7 @@ from rtqc.dicom.objects import (
     new_object,
     save_whole,
 )
-
-#: Coordinates are written to 0.01 mm, as planning systems do; far within DS's 16 characters.
-COORDINATE_DECIMALS = 2
-#: Contours are thinned until they deviate by this much at most, in mm: about 200 points for a heart's slice.
-SIMPLIFY_MM = 0.08
-#: Points nearer than this would be one after rounding, in mm.
-_SHORTEST_EDGE_MM = 0.02
-#: Colours of drafts: orange first, which no planning system gives the heart; the others where that is taken.
-DRAFT_COLOURS = ((255, 140, 0), (255, 0, 200), (0, 220, 220), (170, 255, 0), (160, 90, 255))
-
-
-@dataclass(frozen=True)
-class Writing:
-    """How a structure set is written.
-
-    Attributes:
-        holes: ``keyhole``: one contour that walks to the hole and back (PS3.3 C.8.8.6.3, read by everything); ``xor``: a contour of
-            its own, all of the ROI's marked CLOSEDPLANAR_XOR.
-        replace: whether an existing file may be replaced.
-        now: time of writing; None: the present.
-    """
-
-    holes: Literal["keyhole", "xor"] = "keyhole"
-    replace: bool = False
-    now: datetime | None = None
-
-    @property
-    def moment(self) -> datetime:
-        """Time of writing."""
-        return self.now or datetime.now(UTC).astimezone()
+from rtqc.dicom.rtstruct_items import Writing, colour_of, placed_in, sequences_of
 
 
 def write_rtstruct(
@@ -141,10 +103,10 @@ def append_rtstruct(
     original = text(seen, "SOPInstanceUID")
     used = [int(number(item, "ROINumber") or 0) for item in items(seen, "StructureSetROISequence")]
     observations = [int(number(item, "ObservationNumber") or 0) for item in items(seen, "RTROIObservationsSequence")]
-    placed = _placed(
+    placed = placed_in(
         drafts,
         {text(item, "ROIName") for item in items(seen, "StructureSetROISequence")},
-        {_colour_of(item) for item in items(seen, "ROIContourSequence")},
+        {colour_of(item) for item in items(seen, "ROIContourSequence")},
         max(used, default=0) + 1,
         max(observations, default=0) + 1,
     )
@@ -158,7 +120,7 @@ def append_rtstruct(
         if keyword in dataset:
             delattr(dataset, keyword)
     dataset.PredecessorStructureSetSequence = DicomSequence([image_reference(RTStructureSetStorage, original)])
-    for keyword, more in _sequences(placed, case, drawn_by, how).items():
+    for keyword, more in sequences_of(placed, case, drawn_by, how).items():
         if keyword in dataset:
             dataset[keyword].value.extend(more)
         else:
@@ -201,44 +163,6 @@ def _check_is_of_case(dataset: Dataset, case: Case, existing: Path) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """A structure with the numbers and the colour that it has in the file."""
-
-    structure: Structure
-    number: int
-    observation: int
-    colour: tuple[int, int, int]
-
-
-def _colour_of(item: Dataset) -> tuple[int, ...]:
-    """ROI Display Color of an item; empty where absent."""
-    return tuple(int(v) for v in numbers(item, "ROIDisplayColor") or ())
-
-
-def _placed(
-    drafts: list[Structure], names: set[str], colours: set[tuple[int, ...]], number: int, observation: int
-) -> list[_Placed]:
-    """Drafts with names, numbers and colours that nothing else in the file has."""
-    placed: list[_Placed] = []
-    for k, structure in enumerate(drafts):
-        name = next(n for n in (structure.name, *(f"{structure.name}_{i}" for i in range(2, 1000))) if n not in names)
-        colour = next((c for c in DRAFT_COLOURS if c not in colours), DRAFT_COLOURS[0])
-        names, colours = names | {name}, colours | {colour}
-        placed.append(_Placed(structure.renamed(name), number + k, observation + k, colour))
-    return placed
-
-
-def _sequences(placed: list[_Placed], case: Case, drawn_by: DrawnBy, how: Writing) -> dict[str, list[Dataset]]:
-    """The items that the structures have in the three sequences of a structure set."""
-    contours = [_contours(p, case, how.holes) for p in placed]
-    return {
-        "StructureSetROISequence": [_roi(p, c, case.provenance, drawn_by, how) for p, c in zip(placed, contours, strict=True)],
-        "ROIContourSequence": contours,
-        "RTROIObservationsSequence": [_observation(p) for p in placed],
-    }
-
-
 def _structure_set(drafts: list[Structure], case: Case, drawn_by: DrawnBy, how: Writing) -> FileDataset:
     now = how.moment
     dataset = new_object(RTStructureSetStorage, case.provenance)
@@ -255,7 +179,7 @@ def _structure_set(drafts: list[Structure], case: Case, drawn_by: DrawnBy, how: 
     dataset.StructureSetDate, dataset.StructureSetTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     dataset.ApprovalStatus = "UNAPPROVED"
     dataset.ReferencedFrameOfReferenceSequence = DicomSequence([_referenced_frame(provenance)])
-    for keyword, entries in _sequences(_placed(drafts, set(), set(), 1, 1), case, drawn_by, how).items():
+    for keyword, entries in sequences_of(placed_in(drafts, set(), set(), 1, 1), case, drawn_by, how).items():
         setattr(dataset, keyword, DicomSequence(entries))
     return dataset
 
@@ -272,100 +196,3 @@ def _referenced_frame(provenance: Provenance) -> Dataset:
     frame.FrameOfReferenceUID = provenance.frame_of_reference_uid
     frame.RTReferencedStudySequence = DicomSequence([study])
     return frame
-
-
-def _roi(placed: _Placed, contours: Dataset, provenance: Provenance, drawn_by: DrawnBy, how: Writing) -> Dataset:
-    roi = Dataset()
-    structure = placed.structure
-    roi.ROINumber = placed.number
-    roi.ReferencedFrameOfReferenceUID = provenance.frame_of_reference_uid
-    roi.ROIName = structure.name
-    roi.ROIVolume = f"{structure.volume_ml:.3f}"
-    if drawn_by.converted_from:
-        roi.ROIGenerationAlgorithm = ""
-        roi.ROIDescription = ascii_text(f"Converted from {drawn_by.converted_from} by {drawn_by.software}, not approved")
-        return roi
-    roi.ROIGenerationAlgorithm = "AUTOMATIC"
-    roi.ROIGenerationDescription = ascii_text(f"{drawn_by.name} {drawn_by.version} {drawn_by.digest[:12]}", 64)
-    points = [np.array(c.ContourData, float).reshape(-1, 3) for c in contours.ContourSequence]
-    told = [
-        f"Draft by {drawn_by.software}, not approved",
-        f"model {drawn_by.name} {drawn_by.version} sha256:{drawn_by.digest}",
-        f"contours sha256:{contour_hash(points)}",
-        f"drawn {how.moment.isoformat(timespec='seconds')}" + (f" on {drawn_by.device}" if drawn_by.device else ""),
-        f"trained on {drawn_by.training}" if drawn_by.training else "",
-    ]
-    roi.ROIDescription = ascii_text("; ".join(t for t in told if t), 1024)
-    return roi
-
-
-def _observation(placed: _Placed) -> Dataset:
-    observation = Dataset()
-    structure = placed.structure
-    observation.ObservationNumber = placed.observation
-    observation.ReferencedROINumber = placed.number
-    observation.RTROIInterpretedType = structure.kind or "ORGAN"
-    observation.ROIInterpreter = ""
-    if "heart" in words(structure.name):
-        code = Dataset()
-        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "80891009", "SCT", "Heart"
-        observation.RTROIIdentificationCodeSequence = DicomSequence([code])
-    return observation
-
-
-def _contours(placed: _Placed, case: Case, holes: Literal["keyhole", "xor"]) -> Dataset:
-    assert case.image is not None
-    structure = placed.structure
-    grid = case.image.grid
-    sign = round(float(grid.orientation.transform_to(structure.orientation)[2, 2]))
-    heights = grid.positions_mm * sign
-    drawn = []
-    kind = "CLOSEDPLANAR_XOR" if holes == "xor" and _has_holes(structure) else "CLOSED_PLANAR"
-    for w, area in structure.planes.items():
-        nearest = int(np.abs(heights - w).argmin())
-        for ring in (ring for polygon in area.geoms for ring in _written_rings(polygon, holes)):
-            frame = np.column_stack([ring, np.full(len(ring), w)])
-            points = np.round(structure.orientation.to_patient(frame), COORDINATE_DECIMALS) + 0.0
-            contour = Dataset()
-            contour.ContourImageSequence = DicomSequence([image_reference(*case.provenance.slice_uids[nearest])])
-            contour.ContourGeometricType = kind
-            contour.NumberOfContourPoints = len(points)
-            contour.ContourData = [f"{v:.{COORDINATE_DECIMALS}f}" for v in points.ravel()]
-            drawn.append(contour)
-    result = Dataset()
-    result.ROIDisplayColor = list(placed.colour)
-    result.ReferencedROINumber = placed.number
-    result.ContourSequence = DicomSequence(drawn)
-    return result
-
-
-def _has_holes(structure: Structure) -> bool:
-    return any(len(p.interiors) > 0 for area in structure.planes.values() for p in area.geoms)
-
-
-def _written_rings(polygon: Polygon, holes: Literal["keyhole", "xor"]) -> list[NDArray[np.float64]]:
-    """A polygon's rings as they are written: thinned, rounded, no repeats, not crossing themselves, outer ones counter-clockwise."""
-    thin = polygon.simplify(SIMPLIFY_MM, preserve_topology=True)
-    shape = shapely.set_precision(thin, 10.0**-COORDINATE_DECIMALS)
-    if not isinstance(shape, Polygon) or shape.is_empty or shape.area < 0.1:
-        parts = [p for p in getattr(shape, "geoms", []) if isinstance(p, Polygon)]
-        if not parts:
-            return []
-        shape = max(parts, key=lambda p: p.area)
-    oriented = shapely.geometry.polygon.orient(shape)
-    ring, *inner = (shapely.get_coordinates(r)[:-1] for r in (oriented.exterior, *oriented.interiors))
-    rings = [ring, *inner]
-    if holes == "keyhole":
-        for hole in inner:
-            ring = _with_keyhole(ring, hole)
-        rings = [ring]
-    thinned = (r[np.r_[True, np.linalg.norm(np.diff(r, axis=0), axis=1) >= _SHORTEST_EDGE_MM / 2]] for r in rings)
-    return [r for r in thinned if len(r) >= 3]
-
-
-def _with_keyhole(ring: NDArray[np.float64], hole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Walk to the hole along the shortest bridge, around it, and back."""
-    distances = np.linalg.norm(ring[:, None] - hole[None], axis=2)
-    i, j = np.unravel_index(int(distances.argmin()), distances.shape)
-    around = np.roll(hole, -int(j), axis=0)
-    return np.vstack([ring[: i + 1], around, around[:1], ring[i:]])

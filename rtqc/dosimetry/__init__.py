@@ -1,5 +1,6 @@
 """A structure and a dose: DVH, heart metrics, constraints, and an independent second calculation."""
 
+from rtqc.dosimetry.both import AlphaBeta, BothHearts, organ_dose, organ_doses
 from rtqc.dosimetry.constraints import OrganDose, evaluate
 from rtqc.dosimetry.dvh import DVH, dvh
 from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
@@ -10,6 +11,8 @@ from rtqc.dosimetry.second_check import second_calculation
 __all__ = [
     "DVH",
     "EXAMPLES",
+    "AlphaBeta",
+    "BothHearts",
     "Metric",
     "OrganDose",
     "difference",
@@ -17,6 +20,8 @@ __all__ = [
     "evaluate",
     "grown_means",
     "metrics_of",
+    "organ_dose",
+    "organ_doses",
     "planning_metrics",
     "relative_risk",
     "second_calculation",

@@ -10,7 +10,19 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rtqc.dicom import Parts, Peer, Receiver, WebPeer, fingerprint, index_folder, is_complete, load_case, plan_cases, store
+from rtqc.dicom import (
+    Index,
+    Parts,
+    Peer,
+    Receiver,
+    WebPeer,
+    fingerprint,
+    index_folder,
+    is_complete,
+    load_case,
+    plan_cases,
+    store,
+)
 from rtqc.node.config import Destination, NodeConfig
 from rtqc.node.inbox import Inbox
 from rtqc.node.outbox import Outbox, note_case
@@ -87,9 +99,9 @@ class Node:
                 ):  # one case that nobody foresaw must not end the node; it is tried again when something new comes
                     _LOG.exception("a case of %s could not be checked", folder.name)
 
-    def _check(self, parts: Parts, index: object, name: str) -> None:
+    def _check(self, parts: Parts, index: Index, name: str) -> None:
         began = time.perf_counter()
-        assessed = assess_fully(load_case(parts, index), self.options)  # type: ignore[arg-type]
+        assessed = assess_fully(load_case(parts, index), self.options)
         assessment = assessed.assessment
         with self.outbox.prepared(name) as folder:
             write_results(assessed, folder)

@@ -3,7 +3,7 @@
 ``RULES`` is the whole catalogue; importing this room registers every rule.
 """
 
-from rtqc.qc import agreement_rules, contour_rules, dose_rules, plan_rules
+from rtqc.qc import agreement_rules, contour_rules, dose_rules, organ_rules, plan_rules
 from rtqc.qc.choice import Choice, choose_protocol
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import DEFAULT_PROTOCOL, Protocol, ProtocolError, list_protocols, load_protocol
@@ -24,6 +24,7 @@ __all__ = [
     "headline_of",
     "list_protocols",
     "load_protocol",
+    "organ_rules",
     "plan_rules",
     "rule_ids",
     "run_rules",

@@ -1,4 +1,4 @@
-"""Rules about the contour by itself: is it there, is it whole, could it be a heart."""
+"""Rules about the contour as it was drawn: is it there, is it whole, is it smooth."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rtqc.core.case import DefectKind
 from rtqc.core.structure import Structure
 from rtqc.geometry.pieces import piece_volume_ml
 from rtqc.geometry.rasterize import in_frame
-from rtqc.qc.measurements import AIR_HU, Measurements, holes_of
+from rtqc.qc.measurements import Measurements, holes_of
 from rtqc.qc.protocol import Limits
-from rtqc.qc.rule import Hit, rule
+from rtqc.qc.rule import Hit, at_positions, rule
 
 #: A heart drawn on fewer than this share of the slices inside its extent was drawn on every n-th slice on purpose.
 _SPARSE_SHARE = 0.7
@@ -29,13 +29,6 @@ _DEFECTS: dict[DefectKind, str] = {
     "no_area": "a contour without area",
     "too_many_points": "tens of thousands of points (thinned to 0.01 mm)",
 }
-
-
-def _at(positions: Iterable[float], most: int = 4) -> str:
-    """Slice positions for a sentence."""
-    values = sorted(positions)
-    shown = ", ".join(f"{v:.1f}" for v in values[:most])
-    return f"{shown} mm" if len(values) <= most else f"{shown} ... {values[-1]:.1f} mm ({len(values)} slices)"
 
 
 @rule("contour.missing", "fail", "fact", "The structure set has no ROI whose name means the heart.")
@@ -117,7 +110,7 @@ def contour_degenerate(m: Measurements, limits: Limits) -> Iterable[Hit]:
             where = [d.position_mm for d in found if d.position_mm is not None]
             dropped = sum(d.dropped for d in found)
             done = f"{dropped} left out" if dropped else "read even-odd" if kind == "self_intersecting" else "kept"
-            place = f" at {_at(where)}" if where else ""
+            place = f" at {at_positions(where)}" if where else ""
             yield Hit(
                 f"{m.roi.structure.name} has {len(found)} contour(s) with {words}{place}; {done}. Redraw them.",
                 tuple(where),
@@ -137,7 +130,7 @@ def contour_off_plane(m: Measurements, limits: Limits) -> Iterable[Hit]:
     between = [w for w, d in off.items() if d > limit.value and slices[0] < w < slices[-1]]
     if between:
         yield Hit(
-            f"{m.heart.name} has contours between CT slices at {_at(between)}, up to {max(off[w] for w in between):.1f} mm off: redraw them on the slices.",
+            f"{m.heart.name} has contours between CT slices at {at_positions(between)}, up to {max(off[w] for w in between):.1f} mm off: redraw them on the slices.",
             tuple(between),
             max(off[w] for w in between),
             limit,
@@ -162,7 +155,7 @@ def contour_outside_image(m: Measurements, limits: Limits) -> Iterable[Hit]:
         sign = round(float(grid.orientation.transform_to(m.heart.orientation)[2, 2]))
         where = tuple(sorted(w * sign for w in outside))
         yield Hit(
-            f"{m.heart.name} leaves the CT at {_at(where)}: it belongs to another image, or the CT is cut off.",
+            f"{m.heart.name} leaves the CT at {at_positions(where)}: it belongs to another image, or the CT is cut off.",
             where,
             float(len(where)),
             structures=(m.heart.name,),
@@ -176,7 +169,7 @@ def contour_outside_body(m: Measurements, limits: Limits) -> Iterable[Hit]:
     percent, where = m.outside_body
     if m.heart is not None and percent > limit.value:
         yield Hit(
-            f"{percent:.1f} % of {m.heart.name} lies outside the body, at {_at(where)}: check for stray or shifted contours.",
+            f"{percent:.1f} % of {m.heart.name} lies outside the body, at {at_positions(where)}: check for stray or shifted contours.",
             where,
             percent,
             limit,
@@ -217,7 +210,7 @@ def contour_slice_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
             return
     word = "slice has" if len(missing) == 1 else "slices have"
     yield Hit(
-        f"{len(missing)} CT {word} no contour of {m.heart.name} although it is drawn above and below: {_at(missing)}. Draw it there.",
+        f"{len(missing)} CT {word} no contour of {m.heart.name} although it is drawn above and below: {at_positions(missing)}. Draw it there.",
         tuple(missing),
         float(len(missing)),
         structures=(m.heart.name,),
@@ -249,7 +242,7 @@ def contour_stray_island(m: Measurements, limits: Limits) -> Iterable[Hit]:
         if volume < limit.value or _only_parted_by_gap(m.heart, piece, missing):
             continue
         yield Hit(
-            f"A piece of {m.heart.name} of {volume:.2f} ml at {_at(where)} is not connected to the rest: delete or join it.",
+            f"A piece of {m.heart.name} of {volume:.2f} ml at {at_positions(where)} is not connected to the rest: delete or join it.",
             where,
             volume,
             limit,
@@ -276,7 +269,7 @@ def contour_hole(m: Measurements, limits: Limits) -> Iterable[Hit]:
     where = tuple(w for w, size in holes.items() if size > 0)
     if where:
         yield Hit(
-            f"{m.heart.name} has a hole of {max(holes.values()):.0f} mm² at {_at(where)}: fill it.",
+            f"{m.heart.name} has a hole of {max(holes.values()):.0f} mm² at {at_positions(where)}: fill it.",
             where,
             max(holes.values()),
             limit,
@@ -306,7 +299,7 @@ def contour_copied(m: Measurements, limits: Limits) -> Iterable[Hit]:
 
 def _copied(heart: Structure, run: list[float], limits: Limits) -> Hit:
     return Hit(
-        f"The same outline of {heart.name} was copied over {len(run)} slices, {_at([run[0], run[-1]])}: adapt it to each slice.",
+        f"The same outline of {heart.name} was copied over {len(run)} slices, {at_positions([run[0], run[-1]])}: adapt it to each slice.",
         tuple(run),
         float(len(run)),
         limits.contour_copied,
@@ -329,84 +322,9 @@ def contour_area_jump(m: Measurements, limits: Limits) -> Iterable[Hit]:
     if where:
         worst = float(np.abs(change).max())
         yield Hit(
-            f"The area of {m.heart.name} jumps by {worst:.0f} % of its largest between neighbouring slices at {_at(where)}: check these slices.",
+            f"The area of {m.heart.name} jumps by {worst:.0f} % of its largest between neighbouring slices at {at_positions(where)}: check these slices.",
             tuple(where),
             worst,
             limit,
             (m.heart.name,),
-        )
-
-
-@rule("contour.volume", "warning", "fact", "The heart is smaller or larger than hearts are.")
-def contour_volume(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """Volume against what adults have."""
-    if m.heart is None:
-        return
-    volume = m.heart.volume_ml
-    for limit, word in ((limits.contour_volume_low, "small"), (limits.contour_volume_high, "large")):
-        if (volume < limit.value) if word == "small" else (volume > limit.value):
-            yield Hit(
-                f"{m.heart.name} has {volume:.0f} ml, implausibly {word} for an adult's heart (limit {limit.value:.0f} ml).",
-                measured=volume,
-                limit=limit,
-                structures=(m.heart.name,),
-            )
-
-
-@rule("contour.contains_lung", "warning", "fact", "Too many voxels of the heart have the CT numbers of lung or air.")
-def contour_contains_lung(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """Share of voxels under -400 HU."""
-    limit = limits.contour_contains_lung
-    if m.heart is None or m.heart_hu is None or m.case.image is None or m.heart_mask is None:
-        return
-    air = m.heart_hu < AIR_HU
-    percent = float(100 * air.mean())
-    if percent > limit.value:
-        used = np.flatnonzero(m.heart_mask.any(axis=(1, 2)))
-        shares = [float((m.case.image.hu[k][m.heart_mask[k]] < AIR_HU).mean()) for k in used]
-        where = m.positions_of(used[np.array(shares) > limit.value / 100])
-        yield Hit(
-            f"{percent:.0f} % of {m.heart.name} is lung or air on the CT: the contour is shifted or too large, most at {_at(where)}.",
-            where,
-            percent,
-            limit,
-            (m.heart.name,),
-        )
-
-
-@rule("contour.overlaps_lung", "warning", "fact", "Heart and lung contours overlap.")
-def contour_overlaps_lung(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """Common area on common planes."""
-    limit = limits.contour_overlaps_lung
-    if m.heart is None:
-        return
-    for lung in m.lungs.values():
-        if not lung.orientation.is_parallel(m.heart.orientation):
-            continue
-        planes = in_frame(lung, m.heart.orientation).planes
-        shared = {w: shapely.intersection(area, planes[w]).area for w, area in m.heart.planes.items() if w in planes}
-        percent = 100 * sum(shared.values()) / float(m.heart.areas_mm2.sum())
-        if percent > limit.value:
-            where = tuple(w for w, size in shared.items() if size > 0.01 * m.heart.planes[w].area)
-            yield Hit(
-                f"{percent:.0f} % of {m.heart.name} overlaps {lung.name}, at {_at(where)}: separate them.",
-                where,
-                percent,
-                limit,
-                (m.heart.name, lung.name),
-            )
-
-
-@rule("lungs.swapped", "fail", "fact", "The lung named left lies on the patient's right.")
-def lungs_swapped(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """Centroids of the named lungs: left is +x in patient coordinates."""
-    if len(m.lungs) < 2:
-        return
-    left, right = m.lungs["left"], m.lungs["right"]
-    gap = float(left.centroid_mm[0] - right.centroid_mm[0])
-    if gap < 0:
-        yield Hit(
-            f"{left.name} lies on the patient's right and {right.name} on the left: the names are swapped, or the image is mirrored.",
-            measured=round(gap, 1),
-            structures=(left.name, right.name),
         )

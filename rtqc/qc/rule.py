@@ -75,6 +75,13 @@ def rule(
     return register
 
 
+def at_positions(positions: Iterable[float], most: int = 4) -> str:
+    """Slice positions for a sentence."""
+    values = sorted(positions)
+    shown = ", ".join(f"{v:.1f}" for v in values[:most])
+    return f"{shown} mm" if len(values) <= most else f"{shown} ... {values[-1]:.1f} mm ({len(values)} slices)"
+
+
 def rule_ids() -> frozenset[str]:
     """Ids that a protocol's ``[severity]`` may name: the catalogue's and those of reading."""
     return frozenset(RULES) | frozenset(READING_RULES)

@@ -278,3 +278,54 @@ def test_protocols_are_listed_shown_and_checked(tmp_path: Path) -> None:
     assert "agreement_dice" in wrong.err
     assert rtqc("protocol", "check", "breast").status == 0
     assert rtqc("protocol", "show", "nothing").status == 2
+
+
+def test_dvh_in_fractions_of_2_gy_and_what_its_numbers_need(clean_folder: Path, folder: Path) -> None:
+    d = rtqc("dvh", clean_folder, "--json").document
+    assert d["findings"] == []
+    assert (d["eqd2"]["fractions"], d["eqd2"]["alpha_beta_gy"]) == (15, 3.0)
+    # By hand, for the near-maximum: every point by itself, so the order of points stays.
+    gy = d["d0_03cc_gy"]
+    assert d["eqd2"]["d0_03cc_gy"] == pytest.approx(gy * (gy / 15 + 3) / 5, rel=1e-4)
+    # Of another organ the protocol's alpha/beta is not; one that is given counts.
+    assert rtqc("dvh", clean_folder, "--roi", "Lung_L", "--json").document["eqd2"] is None
+    lung = rtqc("dvh", clean_folder, "--roi", "Lung_L", "--alpha-beta", 4, "--fractions", 10, "--json").document
+    gy = lung["max_gy"]
+    assert lung["eqd2"]["max_gy"] == pytest.approx(gy * (gy / 10 + 4) / 6, rel=1e-4)
+    plan = pydicom.dcmread(folder / "RTPLAN.dcm")
+    plan.FractionGroupSequence[0].NumberOfFractionsPlanned = 0
+    plan.save_as(folder / "RTPLAN.dcm")
+    outcome = rtqc("dvh", folder, "--json")
+    assert outcome.document["eqd2"] is None
+    assert [f["rule"] for f in outcome.document["findings"]] == ["plan.fractions_missing"]
+    assert "plan.fractions_missing" in rtqc("dvh", folder).out
+
+
+def test_check_leaves_dicom_objects_where_it_is_asked_to(clean_folder: Path, tmp_path: Path) -> None:
+    outcome = rtqc("check", clean_folder, "--out", tmp_path / "out", "--dicom", "--device", "cpu")
+    assert outcome.status == 0, outcome.err
+    written = {p.name for p in (tmp_path / "out").iterdir()}
+    assert {"report.html", "assessment.json", "Heart_rtqc.dcm", "Heart_rtqc_seg.dcm", "report_sr.dcm"} <= written
+    again = rtqc("check", clean_folder, "--out", tmp_path / "out", "--dicom", "--device", "cpu")
+    assert again.status == 2
+    assert "exists already" in again.err
+    assert rtqc("check", clean_folder, "--dicom").status == 2
+
+
+def test_a_draft_is_written_as_a_segmentation_too(clean_folder: Path, tmp_path: Path) -> None:
+    arguments = (
+        "draft",
+        clean_folder,
+        "--out",
+        tmp_path / "h.dcm",
+        "--seg",
+        tmp_path / "s.dcm",
+        "--seg-kind",
+        "fractional",
+        "--device",
+        "cpu",
+    )
+    outcome = rtqc(*arguments)
+    assert outcome.status == 0, outcome.err
+    assert pydicom.dcmread(tmp_path / "s.dcm").SegmentationType == "FRACTIONAL"
+    assert rtqc(*arguments).status == 2

@@ -1,0 +1,128 @@
+"""Heart dose with the contour and with the draft, and what the difference means: everything that the report says of dose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rtqc.core.assessment import DoseComparison, DoseMetrics, Eqd2, SliceDose
+from rtqc.core.case import Case, Roi
+from rtqc.core.structure import Structure
+from rtqc.dosimetry.constraints import OrganDose
+from rtqc.dosimetry.dvh import DVH, dvh
+from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
+from rtqc.dosimetry.metric import difference, metrics_of
+from rtqc.dosimetry.planning import planning_metrics
+from rtqc.dosimetry.second_check import second_calculation
+
+
+@dataclass(frozen=True)
+class AlphaBeta:
+    """Of a tissue: in Gy, and who says so."""
+
+    gy: float
+    source: str
+
+
+def organ_dose(case: Case, structure: Structure | None, alpha_beta: AlphaBeta) -> OrganDose:
+    """A structure's dose, physical and in fractions of 2 Gy as far as the plan lets it be told."""
+    if case.dose is None or structure is None:
+        return OrganDose()
+    physical = dvh(structure, case.dose)
+    fractions = case.plan.alike_fractions if case.plan is not None else None
+    return OrganDose(physical, physical.eqd2(fractions, alpha_beta.gy) if fractions else None)
+
+
+def organ_doses(case: Case, names: Iterable[str], alpha_beta: AlphaBeta) -> dict[str, OrganDose]:
+    """Doses of the case's structures of some names; of those that are there."""
+    structures = case.structures
+    return {name: organ_dose(case, structures[name], alpha_beta) for name in set(names) if name in structures}
+
+
+@dataclass(frozen=True, eq=False)
+class BothHearts:
+    """The contoured heart and the draft, as far as they are there, with their doses.
+
+    Attributes:
+        case: as read.
+        roi: the ROI that was taken as the heart.
+        heart, draft: regions; None where absent or empty.
+        heart_dose, draft_dose: of them.
+        alpha_beta: of the heart.
+    """
+
+    case: Case
+    roi: Roi | None
+    heart: Structure | None
+    draft: Structure | None
+    heart_dose: OrganDose
+    draft_dose: OrganDose
+    alpha_beta: AlphaBeta
+
+    @classmethod
+    def of(
+        cls, case: Case, roi: Roi | None, heart: Structure | None, draft: Structure | None, alpha_beta: AlphaBeta
+    ) -> BothHearts:
+        """With both doses computed."""
+        own, drafted = organ_dose(case, heart, alpha_beta), organ_dose(case, draft, alpha_beta)
+        return cls(case, roi, heart, draft, own, drafted, alpha_beta)
+
+    def comparison(self, second_check: bool = True) -> DoseComparison | None:
+        """Everything that is said of dose; None without a dose or any heart.
+
+        Args:
+            second_check: whether dicompyler-core computes the contour's dose too.
+        """
+        case, heart = self.case, self.heart
+        if case.dose is None or (heart is None and self.draft is None):
+            return None
+        histograms = (self.heart_dose.physical, self.draft_dose.physical)
+        metrics = [metrics_of(h) if h is not None else None for h in histograms]
+        curves = [h.curve() if h is not None and not h.is_empty else None for h in histograms]
+        change = _change(*metrics)
+        own = histograms[0]
+        stated = case.planning_dvhs.get(self.roi.number) if self.roi is not None else None
+        return DoseComparison(
+            contoured=metrics[0],
+            draft=metrics[1],
+            difference=change,
+            second_calculation=self._second() if second_check else None,
+            planning_system=planning_metrics(stated) if stated is not None and heart is not None else None,
+            eqd2=self._eqd2(),
+            sensitivity=grown_means(heart, case.dose, own) if heart is not None and own is not None else (),
+            relative_risk=relative_risk(change.mean_gy) if change is not None else None,
+            slices=self._slices(*histograms),
+            contoured_curve=curves[0],
+            draft_curve=curves[1],
+        )
+
+    def _second(self) -> DoseMetrics | None:
+        files = self.case.provenance
+        if self.roi is None or self.heart is None or not files.structure_set_path or len(files.dose_paths) != 1:
+            return None
+        return second_calculation(files.structure_set_path, files.dose_paths[0], self.roi.number)
+
+    def _slices(self, own: DVH | None, drafted: DVH | None) -> tuple[SliceDose, ...]:
+        heart, draft = self.heart, self.draft
+        if heart is None or draft is None or own is None or drafted is None or heart.orientation != draft.orientation:
+            return ()
+        return slice_contributions(own, drafted, heart)
+
+    def _eqd2(self) -> Eqd2 | None:
+        """None where the plan does not say its fractions."""
+        metrics = [metrics_of(d.eqd2) if d.eqd2 is not None else None for d in (self.heart_dose, self.draft_dose)]
+        fractions = self.case.plan.alike_fractions if self.case.plan is not None else None
+        if not fractions or metrics == [None, None]:
+            return None
+        return Eqd2(
+            fractions=fractions,
+            alpha_beta_gy=self.alpha_beta.gy,
+            source=self.alpha_beta.source,
+            contoured=metrics[0],
+            draft=metrics[1],
+            difference=_change(*metrics),
+        )
+
+
+def _change(contoured: DoseMetrics | None, drafted: DoseMetrics | None) -> DoseMetrics | None:
+    return difference(drafted, contoured) if contoured is not None and drafted is not None else None
