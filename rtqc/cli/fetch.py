@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from rtqc.cli.console import PathArgument, console, plain, stop
-from rtqc.cli.network import calling_option, is_url, tls_of, tls_options, token_of, token_option
+from rtqc.cli.network import calling_option, is_url, tls_options, token_of, token_option
+
+if TYPE_CHECKING:
+    from rtqc.dicom import Tls
 
 
 @click.command("fetch")
@@ -31,9 +35,7 @@ def command(
     move_port: int | None,
     calling: str,
     token_env: str,
-    tls_certificate: Path | None,
-    tls_key: Path | None,
-    tls_authority: Path | None,
+    tls: Tls | None,
 ) -> None:
     """Fetch plans from an archive, each with its structure set, doses and planning CT.
 
@@ -45,7 +47,6 @@ def command(
     if not patient and not date:
         stop("say which plans: --patient, --date or both")
     try:
-        tls = tls_of(tls_certificate, tls_key, tls_authority)
         archive = (
             WebPeer(source, token_of(token_env))
             if is_url(source)

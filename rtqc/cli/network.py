@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rtqc.cli.console import Function, PathArgument, stop
+from rtqc.cli.console import PathArgument, stop
 
 if TYPE_CHECKING:
     from rtqc.dicom import Tls
@@ -23,18 +25,26 @@ token_option = click.option(
 )
 
 
-def tls_options(function: Function) -> Function:
-    """``--tls-certificate``, ``--tls-key`` and ``--tls-authority``."""
+def tls_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--tls-certificate``, ``--tls-key`` and ``--tls-authority``, which the command gets as one ``tls``."""
+
+    @functools.wraps(function)
+    def with_tls(
+        *args: Any, tls_certificate: Path | None, tls_key: Path | None, tls_authority: Path | None, **options: Any
+    ) -> Any:
+        return function(*args, tls=_tls_of(tls_certificate, tls_key, tls_authority), **options)
+
+    command: Callable[..., Any] = with_tls
     for name, about in (
         ("--tls-authority", "Who signed the other side's certificate."),
         ("--tls-key", "Its key."),
         ("--tls-certificate", "Our certificate, for an encrypted association."),
     ):
-        function = click.option(name, type=PathArgument(), metavar="PEM", help=about)(function)
-    return function
+        command = click.option(name, type=PathArgument(), metavar="PEM", help=about)(command)
+    return command
 
 
-def tls_of(certificate: Path | None, key: Path | None, authority: Path | None) -> Tls | None:
+def _tls_of(certificate: Path | None, key: Path | None, authority: Path | None) -> Tls | None:
     """All three or none; a message and exit status 2 otherwise."""
     from rtqc.dicom import Tls
 
@@ -57,10 +67,11 @@ def is_url(text: str) -> bool:
 
 def log_to_stderr() -> None:
     """One line an event."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     # What strangers send is their affair: rtqc's own lines say who was turned away.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
-    logging.getLogger("dicomweb_client").setLevel(logging.WARNING)
+    logging.getLogger("pydicom").setLevel(logging.ERROR)
+    logging.getLogger("rtqc").setLevel(logging.INFO)
 
 
 def end_on_signal(ended: threading.Event) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from rtqc.cli.console import PathArgument, console, plain, stop
-from rtqc.cli.network import calling_option, is_url, tls_of, tls_options, token_of, token_option
+from rtqc.cli.network import calling_option, is_url, tls_options, token_of, token_option
+
+if TYPE_CHECKING:
+    from rtqc.dicom import Tls
 
 
 @click.command("send")
@@ -22,9 +26,7 @@ def command(
     files: tuple[Path, ...],
     calling: str,
     token_env: str,
-    tls_certificate: Path | None,
-    tls_key: Path | None,
-    tls_authority: Path | None,
+    tls: Tls | None,
 ) -> None:
     """Send DICOM files (or all in a folder) to a DICOM node by C-STORE, or to a DICOMweb service by STOW-RS.
 
@@ -37,7 +39,7 @@ def command(
         if is_url(destination):
             refused = WebPeer(destination, token_of(token_env)).store(found)
         else:
-            refused = store(Peer.parse(destination, calling, tls_of(tls_certificate, tls_key, tls_authority)), found)
+            refused = store(Peer.parse(destination, calling, tls), found)
     except PeerError as error:
         stop(str(error))
     for file, why in refused.items():
