@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command("fetch")
 @click.argument("source", metavar="AE@HOST:PORT|URL")
 @click.option("--out", type=PathArgument(exists=False), required=True, metavar="DIR", help="A folder a plan is made in it.")
-@click.option("--patient", default="", metavar="ID", help="Patient ID; * and ? as in DICOM. [default: all of the date]")
+@click.option("--patient", default="", metavar="ID", help="Patient ID; * and ? as in DICOM. [default: everybody]")
 @click.option("--date", default="", metavar="YYYYMMDD[-YYYYMMDD]", help="Study date of the plan, or a range.")
 @click.option("--approval", default="", metavar="STATUS", help="Approval Status that a plan must have, e.g. APPROVED.")
 @click.option(
@@ -44,8 +44,8 @@ def command(
     """
     from rtqc.dicom import DimseArchive, Peer, PeerError, WebPeer, fetch_plans
 
-    if not patient and not date:
-        stop("say which plans: --patient, --date or both")
+    if not (patient or date or approval):
+        stop("say which plans: --patient, --date or --approval, or several of them")
     try:
         archive = (
             WebPeer(source, token_of(token_env))

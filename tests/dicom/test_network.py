@@ -316,6 +316,10 @@ def test_the_commands_fetch_and_send(
     outcome = rtqc("fetch", f"ORTHANC@127.0.0.1:{running.dicom}", "--patient", "RTQC-TEST", "--out", tmp_path / "out")
     assert outcome.status == 0, outcome.err
     assert "RTQC-TEST" in outcome.out
+    approved = rtqc("fetch", running.web, "--approval", "APPROVED", "--out", tmp_path / "approved")
+    assert approved.status == 0, approved.err
+    assert "OTHER-7" in approved.out
+    assert "RTQC-TEST" not in approved.out
     sent = rtqc("send", f"RTQC@127.0.0.1:{receiver.port}", "--calling", "TPS", tmp_path / "out")
     assert sent.status == 0, sent.err
     assert len(received(receiver)) == len(list(clean_folder.glob("*.dcm")))
