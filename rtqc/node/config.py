@@ -126,7 +126,7 @@ class NodeConfig(_Strict):
 
 
 def load_config(path: Path) -> NodeConfig:
-    """A node's settings from a TOML file; paths in it are from where the file lies.
+    """A node's settings from a TOML file; paths in it are from where the file lies, a protocol's and a model's too.
 
     Raises:
         SettingsError: it cannot be used; the message says why.
@@ -136,6 +136,9 @@ def load_config(path: Path) -> NodeConfig:
     moved: dict[str, object] = {"state": base / config.state}
     if config.reports is not None:
         moved["reports"] = base / config.reports
+    for key, named in (("protocol", config.protocol), ("model", config.model)):
+        if named and (base / named).exists():
+            moved[key] = str(base / named)
     if config.tls is not None:
         moved["tls"] = TlsConfig(**{key: base / file for key, file in config.tls})
     return config.model_copy(update=moved)

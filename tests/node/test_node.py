@@ -313,6 +313,10 @@ def test_settings_are_checked_and_the_example_is_good(tmp_path: Path) -> None:
     config = load_config(path)
     assert config.state == tmp_path / "rtqc-node"
     assert config.destinations[0].name == "pacs"
+    assert (config.protocol, config.model) == (None, "heart-v1")
+    (tmp_path / "mine.toml").write_text('extends = "breast"\nname = "mine"\n')
+    path.write_text('state = "x"\nanybody = true\nprotocol = "mine.toml"\n')
+    assert load_config(path).protocol == str(tmp_path / "mine.toml")
     assert rtqc("node", "--example").out == example_config()
     for text, words in (
         ('stat = "x"\n', "did you mean 'state'"),
