@@ -82,7 +82,7 @@ class Door:
     callers: tuple[Caller, ...] = ()
     tls: Tls | None = None
     most_associations: int = 10
-    most_bytes: int = 2**30
+    most_bytes: int = 2**29
     least_free_bytes: int = 2**31
 
 

@@ -78,7 +78,7 @@ class NodeConfig(_Strict):
     anybody: bool = False
     tls: TlsConfig | None = None
     most_associations: int = Field(default=10, gt=0)
-    most_object_mib: int = Field(default=1024, gt=0)
+    most_object_mib: int = Field(default=512, gt=0)
     least_free_mib: int = Field(default=2048, ge=0)
     quiet_seconds: float = Field(default=120.0, gt=0)
     keep_days: float = Field(default=7.0, gt=0)
@@ -160,7 +160,7 @@ quiet_seconds = 120            # a plan that is not complete is checked when not
 keep_days = 7                  # received objects and sent results are deleted then
 give_up_days = 7               # results that no destination took are laid aside then (state/failed)
 least_free_mib = 2048          # with less free disk nothing more is taken
-most_object_mib = 1024
+most_object_mib = 512          # an object is held in memory until it is written
 most_associations = 10
 # protocol = "breast-40-15"    # left out: the one that each plan asks for
 model = "heart-v1"
