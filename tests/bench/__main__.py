@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -236,6 +237,37 @@ def bench_structures() -> Row | None:
     return Row("compare the same two hearts as contours", f"{a:.2f} s", "–", "–", "≤ 0.5 s")
 
 
+def bench_receiving(folder: Path) -> Row | None:
+    """A plan by C-STORE from dcmtk's storescu, into our receiver (written, synced, renamed) and into dcmtk's storescp."""
+    if shutil.which("storescu") is None or shutil.which("storescp") is None:
+        return None
+    from rtqc.dicom import Door, Receiver
+    from tests.peers import free_port, running
+
+    files = sorted(folder.glob("*.dcm"))
+
+    def send(port: int, called: str) -> None:
+        subprocess.run(["storescu", "-aec", called, "127.0.0.1", str(port), *map(str, files)], check=True, capture_output=True)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        ours = Receiver(Door(port=0, least_free_bytes=0), Path(scratch), lambda patient: patient)
+        ours.start()
+        a = seconds(lambda: send(ours.port, "RTQC"))
+        ours.stop()
+        port, theirs = free_port(), Path(scratch) / "storescp"
+        theirs.mkdir()
+        with running(["storescp", "-od", theirs, port], port, Path(scratch)):
+            b = seconds(lambda: send(port, "STORESCP"))
+    size = sum(f.stat().st_size for f in files) / 2**20
+    return Row(
+        f"receive a plan of {len(files)} objects, {size:.0f} MiB, by C-STORE",
+        f"{a:.2f} s",
+        f"{b:.2f} s (dcmtk's storescp)",
+        f"{a / b:.2f}",
+        "–",
+    )
+
+
 def _pair(folder: Path) -> list[Mask]:
     """The masks of metric-pair."""
     import nrrd
@@ -264,6 +296,7 @@ def main() -> None:
             bench_compare(),
             bench_structures(),
             bench_dvh(folder),
+            bench_receiving(folder),
         ]
     machine = (
         f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, no GPU, {datetime.now(UTC).date()}"
