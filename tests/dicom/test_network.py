@@ -167,7 +167,7 @@ def test_garbage_and_absurd_lengths_do_not_bring_it_down(receiver: Receiver) -> 
     # A PDU of 4 GiB: the connection is closed at once, nothing of it is waited for.
     began = time.monotonic()
     assert says(struct.pack(">BBL", 1, 0, 2**32 - 1) + b"x" * 1000) == b""
-    assert says(struct.pack(">BBL", 4, 0, 2**32 - 1) + b"x" * 1000) in (b"",) or True
+    says(struct.pack(">BBL", 4, 0, 2**32 - 1) + b"x" * 1000)
     assert time.monotonic() - began < 4
     echo(to(receiver))
 
