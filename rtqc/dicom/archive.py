@@ -89,9 +89,10 @@ def fetch_plans(archive: Archive, out: Path, patient_id: str = "", study_date: s
         OSError: a file cannot be written.
     """
     fetched = []
-    patients = dict.fromkeys(s.patient_id for s in archive.find(patient_id, study_date, "RTPLAN"))
-    for patient in patients:
-        wanted = {s.uid for s in archive.find(patient, study_date, "RTPLAN")}
+    asked_for: dict[str, set[str]] = {}
+    for plan_series in archive.find(patient_id, study_date, "RTPLAN"):
+        asked_for.setdefault(plan_series.patient_id, set()).add(plan_series.uid)
+    for patient, wanted in asked_for.items():
         with tempfile.TemporaryDirectory(prefix="rtqc-fetch-") as scratch:
             folder = Path(scratch)
             everything = archive.find(patient)
