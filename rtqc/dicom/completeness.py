@@ -6,7 +6,7 @@ import hashlib
 
 from pydicom import dcmread
 
-from rtqc.dicom.elements import items, text
+from rtqc.dicom.elements import items, referenced_series, text
 from rtqc.dicom.read_case import Parts
 
 
@@ -39,8 +39,6 @@ def _listed_slices(parts: Parts) -> set[str]:
         return set()
     return {
         text(image, "ReferencedSOPInstanceUID")
-        for frame in items(dataset, "ReferencedFrameOfReferenceSequence")
-        for study in items(frame, "RTReferencedStudySequence")
-        for series in items(study, "RTReferencedSeriesSequence")
+        for series in referenced_series(dataset)
         for image in items(series, "ContourImageSequence")
     }

@@ -63,6 +63,16 @@ def items(dataset: Dataset, keyword: str) -> list[Dataset]:
     return list(value) if value is not None else []
 
 
+def referenced_series(structure_set: Dataset) -> list[Dataset]:
+    """The items that name the series a structure set was drawn on, of all its frames of reference and studies."""
+    return [
+        series
+        for frame in items(structure_set, "ReferencedFrameOfReferenceSequence")
+        for study in items(frame, "RTReferencedStudySequence")
+        for series in items(study, "RTReferencedSeriesSequence")
+    ]
+
+
 def decimals(dataset: Dataset, keyword: str) -> tuple[NDArray[np.float64], int]:
     """A long decimal string (ContourData), without one Python object a number.
 

@@ -14,7 +14,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 
 from rtqc.core.finding import Finding
-from rtqc.dicom.elements import items, text
+from rtqc.dicom.elements import items, referenced_series, text
 from rtqc.dicom.notes import note
 
 #: Read from every file; pixels and contours stay on disk.
@@ -243,12 +243,7 @@ def _references(dataset: Dataset, modality: str) -> tuple[str, ...]:
     if modality == "RTDOSE":
         return tuple(text(i, "ReferencedSOPInstanceUID") for i in items(dataset, "ReferencedRTPlanSequence"))
     if modality == "RTSTRUCT":
-        return tuple(
-            text(series, "SeriesInstanceUID")
-            for frame in items(dataset, "ReferencedFrameOfReferenceSequence")
-            for study in items(frame, "RTReferencedStudySequence")
-            for series in items(study, "RTReferencedSeriesSequence")
-        )
+        return tuple(text(series, "SeriesInstanceUID") for series in referenced_series(dataset))
     return ()
 
 

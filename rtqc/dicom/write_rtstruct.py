@@ -13,7 +13,7 @@ from pydicom.uid import RTStructureSetStorage, generate_uid
 
 from rtqc.core.case import Case, Provenance
 from rtqc.core.structure import Structure
-from rtqc.dicom.elements import is_cut_off, items, number, text
+from rtqc.dicom.elements import is_cut_off, items, number, referenced_series, text
 from rtqc.dicom.objects import (
     AlreadyThereError,
     DrawnBy,
@@ -145,18 +145,12 @@ def _readable(existing: Path) -> FileDataset:
 
 
 def _check_is_of_case(dataset: Dataset, case: Case, existing: Path) -> None:
-    frames = items(dataset, "ReferencedFrameOfReferenceSequence")
-    names = [text(frame, "FrameOfReferenceUID") for frame in frames]
+    names = [text(frame, "FrameOfReferenceUID") for frame in items(dataset, "ReferencedFrameOfReferenceSequence")]
     if case.provenance.frame_of_reference_uid not in names:
         raise ValueError(
             f"{existing.name} is not a structure set of this CT (its frames of reference: {', '.join(names) or 'none'}): append to one that is"
         )
-    series = [
-        text(s, "SeriesInstanceUID")
-        for frame in frames
-        for study in items(frame, "RTReferencedStudySequence")
-        for s in items(study, "RTReferencedSeriesSequence")
-    ]
+    series = [text(s, "SeriesInstanceUID") for s in referenced_series(dataset)]
     if series and case.provenance.ct_series_uid not in series:
         raise ValueError(
             f"{existing.name} is not a structure set of this CT series (it refers to {', '.join(series)}): append to one that is"
