@@ -30,14 +30,14 @@ def command(
     From a DICOM folder to .nrrd, .nii or .nii.gz: the CT in HU, with --dose the dose in Gy, with --roi a mask. From a mask in one of these
     formats to .dcm: an RTSTRUCT on the CT of --ct. Places in the patient stay what they are.
     """
-    from rtqc.dicom import AlreadyThereError, VolumeFileError, is_volume_file
+    from rtqc.dicom import VolumeFileError, is_volume_file
 
     try:
         if is_volume_file(source) and source.is_file():
             _to_rtstruct(source, target, ct, name, label, force)
         else:
             _to_volume(only_case(source), target, roi, dose, force)
-    except (VolumeFileError, AlreadyThereError, FileExistsError, ValueError) as error:
+    except (VolumeFileError, FileExistsError, ValueError) as error:
         stop(str(error))
     except OSError as error:
         stop(f"{error.filename or target}: {error.strerror or error}. Nothing half-written was left there.")

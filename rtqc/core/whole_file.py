@@ -21,15 +21,30 @@ def whole_file(target: Path, durable: bool = True) -> Iterator[BinaryIO]:
     Raises:
         OSError: it cannot be written; what was written is removed, an existing file stays as it was.
     """
+    with whole_path(target) as part, part.open("wb") as file:
+        yield file
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def whole_path(target: Path, ending: str = "") -> Iterator[Path]:
+    """As :func:`whole_file`, for libraries that open the file themselves and tell its format from its name.
+
+    Args:
+        target: the file; its folder is made where absent, an existing file is replaced.
+        ending: what the other name must end with (``.nii.gz``).
+
+    Raises:
+        OSError: it cannot be written; what was written is removed, an existing file stays as it was.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=f".part{ending}", dir=target.parent)
+    os.close(handle)
     part = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
+        yield part
         # mkstemp makes files that only their owner may read; what is written here is for others too.
         part.chmod(0o644)
         part.replace(target)

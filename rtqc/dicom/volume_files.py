@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,8 @@ from numpy.typing import NDArray
 
 from rtqc.core.grid import Grid
 from rtqc.core.orientation import Orientation
+from rtqc.core.whole_file import whole_path
+from rtqc.dicom.objects import free_path
 
 #: Endings of the files that are read and written.
 NRRD, NIFTI = (".nrrd",), (".nii", ".nii.gz")
@@ -44,34 +44,22 @@ def write_volume(path: Path, grid: Grid, array: NDArray[Any], replace: bool = Fa
         replace: whether an existing file may be replaced.
 
     Raises:
-        FileExistsError: the file exists and may not be replaced.
+        AlreadyThereError: the file exists and may not be replaced.
         VolumeFileError: the ending is unknown, or the slices are not evenly spaced: neither format has a place for that.
         OSError: it cannot be written; nothing half-written stays.
     """
     if not is_volume_file(path):
         raise VolumeFileError(f"{path.name} is neither .nrrd nor .nii nor .nii.gz: choose one of them")
-    if path.exists() and not replace:
-        raise FileExistsError(f"{path} exists already: give another name, or --force to replace it")
+    free_path(path, replace)
     if not grid.is_even:
         raise VolumeFileError(f"the slices are not evenly spaced, which {path.name} could not say: resample them first")
     values = array.astype(np.uint8) if array.dtype == np.bool_ else array
     # Columns, rows, slices, as both formats count.
     values = np.ascontiguousarray(values.transpose(2, 1, 0))
     affine = _affine(grid)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=f".part{''.join(path.suffixes[-2:])}", dir=path.parent)
-    os.close(handle)
-    part = Path(name)
-    try:
-        if path.name.lower().endswith(NRRD):
-            _write_nrrd(part, values, affine)
-        else:
-            _write_nifti(part, values, affine)
-        part.chmod(0o644)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    write = _write_nrrd if path.name.lower().endswith(NRRD) else _write_nifti
+    with whole_path(path, "".join(path.suffixes[-2:])) as part:
+        write(part, values, affine)
     return path
 
 
