@@ -43,7 +43,7 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet $(TORCH) --editable '.[test,train,import]'
+	$(BIN)/python -m pip install --quiet $(TORCH) --editable '.[test,train,import,postgresql,parquet]'
 	@touch $@
 
 clean:

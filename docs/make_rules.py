@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rtqc.dicom import READING_RULES
-from rtqc.qc import RULES, list_protocols, load_protocol
+from rtqc.qc import RULES, UNDONE_RULES, list_protocols, load_protocol
 
 _TARGET = Path(__file__).with_name("rules.md")
 
@@ -24,6 +24,12 @@ def catalogue() -> str:
         "| rule | severity | what |",
         "| --- | --- | --- |",
         *(f"| `{rule}` | {severity} | {about} |" for rule, (severity, about) in READING_RULES.items()),
+        "",
+        "## Where nothing could be assessed",
+        "",
+        "| rule | what |",
+        "| --- | --- |",
+        *(f"| `{rule}` | {about} |" for rule, about in UNDONE_RULES.items()),
         "",
         "## On the contour, the agreement with the draft, dose, plan and image",
         "",

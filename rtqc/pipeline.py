@@ -33,7 +33,18 @@ from rtqc.dicom import DrawnBy, Writing, append_rtstruct
 from rtqc.dicom import write_rtstruct as write_structure
 from rtqc.dosimetry import AlphaBeta, BothHearts, evaluate, organ_doses
 from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
-from rtqc.qc import Choice, Measurements, Protocol, choose_protocol, headline_of, run_rules, verdict_of, with_severities
+from rtqc.qc import (
+    Choice,
+    Measurements,
+    Protocol,
+    choose_protocol,
+    headline_of,
+    image_summary,
+    run_rules,
+    undone_finding,
+    verdict_of,
+    with_severities,
+)
 
 #: Packages whose versions decide about numbers.
 _VERSIONS_OF = ("pydicom", "numpy", "scipy", "scikit-image", "shapely", "dicompyler-core")
@@ -140,6 +151,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         protocol=protocol.name,
         protocol_reason=choice.reason,
         case=_summary(case),
+        image=image_summary(measurements),
         heart=Hearts(contoured=_contoured(heart), draft=_drafted(draft)),
         agreement=agreement,
         dose=dose,
@@ -214,9 +226,7 @@ def _draft(case: Case, options: Options, findings: list[Finding]) -> Draft | Non
     try:
         return draft_with(case.image, Engine(load_model(options.model), options.device, options.threads))
     except ModelError as error:
-        findings.append(
-            Finding(rule="model.unusable", severity="fail", certainty="fact", message=f"No draft could be made: {error}.")
-        )
+        findings.append(undone_finding("model.unusable", f"No draft could be made: {error}."))
         return None
 
 

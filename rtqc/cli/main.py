@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("rtqc.cli.compare", "Compare one structure of two structure sets."),
     "dvh": ("rtqc.cli.dvh", "Dose-volume histogram and dose metrics of a structure."),
     "protocol": ("rtqc.cli.protocol", "List, show or check protocols: thresholds and dose constraints."),
+    "nightly": ("rtqc.cli.nightly", "Check every plan of an archive; a page for the morning."),
     "node": ("rtqc.cli.node", "Receive plans over the DICOM network, check them and send the results."),
     "watch": ("rtqc.cli.watch", "Check whatever a planning system exports into a folder."),
     "fetch": ("rtqc.cli.fetch", "Fetch plans from an archive, with all that they refer to."),

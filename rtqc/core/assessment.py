@@ -82,6 +82,18 @@ class Hearts(_Model):
     draft: DraftHeart | None = None
 
 
+class ImageSummary(_Model):
+    """What the CT is like where the heart is: numbers that drift when a scanner or its protocol changes.
+
+    ``heart_hu``: median CT number inside the contoured heart (else the draft), which contrast agent raises; ``noise_hu``: standard
+    deviation of the noise there (docs/metrics.md); ``table``: whether there is something dense outside the body.
+    """
+
+    heart_hu: float | None = None
+    noise_hu: float | None = None
+    table: bool | None = None
+
+
 class SliceAgreement(_Model):
     """Two structures on one plane; areas in mm², distances in mm; ``missing``: where nothing is drawn."""
 
@@ -269,6 +281,7 @@ class Assessment(_Model):
     protocol: str = ""
     protocol_reason: str = ""
     case: CaseSummary
+    image: ImageSummary | None = None
     heart: Hearts = Hearts()
     agreement: Agreement | None = None
     dose: DoseComparison | None = None

@@ -81,7 +81,9 @@ class Plan:
         fraction_groups: number of fraction groups that have fractions.
         beams: number of treatment beams.
         approval: Approval Status.
-        operator: Operators' Name.
+        operator, reviewer: Operators' Name; Reviewer Name of the approval.
+        date: RT Plan Date (YYYYMMDD).
+        planning_system: Manufacturer, Manufacturer's Model Name and Software Versions.
     """
 
     label: str = ""
@@ -92,6 +94,9 @@ class Plan:
     beams: int = 0
     approval: str = ""
     operator: str = ""
+    reviewer: str = ""
+    date: str = ""
+    planning_system: str = ""
 
     @property
     def alike_fractions(self) -> int | None:

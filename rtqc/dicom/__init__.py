@@ -7,16 +7,18 @@ structure back into a file that planning systems import.
 from rtqc.dicom.archive import Archive, Fetched, fetch_plans
 from rtqc.dicom.compatibility import pydicom_with_read_file
 from rtqc.dicom.completeness import fingerprint, is_complete
-from rtqc.dicom.index import Index, index_folder
+from rtqc.dicom.index import Header, Index, Memory, Scanned, index_folder
 from rtqc.dicom.notes import READING_RULES
 from rtqc.dicom.objects import AlreadyThereError, DrawnBy
+from rtqc.dicom.parts import Parts, plan_cases
 from rtqc.dicom.peer import Peer, PeerError, Tls
 from rtqc.dicom.query import DimseArchive
-from rtqc.dicom.read_case import DEFAULT_SLICE_MM, Parts, load_case, plan_cases, read_case, read_cases
+from rtqc.dicom.read_case import DEFAULT_SLICE_MM, load_case, read_case, read_cases
 from rtqc.dicom.read_structures import StructureSet, StructureSetError, read_structure_set, structures_of_file
 from rtqc.dicom.receive import Caller, Door, Receiver
 from rtqc.dicom.rtstruct_items import Writing
 from rtqc.dicom.send import echo, store
+from rtqc.dicom.split import split_archive
 from rtqc.dicom.volume_files import VolumeFileError, is_volume_file, read_volume, write_volume
 from rtqc.dicom.web import WebPeer
 from rtqc.dicom.write_pdf import write_pdf
@@ -34,11 +36,14 @@ __all__ = [
     "Door",
     "DrawnBy",
     "Fetched",
+    "Header",
     "Index",
+    "Memory",
     "Parts",
     "Peer",
     "PeerError",
     "Receiver",
+    "Scanned",
     "StructureSet",
     "StructureSetError",
     "Tls",
@@ -59,6 +64,7 @@ __all__ = [
     "read_cases",
     "read_structure_set",
     "read_volume",
+    "split_archive",
     "store",
     "structures_of_file",
     "write_pdf",

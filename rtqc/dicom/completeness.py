@@ -7,7 +7,7 @@ import hashlib
 from pydicom import dcmread
 
 from rtqc.dicom.elements import items, referenced_series, text
-from rtqc.dicom.read_case import Parts
+from rtqc.dicom.parts import Parts
 
 
 def is_complete(parts: Parts) -> bool:
@@ -26,8 +26,7 @@ def is_complete(parts: Parts) -> bool:
 
 def fingerprint(parts: Parts) -> str:
     """A name for a case of just these objects: another slice or another dose is another case."""
-    headers = [parts.plan, parts.structure_set, *parts.doses, *parts.series]
-    uids = sorted(header.uid for header in headers if header is not None)
+    uids = sorted(header.uid for header in parts.headers)
     return hashlib.sha256("\n".join(uids).encode()).hexdigest()[:24]
 
 

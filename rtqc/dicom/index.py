@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -45,7 +46,7 @@ _DICOM_ENDINGS = {".dcm", ".dicom", ".ima", ".dic"}
 _PREAMBLE = 132
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Header:
     """What the index knows of a file.
 
@@ -93,6 +94,29 @@ class Index:
     others: int = 0
 
 
+#: What a file turned out to be: a DICOM object, something that somebody must know of, or nothing of ours.
+Scanned = Header | Finding | None
+
+
+class Memory(Protocol):
+    """What earlier readings found, by a file's name, size and time of change."""
+
+    def recall(self, name: str, size: int, changed_ns: int) -> tuple[Scanned] | None:
+        """What the file was, in a tuple; None where it is not known or has changed."""
+
+    def remember(self, name: str, size: int, changed_ns: int, scanned: Scanned) -> None:
+        """Keep what the file was."""
+
+
+#: Folders that hold copies of what lies elsewhere, or what somebody threw away: recycle bins, snapshots and thumbnails of file servers.
+SKIPPED_FOLDERS = frozenset(
+    name.casefold()
+    for name in (
+        "$RECYCLE.BIN", "RECYCLER", "System Volume Information", "lost+found", "#recycle", "@Recycle", "@Recently-Snapshot",
+        "@eaDir", "@__thumb", "#snapshot", "~snapshot", "__MACOSX",
+    )
+)  # fmt: skip
+
 #: Modality by SOP Class; a CT is only a CT Image Storage object (or its enhanced form is refused with its name).
 _MODALITY_OF_CLASS = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
@@ -102,12 +126,13 @@ _MODALITY_OF_CLASS = {
 }
 
 
-def index_folder(root: Path, progress: Callable[[int], None] | None = None) -> Index:
+def index_folder(root: Path, progress: Callable[[int], None] | None = None, memory: Memory | None = None) -> Index:
     """Read the headers of all files below a folder (or of one file).
 
     Args:
         root: folder or file.
         progress: called with the number of files read so far.
+        memory: of earlier readings; a file that has not changed is not opened again.
 
     Raises:
         FileNotFoundError: ``root`` does not exist.
@@ -115,8 +140,12 @@ def index_folder(root: Path, progress: Callable[[int], None] | None = None) -> I
     if not root.exists():
         raise FileNotFoundError(f"{root} does not exist")
     index = Index(root)
-    for number, path in enumerate(_files(root, index)):
-        _add(index, path)
+    for number, (path, name) in enumerate(_files(root, index)):
+        scanned = _scan(path, name, path == root) if memory is None else _recalled(path, name, memory)
+        if isinstance(scanned, Finding):
+            index.findings.append(scanned)
+        elif scanned is not None:
+            _sort_in(index, scanned)
         if progress:
             progress(number + 1)
     for headers in (index.structure_sets, index.plans, index.doses):
@@ -124,9 +153,10 @@ def index_folder(root: Path, progress: Callable[[int], None] | None = None) -> I
     return index
 
 
-def _files(root: Path, index: Index) -> Iterator[Path]:
+def _files(root: Path, index: Index) -> Iterator[tuple[Path, str]]:
+    """Files with their names from the root, a folder's together."""
     if root.is_file():
-        yield root
+        yield root, root.name
         return
 
     def refused(error: OSError) -> None:
@@ -140,10 +170,11 @@ def _files(root: Path, index: Index) -> Iterator[Path]:
         )
 
     for folder, folders, names in os.walk(root, onerror=refused):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f.casefold() not in SKIPPED_FOLDERS)
+        above = relative(Path(folder), root) if folder != str(root) else ""
         for name in sorted(names):
             if name != "DICOMDIR" and not name.startswith("."):
-                yield Path(folder, name)
+                yield Path(folder, name), f"{above}/{name}" if above else name
 
 
 def relative(path: Path, root: Path) -> str:
@@ -154,35 +185,45 @@ def relative(path: Path, root: Path) -> str:
         return path.name
 
 
-def _add(index: Index, path: Path) -> None:
-    name = relative(path, index.root)
-    claims = path.suffix.lower() in _DICOM_ENDINGS or path == index.root
+def _recalled(path: Path, name: str, memory: Memory) -> Scanned:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        if not path.is_symlink() and isinstance(error, FileNotFoundError):
+            return None  # it was there a moment ago: whoever took it away knows
+        return _unopened(name, error)
+    known = memory.recall(name, stat.st_size, stat.st_mtime_ns)
+    if known is not None:
+        return known[0]
+    scanned = _scan(path, name, False)
+    if not isinstance(scanned, Finding):
+        memory.remember(name, stat.st_size, stat.st_mtime_ns, scanned)
+    return scanned
+
+
+def _scan(path: Path, name: str, asked_for: bool) -> Scanned:
+    claims = asked_for or path.suffix.lower() in _DICOM_ENDINGS
     try:
         dataset = _read_header(path)
     except (InvalidDicomError, EOFError):
         if claims or _is_empty(path):
             size = "is empty" if _is_empty(path) else "is not a DICOM file"
-            index.findings.append(note("file.unreadable", f"{name} {size}: export it again or remove it.", files=[name]))
-        return
+            return note("file.unreadable", f"{name} {size}: export it again or remove it.", files=[name])
+        return None
     except OSError as error:
-        index.findings.append(
-            note(
-                "file.unreadable",
-                f"{name} could not be opened ({error.strerror or error}): check its permissions.",
-                files=[name],
-            )
-        )
-        return
+        return _unopened(name, error)
     except Exception as error:  # a damaged header makes pydicom raise nearly anything
-        index.findings.append(
-            note(
-                "file.unreadable",
-                f"{name} is damaged and was left out ({type(error).__name__}): export it again.",
-                files=[name],
-            )
-        )
-        return
-    _sort_in(index, _header(path, name, dataset), claims)
+        message = f"{name} is damaged and was left out ({type(error).__name__}): export it again."
+        return note("file.unreadable", message, files=[name])
+    header = _header(path, name, dataset)
+    if claims and not header.modality and not header.sop_class:
+        return note("file.unreadable", f"{name} has no SOP Class and was left out: export it again.", files=[name])
+    return header
+
+
+def _unopened(name: str, error: OSError) -> Finding:
+    message = f"{name} could not be opened ({error.strerror or error}): check its permissions."
+    return note("file.unreadable", message, files=[name])
 
 
 def _is_empty(path: Path) -> bool:
@@ -247,7 +288,7 @@ def _references(dataset: Dataset, modality: str) -> tuple[str, ...]:
     return ()
 
 
-def _sort_in(index: Index, header: Header, claims: bool) -> None:
+def _sort_in(index: Index, header: Header) -> None:
     if header.modality == "CT":
         # A scout view shares the series' folder and often its series; it is no slice of it.
         if "LOCALIZER" not in header.image_type.upper():
@@ -260,7 +301,3 @@ def _sort_in(index: Index, header: Header, claims: bool) -> None:
         index.doses.append(header)
     elif header.sop_class:
         index.others += 1
-    elif claims:
-        index.findings.append(
-            note("file.unreadable", f"{header.name} has no SOP Class and was left out: export it again.", files=[header.name])
-        )

@@ -1,12 +1,8 @@
-"""A folder -> cases: RTDOSE -> RTPLAN -> RTSTRUCT -> CT, by the references that the files hold.
-
-One case a plan. A patient without a plan has one case a structure set; one without either, one a CT series.
-A broken reference is a finding; an object that no plan uses is not.
-"""
+"""One case's files -> a :class:`~rtqc.core.Case`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rtqc.core.case import Case, Plan, Provenance
@@ -16,6 +12,7 @@ from rtqc.core.volumes import Dose
 from rtqc.dicom.elements import number, text
 from rtqc.dicom.index import Header, Index, index_folder
 from rtqc.dicom.notes import named, note
+from rtqc.dicom.parts import Parts, plan_cases
 from rtqc.dicom.read_ct import Series, read_series
 from rtqc.dicom.read_dose import read_doses
 from rtqc.dicom.read_dvh import read_planning_dvhs
@@ -24,25 +21,6 @@ from rtqc.dicom.read_structures import StructureSet, read_structure_set
 
 #: Thickness of an ROI on a single plane where no CT says it: the usual planning slice.
 DEFAULT_SLICE_MM = 3.0
-
-
-@dataclass
-class Parts:
-    """The files of one case, before any of them is decoded.
-
-    Attributes:
-        structure_set, plan: headers; None where absent.
-        series: headers of the CT series; empty where absent.
-        doses: headers of the dose objects.
-        findings: broken references.
-    """
-
-    patient_id: str = ""
-    structure_set: Header | None = None
-    plan: Header | None = None
-    series: list[Header] = field(default_factory=list)
-    doses: list[Header] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
 
 
 def read_case(path: str | Path) -> Case:
@@ -70,130 +48,6 @@ def read_cases(path: str | Path) -> list[Case]:
     """
     index = index_folder(Path(path))
     return [load_case(parts, index) for parts in plan_cases(index)]
-
-
-def plan_cases(index: Index) -> list[Parts]:
-    """Sort headers into cases. A folder without any DICOM file gives one case with nothing but findings."""
-    cases: list[Parts] = []
-    # Files that nobody can attribute speak for every case: each may lack just that slice.
-    used_patients: set[str] = set()
-    for plan in _latest(index.plans):
-        cases.append(_case_of_plan(plan, index))
-        used_patients.add(plan.patient_id)
-    for structure_set in _latest(index.structure_sets):
-        taken = any(c.structure_set is structure_set for c in cases)
-        if not taken and structure_set.patient_id not in used_patients:
-            parts = Parts(structure_set.patient_id, structure_set=structure_set)
-            parts.series = _series_of(structure_set, index, parts.findings)
-            parts.doses = _doses_without_plan(structure_set.patient_id, index)
-            cases.append(parts)
-    used_patients |= {s.patient_id for s in index.structure_sets}
-    taken_series = {h.series_uid for c in cases for h in c.series}
-    for uid, series in index.ct.items():
-        if uid not in taken_series and series[0].patient_id not in used_patients:
-            cases.append(Parts(series[0].patient_id, series=series, doses=_doses_without_plan(series[0].patient_id, index)))
-    _note_orphan_doses(index, cases)
-    return cases or [Parts()]
-
-
-def _latest(headers: list[Header]) -> list[Header]:
-    """Copies of one object (same UID) once."""
-    return list({h.uid: h for h in headers}.values())
-
-
-def _case_of_plan(plan: Header, index: Index) -> Parts:
-    parts = Parts(plan.patient_id, plan=plan)
-    plans = [p for p in _latest(index.plans) if p.patient_id == plan.patient_id]
-    if len(plans) > 1:
-        names = [p.name for p in plans]
-        message = f"The patient has {len(plans)} plans here ({named(names)}): each was assessed by itself, and the heart's doses of several phases were not added."
-        parts.findings.append(note("plan.several", message, files=names, measured=float(len(plans))))
-    by_uid = {h.uid: h for h in index.structure_sets}
-    parts.structure_set = next((by_uid[uid] for uid in plan.refers_to if uid in by_uid), None)
-    if parts.structure_set is None:
-        own = [h for h in _latest(index.structure_sets) if h.patient_id == plan.patient_id]
-        if own:
-            parts.structure_set = own[-1]
-            message = f"The plan {plan.name} refers to a structure set that is not here; {own[-1].name} of the same patient was taken: export the plan's own structure set."
-            parts.findings.append(note("reference.plan_structure_set", message, files=[plan.name, own[-1].name]))
-    if parts.structure_set is not None:
-        _check_patient(plan, parts.structure_set, "The plan", "structure set", parts.findings)
-        parts.series = _series_of(parts.structure_set, index, parts.findings)
-    else:
-        own_series = [s for s in index.ct.values() if s[0].patient_id == plan.patient_id]
-        parts.series = _by_frame(own_series, plan.frame_uid) or (max(own_series, key=len) if own_series else [])
-    parts.doses = _doses_of(plan, plans, index, parts)
-    return parts
-
-
-def _check_patient(a: Header, b: Header, first: str, second: str, findings: list[Finding]) -> None:
-    if a.patient_id != b.patient_id:
-        message = f"{first} ({a.name}) is of patient {a.patient_id or '(no ID)'}, but its {second} ({b.name}) is of patient {b.patient_id or '(no ID)'}: export them again."
-        findings.append(note("reference.patient", message, files=[a.name, b.name], measured=b.patient_id, limit=a.patient_id))
-
-
-def _by_frame(series: list[list[Header]], frame_uid: str) -> list[Header]:
-    same = [s for s in series if frame_uid and s[0].frame_uid == frame_uid]
-    return max(same, key=len) if same else []
-
-
-def _series_of(structure_set: Header, index: Index, findings: list[Finding]) -> list[Header]:
-    for uid in structure_set.refers_to:
-        if uid in index.ct:
-            series = index.ct[uid]
-            _check_patient(structure_set, series[0], "The structure set", "CT", findings)
-            return series
-    own = [s for s in index.ct.values() if s[0].patient_id == structure_set.patient_id]
-    in_frame = _by_frame(list(index.ct.values()), structure_set.frame_uid)
-    chosen = in_frame or (max(own, key=len) if own else [])
-    if not chosen:
-        return []
-    if not structure_set.refers_to and (in_frame or len(own) == 1):
-        return chosen
-    message = f"The structure set {structure_set.name} was drawn on a CT series that is not here; the series of {chosen[0].name} was taken: export the structure set's own CT."
-    findings.append(note("reference.structure_set_ct", message, files=[structure_set.name, chosen[0].name]))
-    return chosen
-
-
-def _doses_of(plan: Header, plans: list[Header], index: Index, parts: Parts) -> list[Header]:
-    doses = _latest(index.doses)
-    referring = [d for d in doses if plan.uid in d.refers_to]
-    for dose in referring:
-        _check_patient(plan, dose, "The plan", "dose", parts.findings)
-    if referring:
-        return referring
-    plan_uids = {p.uid for p in index.plans}
-    loose = [d for d in doses if d.patient_id == plan.patient_id and not plan_uids & set(d.refers_to)]
-    if not loose:
-        return []
-    if any(d.refers_to for d in loose):
-        message = f"The dose {named([d.name for d in loose])} refers to another plan than {plan.name}, so it was not used: export the dose of this plan."
-        parts.findings.append(note("reference.dose_plan", message, files=[plan.name, *(d.name for d in loose)]))
-        return []
-    if len(plans) > 1:
-        message = f"The dose {named([d.name for d in loose])} does not say to which of the {len(plans)} plans here it belongs ({named([p.name for p in plans])}), so it was not used: export each plan with its dose."
-        parts.findings.append(note("reference.dose_plan", message, files=[plan.name, *(d.name for d in loose)]))
-        return []
-    return loose
-
-
-def _doses_without_plan(patient_id: str, index: Index) -> list[Header]:
-    return [d for d in _latest(index.doses) if d.patient_id == patient_id]
-
-
-def _note_orphan_doses(index: Index, cases: list[Parts]) -> None:
-    """A dose of a patient who has nothing else here: it was laid into the wrong folder."""
-    if not cases:
-        return
-    patients = {c.patient_id for c in cases}
-    for dose in _latest(index.doses):
-        used = any(dose in c.doses for c in cases)
-        if not used and dose.patient_id not in patients:
-            message = f"The dose {dose.name} is of patient {dose.patient_id or '(no ID)'}, who has no plan here, so it was not used: export the dose of this patient."
-            for case in cases:
-                case.findings.append(
-                    note("reference.patient", message, files=[dose.name], measured=dose.patient_id, limit=case.patient_id)
-                )
 
 
 def load_case(parts: Parts, index: Index) -> Case:
@@ -293,6 +147,7 @@ def _provenance(
     labels = {
         "structure_set": structure_set.label if structure_set else "",
         "plan": plan.label if plan else "",
+        "structure_set_date": text(structure_set.dataset, "StructureSetDate") if structure_set else "",
         "ct": tag("SeriesDescription"),
         "scanner": " ".join(v for v in (tag("Manufacturer"), tag("ManufacturerModelName")) if v),
     }

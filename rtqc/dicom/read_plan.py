@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pydicom
@@ -12,6 +13,8 @@ from rtqc.dicom.elements import is_cut_off, items, number, text
 
 #: Dose Reference Structure Types (PS3.3 C.8.8.10) that are points; a SITE or VOLUME says more about the target.
 _POINTS = {"POINT", "COORDINATES"}
+#: What made the plan.
+_EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions")
 
 
 def read_plan(path: Path) -> Plan:
@@ -37,6 +40,9 @@ def read_plan(path: Path) -> Plan:
         beams=len(beams),
         approval=text(dataset, "ApprovalStatus"),
         operator=text(dataset, "OperatorsName"),
+        reviewer=text(dataset, "ReviewerName"),
+        date=text(dataset, "RTPlanDate"),
+        planning_system=" ".join(v for v in map(partial(text, dataset), _EQUIPMENT) if v),
     )
 
 

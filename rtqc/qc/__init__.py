@@ -5,14 +5,17 @@
 
 from rtqc.qc import agreement_rules, contour_rules, dose_rules, organ_rules, plan_rules
 from rtqc.qc.choice import Choice, choose_protocol
+from rtqc.qc.image import image_summary
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import DEFAULT_PROTOCOL, Protocol, ProtocolError, list_protocols, load_protocol
 from rtqc.qc.rule import RULES, rule_ids, run_rules, with_severities
+from rtqc.qc.undone import UNDONE_RULES, undone, undone_finding
 from rtqc.qc.verdict import headline_of, verdict_of
 
 __all__ = [
     "DEFAULT_PROTOCOL",
     "RULES",
+    "UNDONE_RULES",
     "Choice",
     "Measurements",
     "Protocol",
@@ -22,12 +25,15 @@ __all__ = [
     "contour_rules",
     "dose_rules",
     "headline_of",
+    "image_summary",
     "list_protocols",
     "load_protocol",
     "organ_rules",
     "plan_rules",
     "rule_ids",
     "run_rules",
+    "undone",
+    "undone_finding",
     "verdict_of",
     "with_severities",
 ]

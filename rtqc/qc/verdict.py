@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from rtqc.core.assessment import DoseComparison, Verdict
 from rtqc.core.finding import Finding, worst_first
+from rtqc.qc.undone import UNDONE_RULES
 
 #: Without these nothing can be judged, whatever else was found.
-_PREVENT_VERDICT = ("ct.absent", "ct.unusable", "structure_set.absent", "structure_set.unusable", "model.unusable")
+_PREVENT_VERDICT = ("ct.absent", "ct.unusable", "structure_set.absent", "structure_set.unusable", *UNDONE_RULES)
 
 
 def verdict_of(findings: list[Finding]) -> Verdict:

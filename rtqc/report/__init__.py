@@ -4,8 +4,9 @@ The same as objects for an archive: the draft, a structured report and a PDF.
 """
 
 from rtqc.report.objects import FILES, JSON_FILE, REPORT_FILE, Kind, write_objects, write_results
-from rtqc.report.page import render_report, write_report
+from rtqc.report.page import render_report, templates, write_report
 from rtqc.report.pdf import NoBrowserError, report_pdf
+from rtqc.report.thumbnail import thumbnail
 
 __all__ = [
     "FILES",
@@ -15,6 +16,8 @@ __all__ = [
     "NoBrowserError",
     "render_report",
     "report_pdf",
+    "templates",
+    "thumbnail",
     "write_objects",
     "write_report",
     "write_results",

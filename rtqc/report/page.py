@@ -47,7 +47,7 @@ def write_report(assessment: Assessment | Assessed, path: str | Path, *, replace
 def render_report(assessment: Assessment | Assessed) -> str:
     """The report as HTML text: one file, no scripts, nothing loaded from anywhere."""
     a = assessment.assessment if isinstance(assessment, Assessed) else assessment
-    painter = _painter(assessment) if isinstance(assessment, Assessed) else None
+    painter = painter_of(assessment) if isinstance(assessment, Assessed) else None
     findings = finding_views(a)
     pictures: dict[int, SlicePicture] = {}
     if painter is not None:
@@ -58,7 +58,7 @@ def render_report(assessment: Assessment | Assessed) -> str:
     if shown is None and painter is not None:
         shown = painter.middle_mm
     word, mark = VERDICTS[a.verdict]
-    return _environment().get_template("report.html.j2").render(
+    return templates().get_template("report.html.j2").render(
         a=a,
         word=word,
         mark=mark,
@@ -79,7 +79,8 @@ def render_report(assessment: Assessment | Assessed) -> str:
     )  # fmt: skip
 
 
-def _painter(assessed: Assessed) -> SlicePainter | None:
+def painter_of(assessed: Assessed) -> SlicePainter | None:
+    """What paints a case's slices; None without a CT."""
     if assessed.case.image is None:
         return None
     draft = assessed.draft.structure if assessed.draft is not None else None
@@ -88,7 +89,8 @@ def _painter(assessed: Assessed) -> SlicePainter | None:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
+def templates() -> Environment:
+    """The templates, which escape whatever they are given."""
     environment = Environment(
         loader=FileSystemLoader(resource_folder("templates")),
         autoescape=True,  # whatever comes from DICOM is text, never markup

@@ -1,0 +1,163 @@
+"""Which charts there are: what is measured, and of whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rtqc.nightly.store import Row
+from rtqc.nightly.trends.changes import Change, changes_of
+from rtqc.nightly.trends.charts import Chart
+from rtqc.nightly.trends.rules import Signal, nelson
+
+#: Limits come from so many plans; a group is judged when it has as many again and a few.
+BASELINE, LEAST = 60, 80
+#: A drift smaller than this share of a standard deviation is not worth a sentence, however sure it is.
+_WORTH_SIGMA = 0.5
+#: Nelson's rules that are marked on charts: the four that Western Electric's are, and no more: eight rules cry wolf.
+MARKED_RULES = (1, 2, 5, 6)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Something that every plan has.
+
+    Attributes:
+        name: as the columns are called.
+        about: in words.
+        unit, decimals: of its values.
+        value: of a plan; None where it has none.
+        of_input: whether it tells of CT and model rather than of contours.
+    """
+
+    name: str
+    about: str
+    unit: str
+    decimals: int
+    value: Callable[[Row], float | None]
+    of_input: bool = False
+
+
+def _judged(value: Callable[[Row], float | None]) -> Callable[[Row], float | None]:
+    """Of drafts that are trusted."""
+    return lambda row: value(row) if row.trusted else None
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("dice", "Dice, contour and draft", "", 3, _judged(lambda r: r.dice)),
+    Metric("mean_surface_distance_mm", "Mean surface distance", "mm", 2, _judged(lambda r: r.mean_surface_distance_mm)),
+    Metric("size_difference_percent", "Volume, draft − contour", "%", 1, _judged(lambda r: r.size_difference_percent)),
+    Metric(
+        "mean_dose_difference_gy", "Mean heart dose, draft − contour", "Gy", 2, _judged(lambda r: r.mean_dose_difference_gy)
+    ),
+    Metric("flag_rate", "Plans flagged", "%", 0, lambda r: None if r.verdict == "error" else 100.0 * (r.verdict == "flag")),
+    Metric("predicted_dice", "Predicted Dice of the draft", "", 3, lambda r: r.predicted_dice, True),
+    Metric("slice_spacing_mm", "Slice spacing", "mm", 2, lambda r: r.slice_spacing_mm, True),
+    Metric("noise_hu", "Noise inside the heart", "HU", 1, lambda r: r.noise_hu, True),
+    Metric("heart_hu", "CT number inside the heart (contrast agent)", "HU", 0, lambda r: r.heart_hu, True),
+)
+
+#: What plans are grouped by: name -> in words, and a plan's group.
+GROUPINGS: dict[str, tuple[str, Callable[[Row], str]]] = {
+    "clinic": ("All plans", lambda r: "all"),
+    "protocol": ("Protocol", lambda r: r.protocol),
+    "planner": ("Planner", lambda r: r.planner),
+    "reviewer": ("Reviewer", lambda r: r.reviewer),
+    "planning_system": ("Planning system", lambda r: r.planning_system),
+    "scanner": ("Scanner", lambda r: r.scanner),
+}
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A metric of a group is not what it was: since which plan, from what level to what."""
+
+    since_date: str
+    plans: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, eq=False)
+class Trend:
+    """A chart of one metric of one group.
+
+    Attributes:
+        rows: the plans, in order.
+        chart: None where the group is too small to be judged.
+        signals: Nelson's rules, of those that are marked.
+        changes: of the mean.
+        drift: what has changed by now; None where nothing has.
+    """
+
+    metric: Metric
+    grouping: str
+    group: str
+    rows: tuple[Row, ...]
+    chart: Chart | None
+    signals: tuple[Signal, ...] = ()
+    changes: tuple[Change, ...] = ()
+    drift: Drift | None = None
+
+
+def trends_of(rows: Iterable[Row], groupings: Iterable[str] = tuple(GROUPINGS)) -> list[Trend]:
+    """All charts, clinic first. Plans that were exported again count once.
+
+    Args:
+        rows: results in the order of their plans.
+        groupings: keys of :data:`GROUPINGS`.
+    """
+    counted = [r for r in rows if not r.repeats]
+    found = []
+    for grouping in groupings:
+        _, group_of = GROUPINGS[grouping]
+        groups: dict[str, list[Row]] = {}
+        for row in counted:
+            groups.setdefault(group_of(row), []).append(row)
+        for name, members in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
+            if name and not (grouping != "clinic" and len(groups) == 1):
+                found += [_trend(metric, grouping, name, members) for metric in METRICS]
+    return found
+
+
+def _trend(metric: Metric, grouping: str, group: str, members: list[Row]) -> Trend:
+    pairs = [(row, value) for row in members if (value := metric.value(row)) is not None]
+    rows = tuple(row for row, _ in pairs)
+    if len(pairs) < LEAST:
+        return Trend(metric, grouping, group, rows, None)
+    values = np.array([value for _, value in pairs], float)
+    if metric.name == "flag_rate":
+        return _flag_rate(metric, grouping, group, rows, values)
+    chart = Chart.of(values, BASELINE)
+    signals = tuple(nelson(values, chart.limits, MARKED_RULES))
+    changes = tuple(changes_of(values, chart.limits))
+    return Trend(metric, grouping, group, rows, chart, signals, changes, _drift(chart, changes, rows))
+
+
+def _flag_rate(metric: Metric, grouping: str, group: str, rows: tuple[Row, ...], values: np.ndarray) -> Trend:
+    """Yes or no a plan: the baseline's share p, with a standard deviation of sqrt(p (1 - p)); nothing is moved to the limits."""
+    from rtqc.nightly.trends.charts import Limits, ewma
+
+    # One flag more and one pass more (Agresti and Coull): a baseline without a flag does not promise that there will never be one.
+    share = (float((values[:BASELINE] > 0).sum()) + 1) / (BASELINE + 2)
+    limits = Limits(100 * share, 100 * float(np.sqrt(share * (1 - share))), BASELINE)
+    average, half = ewma(values, limits.centre, limits.sigma)
+    chart = Chart(values, limits, average, half)
+    return Trend(metric, grouping, group, rows, chart, (), (), _drift(chart, (), rows))
+
+
+def _drift(chart: Chart, changes: tuple[Change, ...], rows: tuple[Row, ...]) -> Drift | None:
+    """What is different now: by the average beyond its limits, dated by the last change of the mean where there is one."""
+    since = chart.drift
+    if since is None:
+        return None
+    last = max((c.at for c in changes), default=None)
+    at = last if last is not None else since
+    before, after = chart.limits.centre, float(np.median(chart.values[at:]))
+    if not changes:
+        after = float(np.mean(chart.values[at:]))
+    if abs(after - before) < _WORTH_SIGMA * chart.limits.sigma and changes:
+        return None
+    return Drift(rows[at].plan_date, len(rows) - at, before, after)

@@ -1,0 +1,100 @@
+"use strict";
+(() => {
+  // The order of nightly/dashboard/page.py, _packed.
+  const [VERDICT, NIGHT, PATIENT, NAME, PLAN, DATE, PROTOCOL, WHY, RULES, DICE, HD95, MHD, CHANGE, FLIPS, PLANNER, REPORT, PICTURE, REVIEW, KEY, REPEATS] = Array(20).keys();
+  const PAGE = 50;
+  const WORDS = { flag: "⚑ flagged", error: "? no verdict", pass: "✓ passed" };
+  const RANK = { flag: 0, error: 1, pass: 2 };
+  const plans = JSON.parse(document.getElementById("data").textContent);
+  const texts = plans.map(p => [p[PATIENT], p[NAME], p[PLAN], p[PROTOCOL], p[WHY], p[PLANNER], p[KEY], p[DATE], ...p[RULES]].join("\n").toLowerCase());
+  const body = document.querySelector("#plans tbody");
+  const which = document.getElementById("which"), when = document.getElementById("when"), find = document.getElementById("find");
+  const more = document.getElementById("more"), shown = document.getElementById("shown");
+  let column = null, down = false, order = [], count = 0;
+
+  const weight = p => (p[FLIPS] ? 100 : 0) + Math.abs(p[CHANGE] || 0) * 10 + (p[DICE] === null ? 0 : 1 - p[DICE]);
+  const worstFirst = (a, b) => b[NIGHT] - a[NIGHT] || RANK[a[VERDICT]] - RANK[b[VERDICT]] || weight(b) - weight(a);
+  const byColumn = (a, b) => {
+    const [x, y] = [a[column], b[column]];
+    const [emptyX, emptyY] = [x === null || x === "", y === null || y === ""];
+    if (emptyX || emptyY) return emptyX - emptyY;
+    const way = typeof x === "number" ? x - y : String(x).localeCompare(String(y));
+    return down ? -way : way;
+  };
+  const wanted = (p, text, words) =>
+    (when.value === "all" || p[NIGHT]) &&
+    (which.value === "all" || (which.value === "look" ? p[VERDICT] !== "pass" && !p[REVIEW] : p[VERDICT] === which.value)) &&
+    words.every(word => text.includes(word));
+
+  const cell = (row, name, text, label) => {
+    const td = row.insertCell();
+    td.className = name;
+    if (label && text !== "") td.dataset.name = label;
+    td.append(text);
+    return td;
+  };
+  const make = (tag, name, text) => Object.assign(document.createElement(tag), { className: name, textContent: text });
+  const signed = v => v === null ? "" : (v < 0 ? "−" : "+") + Math.abs(v).toFixed(2);
+  const fixed = (v, digits) => v === null ? "" : v.toFixed(digits);
+
+  const draw = p => {
+    const row = document.createElement("tr");
+    const picture = cell(row, "picture", "");
+    if (p[PICTURE]) {
+      const img = Object.assign(document.createElement("img"), { loading: "lazy", decoding: "async", src: p[PICTURE], width: 96, height: 80, alt: "Worst slice, contour and draft" });
+      picture.append(img);
+    }
+    cell(row, "verdict-cell", "").append(make("span", "verdict " + p[VERDICT], WORDS[p[VERDICT]]));
+    const patient = cell(row, "patient", "");
+    if (p[REPORT]) {
+      patient.append(Object.assign(make("a", "", p[PATIENT] || "no Patient ID"), { href: p[REPORT] }));
+    } else {
+      patient.append(p[PATIENT] || "no Patient ID");
+    }
+    if (p[NAME]) patient.append(document.createElement("br"), make("small", "", p[NAME]));
+    const plan = cell(row, "plan", p[PLAN]);
+    plan.append(document.createElement("br"), make("small", "", [p[DATE], p[PROTOCOL], p[PLANNER], p[REPEATS] ? "exported again" : ""].filter(Boolean).join(" · ")));
+    const why = cell(row, "why", p[WHY]);
+    if (p[RULES].length) why.append(document.createElement("br"), ...p[RULES].map(r => make("span", "rule", r)));
+    cell(row, "num", fixed(p[DICE], 3), "Dice");
+    cell(row, "num", fixed(p[MHD], 2), "MHD, Gy");
+    cell(row, "num", signed(p[CHANGE]), "with draft, Gy");
+    cell(row, "num" + (p[FLIPS] ? " flips" : ""), p[FLIPS] ? String(p[FLIPS]) : "", "limits that flip");
+    const review = cell(row, "review", p[REVIEW]);
+    if (p[VERDICT] !== "pass") review.append(p[REVIEW] ? document.createElement("br") : "", make("small", "", p[KEY]));
+    return row;
+  };
+  const show = () => {
+    const part = order.slice(count, count + PAGE);
+    body.append(...part.map(draw));
+    count += part.length;
+    more.hidden = count >= order.length;
+    shown.textContent = order.length === 0 ? "no plan" : count < order.length ? `${count} of ${order.length} plans` : `${order.length} ${order.length === 1 ? "plan" : "plans"}`;
+  };
+  const update = () => {
+    const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+    order = plans.filter((p, k) => wanted(p, texts[k], words)).sort(column === null ? worstFirst : byColumn);
+    body.replaceChildren();
+    count = 0;
+    show();
+  };
+  for (const button of document.querySelectorAll("th button")) {
+    button.addEventListener("click", () => {
+      const own = Number(button.dataset.sort);
+      down = column === own ? !down : own >= DICE && own !== DICE;
+      column = own;
+      for (const th of document.querySelectorAll("#plans th")) th.removeAttribute("aria-sort");
+      button.closest("th").setAttribute("aria-sort", down ? "descending" : "ascending");
+      update();
+    });
+  }
+  document.getElementById("filters").addEventListener("submit", e => e.preventDefault());
+  for (const part of [which, when]) part.addEventListener("change", update);
+  let soon = 0;
+  find.addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(update, 120); });
+  more.addEventListener("click", show);
+  // What a screen shows fifty at a time, paper shows whole.
+  addEventListener("beforeprint", () => { while (count < order.length && count < 500) show(); });
+  if (!plans.some(p => p[NIGHT])) when.value = "all";
+  update();
+})();
