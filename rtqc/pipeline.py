@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,11 +36,13 @@ from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_w
 from rtqc.qc import (
     Choice,
     Measurements,
+    Population,
     Protocol,
     choose_protocol,
     headline_of,
     image_summary,
     run_rules,
+    shipped_population,
     undone_finding,
     verdict_of,
     with_severities,
@@ -60,6 +62,7 @@ class Options:
         device: ``auto``, ``cpu``, ``cuda`` ...
         threads: of the model on the CPU; 0: all cores.
         second_check: whether to run the independent dose calculation.
+        populations: a clinic's own hearts by name of their protocol; of the others, those that ship are taken.
         progress: called with the name of each step as it begins.
     """
 
@@ -68,6 +71,7 @@ class Options:
     device: Device = "auto"
     threads: int = 0
     second_check: bool = True
+    populations: Mapping[str, Population] = field(default_factory=dict)
     progress: Callable[[str], None] | None = None
 
 
@@ -142,7 +146,8 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         results = evaluate(protocol.constraints, hearts.heart_dose, hearts.draft_dose, others)
         constraints = results if case.dose is not None else ()
     with clock.step("rules"):
-        measurements = Measurements(case, roi, tuple(candidates), draft, agreement, dose, constraints, choice)
+        population = options.populations.get(protocol.name) or shipped_population()
+        measurements = Measurements(case, roi, tuple(candidates), draft, agreement, dose, constraints, choice, population)
         findings = worst_first(findings + run_rules(measurements, protocol))
     verdict = verdict_of(findings)
     assessment = Assessment(
@@ -152,7 +157,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         protocol_reason=choice.reason,
         case=_summary(case),
         image=image_summary(measurements),
-        heart=Hearts(contoured=_contoured(heart), draft=_drafted(draft)),
+        heart=Hearts(contoured=_contoured(measurements), draft=_drafted(draft)),
         agreement=agreement,
         dose=dose,
         constraints=constraints,
@@ -266,10 +271,17 @@ def _extent(structure: Structure) -> tuple[float, float] | None:
     return (round(float(structure.positions_mm[0]), 3), round(float(structure.positions_mm[-1]), 3))
 
 
-def _contoured(heart: Structure | None) -> ContouredHeart | None:
+def _contoured(m: Measurements) -> ContouredHeart | None:
+    heart = m.heart
     if heart is None:
         return None
-    return ContouredHeart(name=heart.name, volume_ml=round(heart.volume_ml, 3), extent_mm=_extent(heart))
+    return ContouredHeart(
+        name=heart.name,
+        volume_ml=round(heart.volume_ml, 3),
+        extent_mm=_extent(heart),
+        shape=m.shape,
+        population=m.population_comparison,
+    )
 
 
 def _drafted(draft: Draft | None) -> DraftHeart | None:

@@ -16,6 +16,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dvh": ("rtqc.cli.dvh", "Dose-volume histogram and dose metrics of a structure."),
     "protocol": ("rtqc.cli.protocol", "List, show or check protocols: thresholds and dose constraints."),
     "nightly": ("rtqc.cli.nightly", "Check every plan of an archive; a page for the morning."),
+    "cohort": ("rtqc.cli.cohort", "What a whole cohort says: agreement, failures, how small an error is found."),
+    "store": ("rtqc.cli.store", "What the nights have found: review, export, forget."),
     "node": ("rtqc.cli.node", "Receive plans over the DICOM network, check them and send the results."),
     "watch": ("rtqc.cli.watch", "Check whatever a planning system exports into a folder."),
     "fetch": ("rtqc.cli.fetch", "Fetch plans from an archive, with all that they refer to."),

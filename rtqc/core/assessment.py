@@ -48,12 +48,53 @@ class CaseSummary(_Model):
     files: dict[str, int] = Field(default_factory=dict)
 
 
+class HeartShape(_Model):
+    """A contoured heart in numbers that hearts of one clinic share; ``docs/metrics.md`` defines each.
+
+    Lengths along slice normal, to the left and to the back, in mm; surface over volume per cm; place as percent of the lungs' box (from its right,
+    front and lower side); height of the heart's upper end below the carina; CT numbers inside; areas at ten equal parts of the length, of their mean.
+    Null where lungs or carina are not in view.
+    """
+
+    volume_ml: float
+    length_mm: float
+    width_mm: float
+    depth_mm: float
+    surface_to_volume_per_cm: float
+    leftward_percent: float | None = None
+    backward_percent: float | None = None
+    upward_percent: float | None = None
+    below_carina_mm: float | None = None
+    median_hu: float | None = None
+    spread_hu: float | None = None
+    profile: tuple[float, ...] = ()
+
+
+class Outlier(_Model):
+    """How unusual a number of the heart's shape is: robust z-score against a population (median and median absolute deviation)."""
+
+    feature: str
+    value: float
+    usual: float
+    z: float
+
+
+class PopulationComparison(_Model):
+    """Against which hearts a contour was held, how many there were, and what is unusual, most unusual first."""
+
+    name: str
+    count: int
+    outliers: tuple[Outlier, ...] = ()
+
+
 class ContouredHeart(_Model):
     """The heart that the dosimetrist drew. ``extent_mm``: first and last plane along the slice normal."""
 
     name: str
     volume_ml: float
     extent_mm: tuple[float, float] | None = None
+    shape: HeartShape | None = None
+    population: PopulationComparison | None = None
 
 
 class DraftHeart(_Model):

@@ -6,7 +6,9 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from errno import ENOENT
 from pathlib import Path
+from stat import S_ISREG
 from typing import Protocol
 
 import pydicom
@@ -192,6 +194,8 @@ def _recalled(path: Path, name: str, memory: Memory) -> Scanned:
         if not path.is_symlink() and isinstance(error, FileNotFoundError):
             return None  # it was there a moment ago: whoever took it away knows
         return _unopened(name, error)
+    if not S_ISREG(stat.st_mode):
+        return None
     known = memory.recall(name, stat.st_size, stat.st_mtime_ns)
     if known is not None:
         return known[0]
@@ -234,6 +238,12 @@ def _is_empty(path: Path) -> bool:
 
 
 def _read_header(path: Path) -> Dataset:
+    if not path.is_file():  # a pipe would never end, and a link to nowhere is no file
+        raise (
+            InvalidDicomError(f"{path} is no file")
+            if path.exists()
+            else FileNotFoundError(ENOENT, os.strerror(ENOENT), str(path))
+        )
     with path.open("rb") as file:
         start = file.read(_PREAMBLE)
         file.seek(0)

@@ -29,8 +29,8 @@ from rtqc.core.volumes import Dose, Image
 from rtqc.dicom.objects import IMPLEMENTATION_UID, image_reference, save_whole
 
 Floats = NDArray[np.float64]
-#: All synthetic plans were made at one moment, so that files are the same each time.
-_DATE, _TIME = "20260102", "080000"
+#: All synthetic plans are made at one time of day, so that files are the same each time.
+_TIME = "080000"
 _INTERCEPT = -1024
 
 
@@ -102,6 +102,8 @@ class Study:
         dose_patient_id: another patient's; empty: the same.
         dose_plan_key, plan_structure_set_key, structure_set_ct_key: keys that references point to; empty: the right ones.
         contour_images: whether contours name their slices.
+        date: of everything (YYYYMMDD).
+        operator: Operators' Name of plan and structure set.
     """
 
     key: str
@@ -129,6 +131,8 @@ class Study:
     plan_structure_set_key: str = ""
     structure_set_ct_key: str = ""
     contour_images: bool = True
+    date: str = "20260102"
+    operator: str = ""
 
     def uid(self, what: str, key: str = "") -> UID:
         """The UID of one of its objects, or of another study's."""
@@ -173,8 +177,8 @@ def _object(study: Study, sop_class: UID, what: str, modality: str, series: str,
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class, meta.MediaStorageSOPInstanceUID
-    dataset.InstanceCreationDate, dataset.InstanceCreationTime = _DATE, _TIME
-    dataset.StudyDate, dataset.StudyTime = _DATE, _TIME
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = study.date, _TIME
+    dataset.StudyDate, dataset.StudyTime = study.date, _TIME
     dataset.AccessionNumber, dataset.ReferringPhysicianName, dataset.StudyID = "", "", "1"
     dataset.Modality = modality
     dataset.Manufacturer, dataset.ManufacturerModelName = "rtqc", "synthetic patient"
@@ -183,7 +187,7 @@ def _object(study: Study, sop_class: UID, what: str, modality: str, series: str,
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study.uid("study"), study.uid(series)
     dataset.SeriesNumber, dataset.InstanceNumber = 1, 1
     dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = study.uid("frame"), ""
-    dataset.OperatorsName = ""
+    dataset.OperatorsName = "" if modality == "CT" else study.operator
     return dataset
 
 
@@ -191,8 +195,8 @@ def _ct_slice(study: Study, k: int, copy: bool = False) -> FileDataset:
     grid = study.image.grid
     dataset = _object(study, CTImageStorage, f"ct-{k}{'-again' if copy else ''}", "CT", "ct-series")
     dataset.SeriesDescription = "Planning CT"
-    dataset.SeriesDate, dataset.SeriesTime, dataset.AcquisitionNumber = _DATE, _TIME, 1
-    dataset.ContentDate, dataset.ContentTime = _DATE, _TIME
+    dataset.SeriesDate, dataset.SeriesTime, dataset.AcquisitionNumber = study.date, _TIME, 1
+    dataset.ContentDate, dataset.ContentTime = study.date, _TIME
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     dataset.PatientPosition, dataset.BodyPartExamined = "HFS", "CHEST"
     dataset.InstanceNumber = k + 1
@@ -224,7 +228,7 @@ def _set_pixels(dataset: Dataset, pixels: NDArray[np.unsignedinteger], bits: int
 def _structure_set(study: Study) -> FileDataset:
     dataset = _object(study, RTStructureSetStorage, "structure-set", "RTSTRUCT", "structure-set-series")
     dataset.StructureSetLabel = study.structure_set_label
-    dataset.StructureSetDate, dataset.StructureSetTime = _DATE, _TIME
+    dataset.StructureSetDate, dataset.StructureSetTime = study.date, _TIME
     dataset.ApprovalStatus = "UNAPPROVED"
     slices = range(study.image.grid.shape[0])
     series = Dataset()
@@ -288,7 +292,7 @@ _COLOURS = ((0, 200, 80), (220, 40, 40), (60, 120, 255), (255, 200, 0), (200, 80
 
 def _plan(study: Study) -> FileDataset:
     dataset = _object(study, RTPlanStorage, "plan", "RTPLAN", "plan-series")
-    dataset.RTPlanLabel, dataset.RTPlanDate, dataset.RTPlanTime = study.plan_label[:16], _DATE, _TIME
+    dataset.RTPlanLabel, dataset.RTPlanDate, dataset.RTPlanTime = study.plan_label[:16], study.date, _TIME
     dataset.RTPlanGeometry, dataset.ApprovalStatus = "PATIENT", "UNAPPROVED"
     if study.prescription_gy is not None:
         reference = Dataset()
@@ -353,7 +357,7 @@ def _beam(number: int, gantry_deg: float) -> Dataset:
 def _dose(study: Study, dose: Dose) -> FileDataset:
     dataset = _object(study, RTDoseStorage, "dose", "RTDOSE", "dose-series", study.dose_patient_id)
     grid = dose.grid
-    dataset.ContentDate, dataset.ContentTime = _DATE, _TIME
+    dataset.ContentDate, dataset.ContentTime = study.date, _TIME
     dataset.ImagePositionPatient = [f"{v:.6g}" for v in grid.patient_mm([(0, 0, 0)])[0]]
     dataset.ImageOrientationPatient = [f"{v:.10g}" for v in (*grid.orientation.row, *grid.orientation.column)]
     dataset.PixelSpacing = [f"{v:.8g}" for v in grid.spacing_mm]

@@ -2,6 +2,7 @@
 
 from rtqc.heart.draft import DRAFT_NAME, Draft, draft_heart, draft_with
 from rtqc.heart.engine import Device, DeviceError, Engine
+from rtqc.heart.landmarks import Landmarks
 from rtqc.heart.manifest import DEFAULT_MODEL, Manifest, Model, ModelError, list_models, load_model, model_card
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "DeviceError",
     "Draft",
     "Engine",
+    "Landmarks",
     "Manifest",
     "Model",
     "ModelError",

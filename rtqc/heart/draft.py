@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ from rtqc.geometry.rasterize import rasterize
 from rtqc.heart.chest import lung_share, lungs_of, why_no_heart
 from rtqc.heart.confidence import predicted_dice, signs_of
 from rtqc.heart.engine import Device, Engine
+from rtqc.heart.landmarks import Landmarks, landmarks_of
 from rtqc.heart.looks import Found, body_box, largest_piece, look
 from rtqc.heart.manifest import DEFAULT_MODEL, load_model
 from rtqc.heart.outline import TRACE_PIXEL_MM, one_piece, smoothed, traced
@@ -60,6 +61,7 @@ class Draft:
         signs: what ``predicted_dice`` was made from.
         uncertainty: of the surface's position; None where there is no surface.
         training_data: what the model has learnt from.
+        landmarks: of the chest that it lies in; None where there are no lungs.
     """
 
     structure: Structure
@@ -76,6 +78,7 @@ class Draft:
     signs: Mapping[str, float] = field(default_factory=dict)
     uncertainty: UncertaintyMap | None = None
     training_data: str = ""
+    landmarks: Landmarks | None = None
 
     @cached_property
     def mask(self) -> Mask:
@@ -136,7 +139,8 @@ def draft_with(image: Image, engine: Engine) -> Draft:
     surface_mm = float(np.median(uncertainty.mm[edge])) / factor if edge.any() else 0.0
     signs = signs_of(coarse, coarse_piece, hu, lungs, surface_mm)
     beyond = _beside_nothing(coarse_piece, hu, grid)
-    return _judged(structure, image.grid, engine, signs, uncertainty, beyond)
+    draft = _judged(structure, image.grid, engine, signs, uncertainty, beyond)
+    return replace(draft, landmarks=landmarks_of(hu, lungs, grid))
 
 
 def _beside_nothing(piece: NDArray[np.bool_], hu: NDArray[np.float32], grid: Grid) -> tuple[str, ...]:

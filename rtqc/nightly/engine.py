@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 #: Memory of a worker for a CT of 512 x 512 x 120 with dose (docs/benchmarks.md: peak 1.5 GiB) and as much again, in bytes.
 WORKER_BYTES = 3 << 30
-#: A worker that died is given its order once more; after that the order is given up.
-TRIES = 2
 #: Workers of an own cluster are there after so long, in s, or never.
 _START_SECONDS = 60.0
 
@@ -63,35 +61,61 @@ def _memory() -> int:
     return int(memory_limit())
 
 
+@dataclass(frozen=True)
+class Team:
+    """Who is there.
+
+    Attributes:
+        client: of the cluster.
+        at_once: orders in work at one time.
+        threads: of the model in a worker.
+        second_try: whether an order over which a worker died is given out again; a foreign scheduler has done that by itself.
+    """
+
+    client: Client
+    at_once: int
+    threads: int
+    second_try: bool
+
+
 @contextmanager
-def hired(crew: Crew) -> Iterator[tuple[Client, int]]:
-    """A client of a running cluster and the number of orders that it works on at once.
+def hired(crew: Crew) -> Iterator[Team]:
+    """A running cluster.
 
     Raises:
         ClusterError: the scheduler does not answer, or there are no workers.
     """
+    _quiet()
+    with _foreign(crew.cluster) if crew.cluster else _own(crew) as team:
+        yield team
+
+
+@contextmanager
+def _foreign(address: str) -> Iterator[Team]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout="10s", set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        told = error or type(error).__name__
+        raise ClusterError(
+            f"no dask scheduler answers at {address} ({told}): check the address, or leave --cluster out"
+        ) from error
+    try:
+        client.wait_for_workers(1, timeout=_START_SECONDS)
+        yield Team(client, sum(client.nthreads().values()), 1, False)
+    except TimeoutError as error:
+        raise ClusterError(f"the dask scheduler at {address} has no workers: start some (dask worker {address})") from error
+    finally:
+        client.close()
+
+
+@contextmanager
+def _own(crew: Crew) -> Iterator[Team]:
     import dask
     from distributed import Client, LocalCluster
 
-    _quiet()
-    if crew.cluster:
-        try:
-            client = Client(crew.cluster, timeout="10s", set_as_default=False)
-        except (OSError, ValueError, TimeoutError) as error:
-            raise ClusterError(
-                f"no dask scheduler answers at {crew.cluster} ({error or type(error).__name__}): check the address, or leave --cluster out"
-            ) from error
-        try:
-            client.wait_for_workers(1, timeout=_START_SECONDS)
-            yield client, sum(client.nthreads().values())
-        except TimeoutError as error:
-            raise ClusterError(
-                f"the dask scheduler at {crew.cluster} has no workers: start some (dask worker {crew.cluster})"
-            ) from error
-        finally:
-            client.close()
-        return
-    count, _, memory = crew.sized()
+    count, threads, memory = crew.sized()
     with dask.config.set(_CONFIG):
         cluster = LocalCluster(
             n_workers=count, threads_per_worker=1, processes=True, memory_limit=memory, dashboard_address=None, silence_logs=logging.CRITICAL,
@@ -99,16 +123,16 @@ def hired(crew: Crew) -> Iterator[tuple[Client, int]]:
         client = Client(cluster, set_as_default=False)
         try:
             client.wait_for_workers(count, timeout=_START_SECONDS)
-            yield client, count
+            yield Team(client, count, threads, True)
         finally:
             _quiet()
             client.close()
             cluster.close(timeout=10)
 
 
-#: Of our own cluster: who dies twice over one order is not asked a third time, and the scheduler keeps no long memory of what was.
+#: Of our own cluster: an order over which a worker died comes back to us, and the scheduler keeps no long memory of what was.
 _CONFIG: dict[str, Any] = {
-    "distributed.scheduler.allowed-failures": TRIES - 1,
+    "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.work-stealing": False,
     "distributed.admin.low-level-log-length": 100,
@@ -134,25 +158,42 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
-def carry_out(
-    orders: Iterable[Order], settings: Settings, client: Client, at_once: int, threads: int
-) -> Iterator[tuple[Order, Outcome]]:
+def carry_out(orders: Iterable[Order], settings: Settings, team: Team) -> Iterator[tuple[Order, Outcome]]:
     """Work on orders; each comes back once, as it is done.
+
+    An order over which a worker died is tried again at the end, alone, so that nobody is blamed for his neighbour.
 
     Args:
         orders: taken as workers become free.
         settings: how plans are checked.
-        client, at_once: of :func:`hired`.
-        threads: of the model in a worker, where the settings do not say.
+        team: of :func:`hired`.
 
     Raises:
         ClusterError: the scheduler has gone.
     """
+    settings = settings if settings.threads else replace(settings, threads=team.threads)
+    again: list[Order] = []
+    for order, outcome in _one_round(orders, settings, team.client, team.at_once):
+        if outcome is not None:
+            yield order, outcome
+        elif team.second_try:
+            again.append(order)
+        else:
+            yield order, _died(order, settings, 0.0)
+    for order in again:
+        began = time.monotonic()
+        for _, outcome in _one_round([order], settings, team.client, 1):
+            yield order, outcome or _died(order, settings, time.monotonic() - began)
+
+
+def _one_round(
+    orders: Iterable[Order], settings: Settings, client: Client, at_once: int
+) -> Iterator[tuple[Order, Outcome | None]]:
+    """Each order once; None where its worker died."""
     from distributed import as_completed
 
-    settings = settings if settings.threads else replace(settings, threads=threads)
     waiting = iter(orders)
-    at_work: dict[Any, tuple[Order, float]] = {}
+    at_work: dict[Any, Order] = {}
     done = as_completed(loop=client.loop, raise_errors=False)
 
     def hand_out() -> bool:
@@ -160,40 +201,47 @@ def carry_out(
         if order is None:
             return False
         future = client.submit(work, order, settings, pure=False, key=f"plan-{time.monotonic_ns()}-{order.identity}")
-        at_work[future] = (order, time.monotonic())
+        at_work[future] = order
         done.add(future)
         return True
 
     while len(at_work) < at_once and hand_out():
         pass
     for future in done:
-        order, since = at_work.pop(future)
-        outcome = _outcome_of(future, order, settings, time.monotonic() - since)
+        order = at_work.pop(future)
+        outcome = _outcome_of(future, order, settings)
         future.release()
         hand_out()
         yield order, outcome
 
 
-def _outcome_of(future: Any, order: Order, settings: Settings, elapsed: float) -> Outcome:
+def _outcome_of(future: Any, order: Order, settings: Settings) -> Outcome | None:
     from distributed.scheduler import KilledWorker
 
     try:
         outcome: Outcome = future.result()
         return outcome
     except KilledWorker:
-        too_long = elapsed >= TRIES * settings.seconds
-        rule = "run.time_limit" if too_long else "run.killed"
-        message = (
-            f"The check took longer than {settings.seconds:g} s, twice: look at the plan by hand, or give it more with --time-limit."
-            if too_long
-            else "The process that checked it died twice, of too little memory or a crash while decoding: look at the plan by hand."
-        )
+        return None
     except (CancelledError, OSError) as error:
         raise ClusterError(
             f"the workers have gone ({error or type(error).__name__}): what was done is stored, start again to go on"
         ) from error
     except Exception as error:  # what came back cannot be unpacked here: another rtqc on the workers
-        rule = "run.failed"
-        message = f"The check could not go on ({type(error).__name__}: {error})."
+        return _gave_up(order, settings, "run.failed", f"The check could not go on ({type(error).__name__}: {error}).")
+
+
+def _died(order: Order, settings: Settings, elapsed: float) -> Outcome:
+    """Of an order over which its worker died each time."""
+    if elapsed >= settings.seconds:
+        message = f"The check took longer than {settings.seconds:g} s, twice: look at the plan by hand, or give it more with --time-limit."
+        return _gave_up(order, settings, "run.time_limit", message)
+    message = (
+        "The process that checked it died twice, of too little memory or a crash while decoding: look at the plan by hand."
+    )
+    return _gave_up(order, settings, "run.killed", message)
+
+
+def _gave_up(order: Order, settings: Settings, rule: str, message: str) -> Outcome:
     digests = digests_of(order)
     return given_up(order, order.key(settings, {**order.digests, **digests}), digests, rule, message)

@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -21,6 +21,7 @@ from rtqc.nightly.orders import Order, Outcome, Settings
 from rtqc.nightly.places import SUMMARY_FILE, Places
 from rtqc.nightly.scan import Archive, Selection, scan, with_digests
 from rtqc.nightly.store import NewResult, RunRecord, Store
+from rtqc.qc import Population, population_of
 from rtqc.report import REPORT_FILE
 
 if TYPE_CHECKING:
@@ -195,14 +196,14 @@ class _Running:
         if not to_do:
             self.listener.begun(self.total, 0, resumed)
             return 0
-        _, threads, _ = night.crew.sized() if not night.crew.cluster else (0, 1, 0)
-        with hired(night.crew) as (client, at_once):
-            self.listener.begun(self.total, at_once, resumed)
+        with hired(night.crew) as team:
+            self.listener.begun(self.total, team.at_once, resumed)
             self._status("running", now=True)
-            for order, outcome in carry_out(to_do, night.settings, client, at_once, threads):
+            settings = replace(night.settings, populations=_populations(night.store, run))
+            for order, outcome in carry_out(to_do, settings, team):
                 self._keep(order, outcome, run)
                 self._status("running")
-            return at_once
+            return team.at_once
 
     def _keep(self, order: Order, outcome: Outcome, run: RunRecord) -> None:
         """Files first: a result that the store has, has its report."""
@@ -304,6 +305,16 @@ def _new_result(order: Order, outcome: Outcome) -> NewResult:
         has_report=outcome.report is not None,
         has_thumbnail=outcome.thumbnail is not None,
     )
+
+
+def _populations(store: Store, run: RunRecord) -> dict[str, Population]:
+    """What is usual in this clinic, of protocols with enough accepted hearts."""
+    found = {}
+    for protocol, shapes in store.accepted_shapes(run.id).items():
+        population = population_of(shapes, f"this clinic ({protocol})", f"accepted hearts in {store.shown}")
+        if population is not None:
+            found[protocol] = population
+    return found
 
 
 def _told_settings(night: Night) -> dict[str, object]:

@@ -13,7 +13,7 @@ from rtqc.core.assessment import Assessment
 from rtqc.core.version import rtqc_version
 from rtqc.dicom import Index, Parts, fingerprint
 from rtqc.heart import DEFAULT_MODEL, Device, load_model
-from rtqc.qc import Protocol
+from rtqc.qc import Population, Protocol
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Settings:
         model: shipped model's name or model folder, and its hash.
         seconds: a plan that takes longer is given up.
         all_reports: whether plans that pass get a report too.
+        populations: the clinic's own hearts by protocol. They grow every night and are no part of a result's key: a plan is not judged anew
+            because others were.
     """
 
     protocol: Protocol | None = None
@@ -34,6 +36,7 @@ class Settings:
     threads: int = 0
     seconds: float = 600.0
     all_reports: bool = False
+    populations: Mapping[str, Population] = field(default_factory=dict)
 
     @classmethod
     def of(

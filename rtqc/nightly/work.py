@@ -82,7 +82,7 @@ def _assessed(order: Order, settings: Settings, outcome: Outcome) -> Outcome:
     began = time.perf_counter()
     case = load_case(order.parts, order.index)
     outcome.seconds["read"] = time.perf_counter() - began
-    assessed = assess_fully(case, Options(settings.protocol, settings.model, settings.device, settings.threads))
+    assessed = assess_fully(case, _options(settings))
     assessment = assessed.assessment
     outcome.seconds |= assessment.run.seconds
     began = time.perf_counter()
@@ -93,6 +93,10 @@ def _assessed(order: Order, settings: Settings, outcome: Outcome) -> Outcome:
     outcome.seconds["report"] = time.perf_counter() - began
     _facts(case, outcome)
     return outcome
+
+
+def _options(settings: Settings) -> Options:
+    return Options(settings.protocol, settings.model, settings.device, settings.threads, populations=settings.populations)
 
 
 def _picture(assessed: Assessed, settings: Settings, outcome: Outcome) -> None:

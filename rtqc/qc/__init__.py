@@ -3,10 +3,11 @@
 ``RULES`` is the whole catalogue; importing this room registers every rule.
 """
 
-from rtqc.qc import agreement_rules, contour_rules, dose_rules, organ_rules, plan_rules
+from rtqc.qc import agreement_rules, contour_rules, dose_rules, organ_rules, plan_rules, population_rules
 from rtqc.qc.choice import Choice, choose_protocol
 from rtqc.qc.image import image_summary
 from rtqc.qc.measurements import Measurements
+from rtqc.qc.population import LEAST_HEARTS, Population, population_of, shipped_population
 from rtqc.qc.protocol import DEFAULT_PROTOCOL, Protocol, ProtocolError, list_protocols, load_protocol
 from rtqc.qc.rule import RULES, rule_ids, run_rules, with_severities
 from rtqc.qc.undone import UNDONE_RULES, undone, undone_finding
@@ -14,10 +15,12 @@ from rtqc.qc.verdict import headline_of, verdict_of
 
 __all__ = [
     "DEFAULT_PROTOCOL",
+    "LEAST_HEARTS",
     "RULES",
     "UNDONE_RULES",
     "Choice",
     "Measurements",
+    "Population",
     "Protocol",
     "ProtocolError",
     "agreement_rules",
@@ -30,8 +33,11 @@ __all__ = [
     "load_protocol",
     "organ_rules",
     "plan_rules",
+    "population_of",
+    "population_rules",
     "rule_ids",
     "run_rules",
+    "shipped_population",
     "undone",
     "undone_finding",
     "verdict_of",

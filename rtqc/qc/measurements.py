@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, label
 from shapely.geometry import MultiPolygon, Polygon
 
-from rtqc.core.assessment import Agreement, ConstraintResult, DoseComparison
+from rtqc.core.assessment import Agreement, ConstraintResult, DoseComparison, HeartShape, PopulationComparison
 from rtqc.core.case import Case, Roi
 from rtqc.core.names import is_body, lung_side
 from rtqc.core.structure import Structure
@@ -19,6 +19,8 @@ from rtqc.geometry.pieces import Piece, pieces_of
 from rtqc.geometry.rasterize import in_frame, rasterize
 from rtqc.heart import Draft
 from rtqc.qc.choice import Choice
+from rtqc.qc.population import Population
+from rtqc.qc.shape import heart_shape
 
 #: Below this a voxel is lung or air: lung is about -800, blood 40 HU.
 AIR_HU = -400.0
@@ -37,6 +39,7 @@ class Measurements:
         dose: heart dose with either.
         constraints: of the protocol, evaluated.
         choice: the protocol and why it was taken; None where nobody chose.
+        population: hearts to be held against; None: nobody's.
     """
 
     case: Case
@@ -47,6 +50,7 @@ class Measurements:
     dose: DoseComparison | None = None
     constraints: tuple[ConstraintResult, ...] = ()
     choice: Choice | None = None
+    population: Population | None = None
 
     @property
     def heart(self) -> Structure | None:
@@ -76,6 +80,18 @@ class Measurements:
         if mask is None or self.case.image is None or not mask.any():
             return None
         return self.case.image.hu[mask]
+
+    @cached_property
+    def shape(self) -> HeartShape | None:
+        """The contoured heart in numbers."""
+        if self.heart is None:
+            return None
+        return heart_shape(self.heart, self.heart_hu, self.draft.landmarks if self.draft is not None else None)
+
+    @cached_property
+    def population_comparison(self) -> PopulationComparison | None:
+        """What is unusual about the contoured heart."""
+        return self.population.compare(self.shape) if self.population is not None and self.shape is not None else None
 
     @cached_property
     def outside_body(self) -> tuple[float, tuple[float, ...]]:

@@ -54,6 +54,7 @@ class Limits(BaseModel):
     dose_second_calculation: Limit
     dose_small_structure: Limit
     ct_spacing: Limit
+    population_z: Limit
 
 
 class Constraint(BaseModel):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -11,12 +9,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from tests.bench.page import Row, write_section
 
 if TYPE_CHECKING:
     from rtqc import Mask
@@ -24,17 +22,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
 RUNS = 3
-
-
-@dataclass(frozen=True)
-class Row:
-    """A measurement: medians of both sides, and what was aimed at."""
-
-    what: str
-    value: str
-    reference: str
-    ratio: str
-    target: str
 
 
 #: A process inherits the peak memory of the one that starts it, so a small one starts each.
@@ -298,23 +285,7 @@ def main() -> None:
             bench_dvh(folder),
             bench_receiving(folder),
         ]
-    machine = (
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, no GPU, {datetime.now(UTC).date()}"
-    )
-    lines = [
-        "# Benchmarks",
-        "",
-        "Made by `make bench`: medians of whole runs, each ratio from the same run on the same machine. Not asserted in tests.",
-        "",
-        f"Machine: {machine}.",
-        "",
-        "| what | rtqc | reference | ratio | target |",
-        "| --- | --- | --- | --- | --- |",
-        *(f"| {r.what} | {r.value} | {r.reference} | {r.ratio} | {r.target} |" for r in rows if r is not None),
-    ]
-    text = "\n".join(lines) + "\n"
-    (ROOT / "docs" / "benchmarks.md").write_text(text, encoding="utf-8")
-    print(text)
+    write_section("all", [row for row in rows if row is not None])
 
 
 if __name__ == "__main__":

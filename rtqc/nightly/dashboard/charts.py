@@ -12,7 +12,7 @@ from rtqc.nightly.trends.groups import GROUPINGS
 #: Inner size of a chart, in SVG units.
 WIDTH, HEIGHT = 560.0, 150.0
 #: Shown beyond the limits, as a share of their distance.
-_MARGIN = 0.35
+_MARGIN = 0.1
 _MOST_MARKS = 400
 
 
@@ -67,8 +67,10 @@ def chart_view(trend: Trend) -> ChartView | None:
     values, count = chart.values, chart.values.size
     reach = max(limits.upper - limits.lower, 1e-9)
     inside = np.clip(values, limits.lower - reach, limits.upper + reach)
-    low = min(float(inside.min()), limits.lower) - _MARGIN * reach * 0.3
-    high = max(float(inside.max()), limits.upper) + _MARGIN * reach * 0.3
+    low = min(float(inside.min()), limits.lower) - _MARGIN * reach
+    high = max(float(inside.max()), limits.upper) + _MARGIN * reach
+    if trend.metric.name == "flag_rate":  # no share is less than none or more than all
+        low, high = -5.0, 105.0
 
     def x(k: float) -> float:
         return round(float(k) / max(count - 1, 1) * WIDTH, 1)
@@ -92,7 +94,7 @@ def chart_view(trend: Trend) -> ChartView | None:
         upper=y(limits.upper),
         baseline=x(min(limits.count, count - 1)),
         x_ticks=_dates(trend, x),
-        y_ticks=tuple(Tick(y(v), _number(v, trend)) for v in (limits.lower, limits.centre, limits.upper)),
+        y_ticks=tuple(Tick(y(v), _number(v, trend)) for v in (limits.lower, limits.centre, limits.upper) if low <= v <= high),
         steps=tuple(Step(x(c.at), f"{_number(c.before, trend)} → {_number(c.after, trend)}") for c in trend.changes),
         drifts=trend.drift is not None,
         sentence=sentence(trend),

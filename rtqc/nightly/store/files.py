@@ -117,5 +117,5 @@ class FileMemory:
                 query = select(FileRow.name, FileRow.digest).where(
                     FileRow.archive == self._archive, FileRow.name.in_(wanted[start : start + 500]), FileRow.digest != ""
                 )
-                found.update(connection.execute(query).tuples().all())
+                found.update({row[0]: row[1] for row in connection.execute(query)})
         return found

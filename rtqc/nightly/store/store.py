@@ -20,7 +20,7 @@ from sqlalchemy import URL, Engine, Select, create_engine, delete, event, func, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from rtqc.core.assessment import Assessment
+from rtqc.core.assessment import Assessment, HeartShape
 from rtqc.core.version import rtqc_version
 from rtqc.nightly.lock import whole_lock
 from rtqc.nightly.store.files import FileMemory
@@ -320,10 +320,33 @@ class Store:
         """The JSON of a result."""
         return self._read(lambda s: s.scalars(select(ResultRow.assessment).where(ResultRow.key == key)).first())
 
+    def accepted_shapes(self, before_run: int) -> dict[str, list[HeartShape]]:
+        """Hearts that a clinic has accepted, by protocol: of plans that passed, or that somebody has looked at and found right.
+
+        Args:
+            before_run: results of runs before this one only, so that a run is the same however often it was stopped.
+        """
+        accepted = select(AcknowledgementRow.result_key).where(AcknowledgementRow.outcome.in_(("model", "accepted")))
+        query = (
+            select(ResultRow.protocol, ResultRow.shape)
+            .where(ResultRow.current, ResultRow.run_id < before_run, ResultRow.repeats.is_(False))
+            .where((ResultRow.verdict == "pass") | ResultRow.key.in_(accepted))
+            .order_by(ResultRow.id)
+        )
+
+        def work(session: Session) -> dict[str, list[HeartShape]]:
+            found: dict[str, list[HeartShape]] = {}
+            for protocol, shape in session.execute(query):
+                if shape is not None:
+                    found.setdefault(protocol, []).append(HeartShape.model_validate(shape))
+            return found
+
+        return self._read(work)
+
     def counts(self) -> dict[str, int]:
         """Current results by verdict."""
         query = select(ResultRow.verdict, func.count()).where(ResultRow.current).group_by(ResultRow.verdict)
-        return self._read(lambda s: dict(s.execute(query).tuples().all()))
+        return self._read(lambda s: {row[0]: row[1] for row in s.execute(query)})
 
     def acknowledge(self, key: str, by: str, outcome: str = "", note: str = "") -> Acknowledgement:
         """Somebody has looked at a result.
@@ -507,6 +530,7 @@ def _columns_of(result: NewResult) -> dict[str, Any]:
         "seconds": result.seconds,
         "has_report": result.has_report,
         "has_thumbnail": result.has_thumbnail,
+        "shape": contoured.shape.model_dump(mode="json") if contoured and contoured.shape else None,
         "assessment": json.dumps(a.model_dump(mode="json"), ensure_ascii=True, separators=(",", ":")),
     }
     return {k: _storable(v, _LENGTHS.get(k)) if isinstance(v, str) else v for k, v in columns.items()}

@@ -14,8 +14,6 @@ from rtqc.nightly.trends.rules import Signal, nelson
 
 #: Limits come from so many plans; a group is judged when it has as many again and a few.
 BASELINE, LEAST = 60, 80
-#: A drift smaller than this share of a standard deviation is not worth a sentence, however sure it is.
-_WORTH_SIGMA = 0.5
 #: Nelson's rules that are marked on charts: the four that Western Electric's are, and no more: eight rules cry wolf.
 MARKED_RULES = (1, 2, 5, 6)
 
@@ -28,6 +26,7 @@ class Metric:
         name: as the columns are called.
         about: in words.
         unit, decimals: of its values.
+        worth: a change smaller than this is not worth a sentence, however sure it is.
         value: of a plan; None where it has none.
         of_input: whether it tells of CT and model rather than of contours.
     """
@@ -36,6 +35,7 @@ class Metric:
     about: str
     unit: str
     decimals: int
+    worth: float
     value: Callable[[Row], float | None]
     of_input: bool = False
 
@@ -46,17 +46,24 @@ def _judged(value: Callable[[Row], float | None]) -> Callable[[Row], float | Non
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("dice", "Dice, contour and draft", "", 3, _judged(lambda r: r.dice)),
-    Metric("mean_surface_distance_mm", "Mean surface distance", "mm", 2, _judged(lambda r: r.mean_surface_distance_mm)),
-    Metric("size_difference_percent", "Volume, draft − contour", "%", 1, _judged(lambda r: r.size_difference_percent)),
+    Metric("dice", "Dice, contour and draft", "", 3, 0.01, _judged(lambda r: r.dice)),
+    Metric("mean_surface_distance_mm", "Mean surface distance", "mm", 2, 0.3, _judged(lambda r: r.mean_surface_distance_mm)),
+    Metric("size_difference_percent", "Volume, draft − contour", "%", 1, 3.0, _judged(lambda r: r.size_difference_percent)),
     Metric(
-        "mean_dose_difference_gy", "Mean heart dose, draft − contour", "Gy", 2, _judged(lambda r: r.mean_dose_difference_gy)
+        "mean_dose_difference_gy",
+        "Mean heart dose, draft − contour",
+        "Gy",
+        2,
+        0.1,
+        _judged(lambda r: r.mean_dose_difference_gy),
     ),
-    Metric("flag_rate", "Plans flagged", "%", 0, lambda r: None if r.verdict == "error" else 100.0 * (r.verdict == "flag")),
-    Metric("predicted_dice", "Predicted Dice of the draft", "", 3, lambda r: r.predicted_dice, True),
-    Metric("slice_spacing_mm", "Slice spacing", "mm", 2, lambda r: r.slice_spacing_mm, True),
-    Metric("noise_hu", "Noise inside the heart", "HU", 1, lambda r: r.noise_hu, True),
-    Metric("heart_hu", "CT number inside the heart (contrast agent)", "HU", 0, lambda r: r.heart_hu, True),
+    Metric(
+        "flag_rate", "Plans flagged", "%", 0, 3.0, lambda r: None if r.verdict == "error" else 100.0 * (r.verdict == "flag")
+    ),
+    Metric("predicted_dice", "Predicted Dice of the draft", "", 3, 0.01, lambda r: r.predicted_dice, True),
+    Metric("slice_spacing_mm", "Slice spacing", "mm", 2, 0.2, lambda r: r.slice_spacing_mm, True),
+    Metric("noise_hu", "Noise inside the heart", "HU", 1, 2.0, lambda r: r.noise_hu, True),
+    Metric("heart_hu", "CT number inside the heart (contrast agent)", "HU", 0, 15.0, lambda r: r.heart_hu, True),
 )
 
 #: What plans are grouped by: name -> in words, and a plan's group.
@@ -133,7 +140,7 @@ def _trend(metric: Metric, grouping: str, group: str, members: list[Row]) -> Tre
     chart = Chart.of(values, BASELINE)
     signals = tuple(nelson(values, chart.limits, MARKED_RULES))
     changes = tuple(changes_of(values, chart.limits))
-    return Trend(metric, grouping, group, rows, chart, signals, changes, _drift(chart, changes, rows))
+    return Trend(metric, grouping, group, rows, chart, signals, changes, _drift(metric, chart, changes, rows))
 
 
 def _flag_rate(metric: Metric, grouping: str, group: str, rows: tuple[Row, ...], values: np.ndarray) -> Trend:
@@ -145,19 +152,17 @@ def _flag_rate(metric: Metric, grouping: str, group: str, rows: tuple[Row, ...],
     limits = Limits(100 * share, 100 * float(np.sqrt(share * (1 - share))), BASELINE)
     average, half = ewma(values, limits.centre, limits.sigma)
     chart = Chart(values, limits, average, half)
-    return Trend(metric, grouping, group, rows, chart, (), (), _drift(chart, (), rows))
+    return Trend(metric, grouping, group, rows, chart, (), (), _drift(metric, chart, (), rows))
 
 
-def _drift(chart: Chart, changes: tuple[Change, ...], rows: tuple[Row, ...]) -> Drift | None:
-    """What is different now: by the average beyond its limits, dated by the last change of the mean where there is one."""
+def _drift(metric: Metric, chart: Chart, changes: tuple[Change, ...], rows: tuple[Row, ...]) -> Drift | None:
+    """What is different now: the average is beyond its limits. Dated by the last change of the mean, where there is one."""
     since = chart.drift
     if since is None:
         return None
-    last = max((c.at for c in changes), default=None)
-    at = last if last is not None else since
-    before, after = chart.limits.centre, float(np.median(chart.values[at:]))
-    if not changes:
-        after = float(np.mean(chart.values[at:]))
-    if abs(after - before) < _WORTH_SIGMA * chart.limits.sigma and changes:
+    at = max((c.at for c in changes), default=since)
+    level = np.median if changes else np.mean
+    before, after = chart.limits.centre, float(level(chart.values[at:]))
+    if abs(after - before) < metric.worth:
         return None
     return Drift(rows[at].plan_date, len(rows) - at, before, after)

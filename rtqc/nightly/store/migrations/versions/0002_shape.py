@@ -1,0 +1,15 @@
+"""The shape of the contoured heart beside each result."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """To this revision."""
+    with op.batch_alter_table("result") as table:
+        table.add_column(sa.Column("shape", sa.JSON(), nullable=True))

@@ -1,0 +1,78 @@
+"""Rules about a heart that is unlike the others of its kind. They need no draft, and so see what a draft gets wrong in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rtqc.core.assessment import Outlier
+from rtqc.qc.measurements import Measurements
+from rtqc.qc.protocol import Limits
+from rtqc.qc.rule import Hit, rule
+
+#: Number -> in words, and its unit.
+_WORDS: dict[str, tuple[str, str]] = {
+    "volume_ml": ("volume", "ml"),
+    "length_mm": ("length from the lower to the upper end", "mm"),
+    "width_mm": ("width", "mm"),
+    "depth_mm": ("depth from front to back", "mm"),
+    "surface_to_volume_per_cm": ("surface for its volume", "per cm"),
+    "leftward_percent": ("place from right to left between the lungs", "%"),
+    "backward_percent": ("place from front to back between the lungs", "%"),
+    "upward_percent": ("height within the lungs", "%"),
+    "below_carina_mm": ("upper end below the carina", "mm"),
+    "median_hu": ("median CT number", "HU"),
+    "spread_hu": ("spread of CT numbers", "HU"),
+}
+
+
+def _outliers(m: Measurements, limits: Limits, names: tuple[str, ...]) -> list[Outlier]:
+    compared = m.population_comparison
+    if compared is None:
+        return []
+    return [o for o in compared.outliers if o.feature.startswith(names) and abs(o.z) > limits.population_z.value]
+
+
+def _hits(m: Measurements, limits: Limits, names: tuple[str, ...]) -> Iterable[Hit]:
+    found = _outliers(m, limits, names)
+    compared = m.population_comparison
+    if not found or compared is None or m.heart is None:
+        return
+    worst = found[0]
+    words, unit = _WORDS.get(worst.feature, (_part(worst.feature), ""))
+    side = "more" if worst.z > 0 else "less"
+    yield Hit(
+        f"{m.heart.name} is unlike the {compared.count} hearts of {compared.name}: its {words} is {worst.value:.4g} {unit}".rstrip()
+        + f", {side} than the usual {worst.usual:.4g} by {abs(worst.z):.1f} standard deviations.",
+        measured=abs(worst.z),
+        limit=limits.population_z,
+        structures=(m.heart.name,),
+    )
+
+
+def _part(feature: str) -> str:
+    number = int(feature.rpartition("_")[2])
+    return f"cross-section in tenth {number} of its length, counted from below, of the mean one"
+
+
+@rule("population.size", "warning", "estimate", "Volume or a diameter is unlike other hearts'.")
+def size(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Volume, length, width, depth."""
+    return _hits(m, limits, ("volume", "length", "width", "depth"))
+
+
+@rule("population.place", "warning", "estimate", "The heart lies elsewhere between the lungs than other hearts do.")
+def place(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Centroid against the lungs, upper end against the carina."""
+    return _hits(m, limits, ("leftward", "backward", "upward", "below_carina"))
+
+
+@rule("population.form", "warning", "estimate", "The heart has another form than other hearts.")
+def form(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Surface to volume, area profile."""
+    return _hits(m, limits, ("surface", "profile"))
+
+
+@rule("population.density", "warning", "estimate", "What is inside the contour is denser or lighter than in other hearts.")
+def density(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """CT numbers."""
+    return _hits(m, limits, ("median_hu", "spread_hu"))
