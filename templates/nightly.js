@@ -37,6 +37,34 @@
   const signed = v => v === null ? "" : (v < 0 ? "−" : "+") + Math.abs(v).toFixed(2);
   const fixed = (v, digits) => v === null ? "" : v.toFixed(digits);
 
+  // From a file share the page can only be read; from `rtqc serve` reviews can be written.
+  const served = location.protocol.startsWith("http");
+  const dialog = document.getElementById("review"), form = dialog.querySelector("form"), wrong = dialog.querySelector(".wrong");
+  const noted = r => `${r.by}, ${r.made}${r.note ? ": " + r.note : ""}`;
+  let asked = null;
+  const ask = p => {
+    asked = p;
+    wrong.textContent = "";
+    document.getElementById("review-what").textContent = `${p[PATIENT]} ${p[PLAN]}`;
+    dialog.showModal();
+  };
+  form.addEventListener("submit", async e => {
+    if (e.submitter.value !== "keep") return;
+    e.preventDefault();
+    const told = { key: asked[KEY], by: form.elements.by.value, outcome: form.elements.outcome.value, note: form.elements.note.value };
+    try {
+      const answer = await fetch("/reviews", { method: "POST", headers: { "Content-Type": "application/json", "X-Rtqc": "review" }, body: JSON.stringify(told) });
+      const review = await answer.json();
+      if (!answer.ok) throw new Error(review.error);
+      asked[REVIEW] = noted(review);
+      dialog.close();
+      form.elements.note.value = "";
+      update();
+    } catch (error) {
+      wrong.textContent = `It was not kept: ${error.message}`;
+    }
+  });
+
   const draw = p => {
     const row = document.createElement("tr");
     const picture = cell(row, "picture", "");
@@ -61,7 +89,10 @@
     cell(row, "num", signed(p[CHANGE]), "with draft, Gy");
     cell(row, "num" + (p[FLIPS] ? " flips" : ""), p[FLIPS] ? String(p[FLIPS]) : "", "limits that flip");
     const review = cell(row, "review", p[REVIEW]);
-    if (p[VERDICT] !== "pass") review.append(p[REVIEW] ? document.createElement("br") : "", make("small", "", p[KEY]));
+    if (p[VERDICT] !== "pass") {
+      review.append(p[REVIEW] ? document.createElement("br") : "", make("small", "", p[KEY]));
+      if (served) review.append(Object.assign(make("button", "", "Review"), { type: "button", onclick: () => ask(p) }));
+    }
     return row;
   };
   const show = () => {
@@ -97,4 +128,13 @@
   addEventListener("beforeprint", () => { while (count < order.length && count < 500) show(); });
   if (!plans.some(p => p[NIGHT])) when.value = "all";
   update();
+  if (served) {
+    fetch("/reviews").then(answer => answer.json()).then(reviews => {
+      for (const [key, review] of Object.entries(reviews)) {
+        const plan = plans.find(p => key.startsWith(p[KEY]));
+        if (plan) plan[REVIEW] = noted(review);
+      }
+      update();
+    });
+  }
 })();

@@ -16,6 +16,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dvh": ("rtqc.cli.dvh", "Dose-volume histogram and dose metrics of a structure."),
     "protocol": ("rtqc.cli.protocol", "List, show or check protocols: thresholds and dose constraints."),
     "nightly": ("rtqc.cli.nightly", "Check every plan of an archive; a page for the morning."),
+    "serve": ("rtqc.cli.serve", "The dashboard from a local server, where flags are marked as reviewed."),
+    "doctor": ("rtqc.cli.doctor", "Would a night work here? Versions, devices, archive, output, store."),
     "cohort": ("rtqc.cli.cohort", "What a whole cohort says: agreement, failures, how small an error is found."),
     "store": ("rtqc.cli.store", "What the nights have found: review, export, forget."),
     "node": ("rtqc.cli.node", "Receive plans over the DICOM network, check them and send the results."),

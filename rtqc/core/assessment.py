@@ -52,7 +52,7 @@ class HeartShape(_Model):
     """A contoured heart in numbers that hearts of one clinic share; ``docs/metrics.md`` defines each.
 
     Lengths along slice normal, to the left and to the back, in mm; surface over volume per cm; place as percent of the lungs' box (from its right,
-    front and lower side); height of the heart's upper end below the carina; CT numbers inside; areas at ten equal parts of the length, of their mean.
+    front and lower side); height of the heart's upper end below the carina; median and 5th percentile of the CT numbers inside; areas at ten equal parts of the length, of their mean.
     Null where lungs or carina are not in view.
     """
 
@@ -66,7 +66,7 @@ class HeartShape(_Model):
     upward_percent: float | None = None
     below_carina_mm: float | None = None
     median_hu: float | None = None
-    spread_hu: float | None = None
+    low_hu: float | None = None
     profile: tuple[float, ...] = ()
 
 

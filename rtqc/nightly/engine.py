@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 WORKER_BYTES = 3 << 30
 #: Workers of an own cluster are there after so long, in s, or never.
 _START_SECONDS = 60.0
+#: How many workers a foreign cluster has is asked after so long, in s.
+_ASK_SECONDS = 2.0
 
 
 class ClusterError(Exception):
@@ -67,13 +69,13 @@ class Team:
 
     Attributes:
         client: of the cluster.
-        at_once: orders in work at one time.
+        at_once: how many orders may be in work now; a foreign cluster grows and shrinks.
         threads: of the model in a worker.
         second_try: whether an order over which a worker died is given out again; a foreign scheduler has done that by itself.
     """
 
     client: Client
-    at_once: int
+    at_once: Callable[[], int]
     threads: int
     second_try: bool
 
@@ -103,11 +105,28 @@ def _foreign(address: str) -> Iterator[Team]:
         ) from error
     try:
         client.wait_for_workers(1, timeout=_START_SECONDS)
-        yield Team(client, sum(client.nthreads().values()), 1, False)
+        yield Team(client, _Threads(client), 1, False)
     except TimeoutError as error:
         raise ClusterError(f"the dask scheduler at {address} has no workers: start some (dask worker {address})") from error
     finally:
         client.close()
+
+
+class _Threads:
+    """Threads of a cluster's workers, asked for now and then."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._count = 0
+        self._asked = -_ASK_SECONDS
+
+    def __call__(self) -> int:
+        now = time.monotonic()
+        if now - self._asked >= _ASK_SECONDS:
+            self._asked = now
+            # With no worker at the moment, one order waits for the next.
+            self._count = max(sum(self._client.nthreads().values()), 1)
+        return self._count
 
 
 @contextmanager
@@ -123,7 +142,7 @@ def _own(crew: Crew) -> Iterator[Team]:
         client = Client(cluster, set_as_default=False)
         try:
             client.wait_for_workers(count, timeout=_START_SECONDS)
-            yield Team(client, count, threads, True)
+            yield Team(client, lambda: count, threads, True)
         finally:
             _quiet()
             client.close()
@@ -182,12 +201,12 @@ def carry_out(orders: Iterable[Order], settings: Settings, team: Team) -> Iterat
             yield order, _died(order, settings, 0.0)
     for order in again:
         began = time.monotonic()
-        for _, outcome in _one_round([order], settings, team.client, 1):
+        for _, outcome in _one_round([order], settings, team.client, lambda: 1):
             yield order, outcome or _died(order, settings, time.monotonic() - began)
 
 
 def _one_round(
-    orders: Iterable[Order], settings: Settings, client: Client, at_once: int
+    orders: Iterable[Order], settings: Settings, client: Client, at_once: Callable[[], int]
 ) -> Iterator[tuple[Order, Outcome | None]]:
     """Each order once; None where its worker died."""
     from distributed import as_completed
@@ -205,13 +224,16 @@ def _one_round(
         done.add(future)
         return True
 
-    while len(at_work) < at_once and hand_out():
-        pass
+    def fill() -> None:
+        while len(at_work) < at_once() and hand_out():
+            pass
+
+    fill()
     for future in done:
         order = at_work.pop(future)
         outcome = _outcome_of(future, order, settings)
         future.release()
-        hand_out()
+        fill()
         yield order, outcome
 
 

@@ -167,16 +167,18 @@ class _Running:
         """Orders that are not known to be done; those that are, are counted."""
         night, again = self.night, self._again()
         this_run = {row.key: row.verdict for row in night.store.rows(current=False, run_id=run.id)} if resumed else {}
-        to_do = []
+        to_do, done = [], []
         for found in with_digests(archive.orders, night.store, night.archive):
             known = tuple(k for k in found.known if k not in again or k in this_run)
             order = Order(found.parts, found.index, known, found.digests)
             key = order.key(night.settings, order.digests) if order.known and len(order.digests) == order.files else ""
             if key and key in order.known:
                 self._was_done(order, key, this_run)
+                done.append(key)
             else:
                 to_do.append(order)
         self._this_run = this_run
+        night.store.make_current(done)
         return to_do
 
     def _again(self) -> set[str]:
@@ -197,13 +199,13 @@ class _Running:
             self.listener.begun(self.total, 0, resumed)
             return 0
         with hired(night.crew) as team:
-            self.listener.begun(self.total, team.at_once, resumed)
+            self.listener.begun(self.total, team.at_once(), resumed)
             self._status("running", now=True)
             settings = replace(night.settings, populations=_populations(night.store, run))
             for order, outcome in carry_out(to_do, settings, team):
                 self._keep(order, outcome, run)
                 self._status("running")
-            return team.at_once
+            return team.at_once()
 
     def _keep(self, order: Order, outcome: Outcome, run: RunRecord) -> None:
         """Files first: a result that the store has, has its report."""
@@ -212,6 +214,7 @@ class _Running:
             self.steps[step] = self.steps.get(step, 0.0) + seconds
         if outcome.assessment is None:
             night.store.save_digests(run.archive, outcome.digests)
+            night.store.make_current([outcome.key])
             self._was_done(order, outcome.key, self._this_run)
             return
         began = time.perf_counter()

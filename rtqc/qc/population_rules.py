@@ -20,8 +20,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "backward_percent": ("place from front to back between the lungs", "%"),
     "upward_percent": ("height within the lungs", "%"),
     "below_carina_mm": ("upper end below the carina", "mm"),
-    "median_hu": ("median CT number", "HU"),
-    "spread_hu": ("spread of CT numbers", "HU"),
+    "low_hu": ("5th percentile of the CT numbers inside", "HU"),
 }
 
 
@@ -38,7 +37,7 @@ def _hits(m: Measurements, limits: Limits, names: tuple[str, ...]) -> Iterable[H
     if not found or compared is None or m.heart is None:
         return
     worst = found[0]
-    words, unit = _WORDS.get(worst.feature, (_part(worst.feature), ""))
+    words, unit = _WORDS[worst.feature] if worst.feature in _WORDS else (_part(worst.feature), "")
     side = "more" if worst.z > 0 else "less"
     yield Hit(
         f"{m.heart.name} is unlike the {compared.count} hearts of {compared.name}: its {words} is {worst.value:.4g} {unit}".rstrip()
@@ -72,7 +71,7 @@ def form(m: Measurements, limits: Limits) -> Iterable[Hit]:
     return _hits(m, limits, ("surface", "profile"))
 
 
-@rule("population.density", "warning", "estimate", "What is inside the contour is denser or lighter than in other hearts.")
+@rule("population.density", "warning", "estimate", "More of what is inside the contour is fat or lung than in other hearts.")
 def density(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """CT numbers."""
-    return _hits(m, limits, ("median_hu", "spread_hu"))
+    """The low end of the CT numbers; their median tells of contrast agent, not of the contour."""
+    return _hits(m, limits, ("low_hu",))

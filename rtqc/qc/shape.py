@@ -45,7 +45,7 @@ def heart_shape(heart: Structure, hu: NDArray[np.float32] | None, landmarks: Lan
         upward_percent=place[2],
         below_carina_mm=round(carina - top, 2) if carina is not None else None,
         median_hu=round(float(np.median(hu)), 1) if hu is not None and hu.size else None,
-        spread_hu=round(float(np.subtract(*np.percentile(hu, (95, 5)))), 1) if hu is not None and hu.size else None,
+        low_hu=round(float(np.percentile(hu, 5)), 1) if hu is not None and hu.size else None,
         profile=_profile(heart.positions_mm, heart.areas_mm2, slabs),
     )
 

@@ -223,11 +223,23 @@ class Store:
         return self._read(work)
 
     def keys_with(self, verdicts: Iterable[str]) -> set[str]:
-        """Keys of the current results with one of these verdicts."""
+        """Keys of the results with one of these verdicts."""
         wanted = tuple(verdicts)
-        return self._read(
-            lambda s: set(s.scalars(select(ResultRow.key).where(ResultRow.current, ResultRow.verdict.in_(wanted))))
-        )
+        return self._read(lambda s: set(s.scalars(select(ResultRow.key).where(ResultRow.verdict.in_(wanted)))))
+
+    def make_current(self, keys: Iterable[str]) -> None:
+        """These results speak for their plans again: a file that was restored, a protocol that is back in use."""
+        wanted = list(keys)
+
+        def work(session: Session) -> None:
+            for start in range(0, len(wanted), 500):
+                part = wanted[start : start + 500]
+                stale = select(ResultRow).where(ResultRow.key.in_(part), ResultRow.current.is_(False))
+                for row in session.scalars(stale).all():
+                    session.execute(update(ResultRow).where(ResultRow.subject == row.subject).values(current=False))
+                    row.current = True
+
+        self._write(work)
 
     def save(self, run: RunRecord, result: NewResult, *, keep_names: bool = False) -> bool:
         """Keep a result, once: one of the same key takes the place of the other.
