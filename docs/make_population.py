@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from rtqc.core.assessment import HeartShape
 from rtqc.core.case import Case
 from rtqc.dicom import read_case
-from rtqc.heart import draft_heart
 from rtqc.phantom import Anatomy, Resolution, synthetic_plan, write_plan
-from rtqc.pipeline import choose_heart
-from rtqc.qc import Measurements, load_protocol, population_of
-from rtqc.qc.population import Population, Usual, numbers_of
+from rtqc.pipeline import Options, assess
+from rtqc.qc import numbers_of_assessment, population_of
+from rtqc.qc.population import Population, Usual
 
 TARGET = Path(__file__).parents[1] / "rtqc" / "qc" / "populations" / "shipped.toml"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -25,13 +24,15 @@ REAL = ("0187", "0506", "0909")
 COUNT, FIRST = 60, 5000
 SMALL = Resolution(pixels=128, slice_mm=3.0)
 WIDEN, WITHIN = 1.5, 2.0
+#: The shipped model has seen the three real hearts. On hearts that it had not seen it erred by up to 2.4 mm on average, 7.3 mm (HD95) and 9 mm at the ends
+#: (MODEL_CARD.md): half of what that is beyond the synthetic hearts is the least spread here; sides and place get the spread of the mean distance twice.
+LEAST = {"agreement_mean_mm": 0.55, "agreement_hd95_mm": 1.75, "agreement_lower_end_mm": 4.5, "agreement_upper_end_mm": 4.5}
+LEAST_OTHER_MM = 1.1
 
 
-def shape_of(case: Case) -> HeartShape | None:
+def numbers(case: Case) -> dict[str, float]:
     """A case's heart in numbers."""
-    assert case.image is not None
-    _, roi = choose_heart(case, load_protocol("heart"))
-    return Measurements(case, roi, draft=draft_heart(case.image, device="cpu")).shape
+    return numbers_of_assessment(assess(case, Options(device="cpu", second_check=False)))
 
 
 def synthetic_case(seed: int) -> Case:
@@ -40,22 +41,28 @@ def synthetic_case(seed: int) -> Case:
         return read_case(write_plan(synthetic_plan(Anatomy.random(seed), SMALL, key=f"population{seed}"), Path(folder)))
 
 
-def widened(population: Population, real: list[HeartShape]) -> Population:
+def _synthetic(seed: int) -> dict[str, float]:
+    return numbers(synthetic_case(seed))
+
+
+def widened(population: Population, real: list[dict[str, float]]) -> Population:
     """With spreads that the real hearts fit in."""
     features = {}
     for name, usual in population.features.items():
-        values = [value for shape in real for key, value in numbers_of(shape) if key == name]
+        values = [heart[name] for heart in real if name in heart]
         # Between the synthetic hearts and the real ones, and wide enough for both.
         centre = (usual.centre + sum(values)) / (1 + len(values)) if values else usual.centre
         furthest = max([abs(v - centre) for v in (*values, usual.centre)])
-        features[name] = Usual(centre=round(centre, 4), sigma=round(max(WIDEN * usual.sigma, furthest / WITHIN), 4))
+        least = LEAST.get(name, LEAST_OTHER_MM if name.startswith("agreement") else 0.0)
+        features[name] = Usual(centre=round(centre, 4), sigma=round(max(WIDEN * usual.sigma, furthest / WITHIN, least), 4))
     return population.model_copy(update={"features": features})
 
 
 def main() -> None:
     """Make it."""
-    synthetic = [s for seed in range(FIRST, FIRST + COUNT) if (s := shape_of(synthetic_case(seed))) is not None]
-    real = [s for name in REAL if (s := shape_of(read_case(SHARED / "heart-ct" / name))) is not None]
+    with ProcessPoolExecutor() as pool:
+        synthetic = list(pool.map(_synthetic, range(FIRST, FIRST + COUNT)))
+    real = [numbers(read_case(SHARED / "heart-ct" / name)) for name in REAL]
     name = "the reference that ships with rtqc"
     source = f"{len(synthetic)} synthetic patients and {len(real)} real ones (LIDC-IDRI, doi:10.7937/K9/TCIA.2015.LO9QL9SX, hearts of DeepCAC)"
     population = population_of(synthetic, name, source)

@@ -313,8 +313,8 @@ def _new_result(order: Order, outcome: Outcome) -> NewResult:
 def _populations(store: Store, run: RunRecord) -> dict[str, Population]:
     """What is usual in this clinic, of protocols with enough accepted hearts."""
     found = {}
-    for protocol, shapes in store.accepted_shapes(run.id).items():
-        population = population_of(shapes, f"this clinic ({protocol})", f"accepted hearts in {store.shown}")
+    for protocol, hearts in store.accepted_hearts(run.id).items():
+        population = population_of(hearts, f"this clinic ({protocol})", f"accepted hearts in {store.shown}")
         if population is not None:
             found[protocol] = population
     return found

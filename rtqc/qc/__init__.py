@@ -7,7 +7,7 @@ from rtqc.qc import agreement_rules, contour_rules, dose_rules, organ_rules, pla
 from rtqc.qc.choice import Choice, choose_protocol
 from rtqc.qc.image import image_summary
 from rtqc.qc.measurements import Measurements
-from rtqc.qc.population import LEAST_HEARTS, Population, population_of, shipped_population
+from rtqc.qc.population import LEAST_HEARTS, Population, numbers_of_assessment, population_of, shipped_population
 from rtqc.qc.protocol import DEFAULT_PROTOCOL, Protocol, ProtocolError, list_protocols, load_protocol
 from rtqc.qc.rule import RULES, rule_ids, run_rules, with_severities
 from rtqc.qc.undone import UNDONE_RULES, undone, undone_finding
@@ -31,6 +31,7 @@ __all__ = [
     "image_summary",
     "list_protocols",
     "load_protocol",
+    "numbers_of_assessment",
     "organ_rules",
     "plan_rules",
     "population_of",

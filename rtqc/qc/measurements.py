@@ -19,7 +19,7 @@ from rtqc.geometry.pieces import Piece, pieces_of
 from rtqc.geometry.rasterize import in_frame, rasterize
 from rtqc.heart import Draft
 from rtqc.qc.choice import Choice
-from rtqc.qc.population import Population
+from rtqc.qc.population import Ends, Population, numbers_of
 from rtqc.qc.shape import heart_shape
 
 #: Below this a voxel is lung or air: lung is about -800, blood 40 HU.
@@ -91,7 +91,20 @@ class Measurements:
     @cached_property
     def population_comparison(self) -> PopulationComparison | None:
         """What is unusual about the contoured heart."""
-        return self.population.compare(self.shape) if self.population is not None and self.shape is not None else None
+        if self.population is None or self.shape is None:
+            return None
+        trusted = self.draft is not None and self.draft.trusted and self.agreement is not None
+        return self.population.compare(
+            numbers_of(self.shape, self.agreement if trusted else None, self._ends if trusted else None)
+        )
+
+    @property
+    def _ends(self) -> Ends | None:
+        """First and last plane of contour and draft."""
+        if self.heart is None or self.draft is None or self.draft.structure.is_empty:
+            return None
+        a, b = self.heart.positions_mm, self.draft.structure.positions_mm
+        return (float(a[0]), float(a[-1])), (float(b[0]), float(b[-1]))
 
     @cached_property
     def outside_body(self) -> tuple[float, tuple[float, ...]]:

@@ -20,6 +20,20 @@ _WORDS: dict[str, tuple[str, str]] = {
     "backward_percent": ("place from front to back between the lungs", "%"),
     "upward_percent": ("height within the lungs", "%"),
     "below_carina_mm": ("upper end below the carina", "mm"),
+    "agreement_shift_left_mm": ("place to the left of the draft's", "mm"),
+    "agreement_shift_back_mm": ("place behind the draft's", "mm"),
+    "agreement_shift_up_mm": ("place above the draft's", "mm"),
+    "agreement_mean_mm": ("mean surface distance to the draft", "mm"),
+    "agreement_signed_mm": ("surface outside the draft's on average", "mm"),
+    "agreement_hd95_mm": ("95th percentile of the distance to the draft", "mm"),
+    "agreement_right_mm": ("right side outside the draft", "mm"),
+    "agreement_left_mm": ("left side outside the draft", "mm"),
+    "agreement_anterior_mm": ("front outside the draft", "mm"),
+    "agreement_posterior_mm": ("back outside the draft", "mm"),
+    "agreement_inferior_mm": ("lower side outside the draft", "mm"),
+    "agreement_superior_mm": ("upper side outside the draft", "mm"),
+    "agreement_lower_end_mm": ("lower end above the draft's", "mm"),
+    "agreement_upper_end_mm": ("upper end above the draft's", "mm"),
     "low_hu": ("5th percentile of the CT numbers inside", "HU"),
 }
 
@@ -75,3 +89,15 @@ def form(m: Measurements, limits: Limits) -> Iterable[Hit]:
 def density(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """The low end of the CT numbers; their median tells of contrast agent, not of the contour."""
     return _hits(m, limits, ("low_hu",))
+
+
+@rule(
+    "population.agreement",
+    "warning",
+    "estimate",
+    "The contour lies otherwise from the draft than this clinic's contours do.",
+    "trusted_draft",
+)
+def agreement(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Place, distances, sides and ends, against the draft: what the model always does is usual, what one contour does is not."""
+    return _hits(m, limits, ("agreement",))

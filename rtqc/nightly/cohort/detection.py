@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rtqc.core.assessment import Assessment, HeartShape
+from rtqc.core.assessment import Assessment
 from rtqc.core.case import Case
 from rtqc.core.structure import Structure
 from rtqc.dicom import read_case
@@ -19,7 +19,7 @@ from rtqc.nightly.cohort.errors import graded_errors
 from rtqc.nightly.cohort.statistics import wilson
 from rtqc.phantom import Anatomy, Resolution, synthetic_plan, write_plan
 from rtqc.pipeline import Options, assess, choose_heart
-from rtqc.qc import LEAST_HEARTS, Population, load_protocol, population_of
+from rtqc.qc import LEAST_HEARTS, Population, load_protocol, numbers_of_assessment, population_of
 
 #: An error is major from here on: of the mean heart dose in Gy and percent, or in mm (the issue's own, after Hui et al. 2018).
 MAJOR_GY, MAJOR_PERCENT, MAJOR_MM = 0.5, 10.0, 8.0
@@ -167,8 +167,8 @@ def run_detection(
     jobs: list[int | Path] = [*seeds, *real]
     detection = Detection()
     with ProcessPoolExecutor(workers) as pool:
-        shapes = list(pool.map(_shape, seeds)) if len(seeds) > LEAST_HEARTS else []
-        populations = [_others(shapes, k) for k in range(len(seeds))] if shapes else [None] * len(seeds)
+        hearts = list(pool.map(_numbers, seeds)) if len(seeds) > LEAST_HEARTS else []
+        populations = [_others(hearts, k) for k in range(len(seeds))] if hearts else [None] * len(seeds)
         others: list[Population | None] = [*populations, *[None] * len(real)]
         for number, trials in enumerate(pool.map(_patient, jobs, others), 1):
             detection.trials += trials
@@ -177,8 +177,8 @@ def run_detection(
     return detection
 
 
-def _others(shapes: Sequence[HeartShape | None], without: int) -> Population | None:
-    return population_of((s for k, s in enumerate(shapes) if s is not None and k != without), "this clinic", "detection study")
+def _others(hearts: Sequence[Mapping[str, float]], without: int) -> Population | None:
+    return population_of((h for k, h in enumerate(hearts) if h and k != without), "this clinic", "detection study")
 
 
 def _case(job: int | Path) -> Case:
@@ -189,9 +189,8 @@ def _case(job: int | Path) -> Case:
         return read_case(folder)
 
 
-def _shape(seed: int) -> HeartShape | None:
-    a = assess(_case(seed), _options(None))
-    return a.heart.contoured.shape if a.heart.contoured else None
+def _numbers(seed: int) -> dict[str, float]:
+    return numbers_of_assessment(assess(_case(seed), _options(None)))
 
 
 def _options(population: Population | None) -> Options:

@@ -20,13 +20,14 @@ from sqlalchemy import URL, Engine, Select, create_engine, delete, event, func, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from rtqc.core.assessment import Assessment, HeartShape
+from rtqc.core.assessment import Assessment
 from rtqc.core.version import rtqc_version
 from rtqc.nightly.lock import whole_lock
 from rtqc.nightly.store.files import FileMemory
 from rtqc.nightly.store.migrate import NewerStoreError, bring_up_to_date
 from rtqc.nightly.store.results import ROW_COLUMNS, Acknowledgement, NewResult, Row
 from rtqc.nightly.store.tables import AcknowledgementRow, FileRow, FindingRow, ResultRow, RunRow, SettingRow
+from rtqc.qc import numbers_of_assessment
 
 #: A server that is away for so long, in s, ends the night; until then it is asked again.
 PATIENCE_SECONDS = 600.0
@@ -332,25 +333,25 @@ class Store:
         """The JSON of a result."""
         return self._read(lambda s: s.scalars(select(ResultRow.assessment).where(ResultRow.key == key)).first())
 
-    def accepted_shapes(self, before_run: int) -> dict[str, list[HeartShape]]:
-        """Hearts that a clinic has accepted, by protocol: of plans that passed, or that somebody has looked at and found right.
+    def accepted_hearts(self, before_run: int) -> dict[str, list[dict[str, float]]]:
+        """Numbers of hearts that a clinic has accepted, by protocol: of plans that passed, or that somebody has looked at and found right.
 
         Args:
             before_run: results of runs before this one only, so that a run is the same however often it was stopped.
         """
         accepted = select(AcknowledgementRow.result_key).where(AcknowledgementRow.outcome.in_(("model", "accepted")))
         query = (
-            select(ResultRow.protocol, ResultRow.shape)
+            select(ResultRow.protocol, ResultRow.numbers)
             .where(ResultRow.current, ResultRow.run_id < before_run, ResultRow.repeats.is_(False))
             .where((ResultRow.verdict == "pass") | ResultRow.key.in_(accepted))
             .order_by(ResultRow.id)
         )
 
-        def work(session: Session) -> dict[str, list[HeartShape]]:
-            found: dict[str, list[HeartShape]] = {}
-            for protocol, shape in session.execute(query):
-                if shape is not None:
-                    found.setdefault(protocol, []).append(HeartShape.model_validate(shape))
+        def work(session: Session) -> dict[str, list[dict[str, float]]]:
+            found: dict[str, list[dict[str, float]]] = {}
+            for protocol, numbers in session.execute(query):
+                if numbers:
+                    found.setdefault(protocol, []).append(numbers)
             return found
 
         return self._read(work)
@@ -542,7 +543,7 @@ def _columns_of(result: NewResult) -> dict[str, Any]:
         "seconds": result.seconds,
         "has_report": result.has_report,
         "has_thumbnail": result.has_thumbnail,
-        "shape": contoured.shape.model_dump(mode="json") if contoured and contoured.shape else None,
+        "numbers": numbers_of_assessment(a) or None,
         "assessment": json.dumps(a.model_dump(mode="json"), ensure_ascii=True, separators=(",", ":")),
     }
     return {k: _storable(v, _LENGTHS.get(k)) if isinstance(v, str) else v for k, v in columns.items()}

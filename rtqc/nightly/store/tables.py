@@ -70,7 +70,7 @@ class ResultRow(Base):
         seconds: that it took.
         reason: why there is no verdict.
         repeats: whether another current result of this patient has the very same heart and dose: a plan that was exported again.
-        shape: of the contoured heart, for what is usual.
+        numbers: of contoured heart and agreement, for what is usual (:mod:`rtqc.qc.population`).
         assessment: the whole JSON.
     """
 
@@ -117,7 +117,7 @@ class ResultRow(Base):
     has_report: Mapped[bool] = mapped_column(Boolean, default=False)
     has_thumbnail: Mapped[bool] = mapped_column(Boolean, default=False)
     repeats: Mapped[bool] = mapped_column(Boolean, default=False)
-    shape: Mapped[dict[str, object] | None] = mapped_column(JSON)
+    numbers: Mapped[dict[str, float] | None] = mapped_column(JSON)
     assessment: Mapped[str] = mapped_column(Text, default="")
 
     __table_args__ = (Index("ix_result_current", "current", "plan_date"),)

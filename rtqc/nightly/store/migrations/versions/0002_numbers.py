@@ -1,4 +1,4 @@
-"""The shape of the contoured heart beside each result."""
+"""Numbers of heart and agreement beside each result, for what is usual."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,4 +12,4 @@ depends_on = None
 def upgrade() -> None:
     """To this revision."""
     with op.batch_alter_table("result") as table:
-        table.add_column(sa.Column("shape", sa.JSON(), nullable=True))
+        table.add_column(sa.Column("numbers", sa.JSON(), nullable=True))
