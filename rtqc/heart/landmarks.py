@@ -22,6 +22,8 @@ _TRACHEA_MM2, _BRONCHUS_MM2 = (35.0, 450.0), 25.0
 _STEP_MM, _APART_MM = 9.0, 26.0
 #: A main bronchus lies so far to its side, in mm.
 _ASIDE_MM = 5.0
+#: A tube that keeps so much of its cross-section in its place goes on, whatever else is as dark beside it (emphysema).
+_STAYS = 0.6
 #: A windpipe is in view for at least so long, and begins at most so far above the lungs, in mm.
 _LEAST_LENGTH_MM, _ABOVE_MM = 28.0, 20.0
 #: It is looked for within this part of the lungs' width around their middle.
@@ -92,7 +94,8 @@ def _followed(piece: _Piece, below: list[list[_Piece]]) -> tuple[int, bool]:
     for length, pieces in enumerate(below, 1):
         near = [p for p in pieces if np.abs(p.middle - piece.middle).max() <= _APART_MM and p.area <= _TRACHEA_MM2[1]]
         sides = [p.middle[1] - piece.middle[1] for p in near if p.area >= _BRONCHUS_MM2]
-        if min(sides, default=0.0) <= -_ASIDE_MM and max(sides, default=0.0) >= _ASIDE_MM:
+        goes_on = any(np.abs(p.middle - piece.middle).max() < _ASIDE_MM and p.area >= _STAYS * piece.area for p in near)
+        if not goes_on and min(sides, default=0.0) <= -_ASIDE_MM and max(sides, default=0.0) >= _ASIDE_MM:
             return length, True
         onward = [p for p in near if np.abs(p.middle - piece.middle).max() <= _STEP_MM and p.area >= _BRONCHUS_MM2]
         if not onward:
