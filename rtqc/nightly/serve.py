@@ -9,7 +9,7 @@ from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from rtqc.nightly.places import LATEST
 from rtqc.nightly.store import Acknowledgement, Store, StoreError
@@ -19,6 +19,7 @@ _MOST_BYTES = 10_000
 _OUTCOMES = ("", "contour", "model", "accepted")
 #: What may be served: no store, no lock, no status.
 _SERVED = (f"/{LATEST}/", "/reports/", "/run-")
+_ENDINGS = (".html", ".json", ".csv", ".svg")
 #: A page of another site can send a form here, but not this.
 _HEADER = "X-Rtqc"
 
@@ -51,7 +52,7 @@ class _Handler(SimpleHTTPRequestHandler):
         """A file, or all reviews."""
         if not self._is_ours():
             return
-        path = urlsplit(self.path).path
+        path = unquote(urlsplit(self.path).path)
         if path == "/":
             self.send_response(HTTPStatus.FOUND)
             self.send_header("Location", f"/{LATEST}/index.html")
@@ -59,7 +60,7 @@ class _Handler(SimpleHTTPRequestHandler):
         elif path == "/reviews":
             told = {key: _told(reviews[-1]) for key, reviews in self._store.acknowledgements().items()}
             self._answer(HTTPStatus.OK, told)
-        elif path.startswith(_SERVED) and not path.endswith("/"):
+        elif path.startswith(_SERVED) and path.endswith(_ENDINGS) and ".." not in path.split("/"):
             super().do_GET()
         else:
             self.send_error(HTTPStatus.NOT_FOUND)

@@ -48,6 +48,11 @@ class Kept:
         )
 
 
+def key_of(number: int) -> str:
+    """Of a plan; they differ where a reader looks."""
+    return f"{number:05x}".ljust(32, "0")
+
+
 def many(count: int) -> list[Row]:
     """Plans of a year, one in twenty flagged; the last fifty are of last night."""
     found = []
@@ -56,7 +61,7 @@ def many(count: int) -> list[Row]:
         last = k >= count - 50
         found.append(
             row(
-                k % 365, id=k, key=f"{k:032x}", run_id=2 if last else 1, verdict=verdict, patient_id=f"PAT{k:05d}", patient_name="Doe^Jane <i>",
+                k % 365, id=k, key=key_of(k), run_id=2 if last else 1, verdict=verdict, patient_id=f"PAT{k:05d}", patient_name="Doe^Jane <i>",
                 plan_label="Breast_L", headline=f"They differ by {k}." if verdict != "pass" else "No rule asks.", reason="No CT." if verdict == "error" else "",
                 dice=0.95 - (k % 37) / 500, mean_dose_gy=1.0 + (k % 50) / 25, mean_dose_difference_gy=((k * 7) % 31 - 15) / 20,
                 flips=int(k % 40 == 3), planner=f"P-{k % 6}", has_report=verdict == "flag", has_thumbnail=verdict == "flag",
@@ -187,8 +192,7 @@ def test_everything_can_be_reached_with_the_keyboard_and_has_a_name(page: Page) 
     page.keyboard.press("Enter")
     assert page.locator("th[aria-sort]").count() == 1
     assert page.locator("html").get_attribute("lang") == "en"
-    headings = page.locator("h1, h2").all_inner_texts()
-    assert headings[1:] == ["Plans", "Trends", "What was not judged"] or "Something has changed" in headings
+    assert page.locator("main h2").all_inner_texts()[-3:] == ["Plans", "Trends", "What was not judged"]
 
 
 def test_a_printed_page_holds_the_whole_list(page: Page, tmp_path: Path) -> None:
