@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WHEELHOUSE ?= wheelhouse
 # A plain "torch" is gigabytes of CUDA where no index of CPU builds is known. Named beside what needs it, or torchvision (of nnunetv2) brings a newer one.
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint types layers bench format model clean
+.PHONY: demo test lint types layers bench format model wheelhouse clean
 
 demo: $(VENV)/.installed
 	$(BIN)/rtqc demo --out demo --force
@@ -46,5 +47,10 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet $(TORCH) --editable '.[test,train,import,postgresql,parquet]'
 	@touch $@
 
+# Everything that a machine without any index needs: pip install --no-index --find-links wheelhouse rtqc
+wheelhouse: $(VENV)/.installed
+	rm -rf $(WHEELHOUSE)
+	$(BIN)/python -m pip wheel --quiet --wheel-dir $(WHEELHOUSE) '.[postgresql,parquet]'
+
 clean:
-	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist demo wheelhouse .mypy_cache .ruff_cache .pytest_cache

@@ -1,19 +1,24 @@
-"""Write docs/assessment.schema.json from the model: ``python docs/make_schema.py``."""
+"""Write the JSON schemas from the models: ``python docs/make_schema.py``."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from rtqc.core import Assessment
+from rtqc.nightly import Summary
 
-TARGET = Path(__file__).with_name("assessment.schema.json")
+#: File -> what it describes.
+SCHEMAS: dict[str, type[BaseModel]] = {"assessment.schema.json": Assessment, "nightly.schema.json": Summary}
 
 
-def schema() -> str:
-    """The schema as text."""
-    return json.dumps(Assessment.model_json_schema(mode="serialization"), indent=1) + "\n"
+def schema(model: type[BaseModel]) -> str:
+    """A schema as text."""
+    return json.dumps(model.model_json_schema(mode="serialization"), indent=1) + "\n"
 
 
 if __name__ == "__main__":
-    TARGET.write_text(schema(), encoding="utf-8")
+    for name, model in SCHEMAS.items():
+        Path(__file__).with_name(name).write_text(schema(model), encoding="utf-8")

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from rtqc.core.assessment import Assessment
@@ -21,6 +22,8 @@ from rtqc.phantom import SyntheticPlan, write_plan
 from tests.cli.run import Outcome, rtqc
 from tests.nightly.conftest import opened
 from tests.peers import wait_for
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def nightly(archive: Path, out: Path, *options: object) -> Outcome:
@@ -72,6 +75,9 @@ def test_a_night_finds_what_was_planted_and_nothing_else(night: tuple[Path, Outc
     assert (report / "thumbnail.svg").read_bytes().startswith(b"<svg")
     assert len(list((out / "reports").glob("*/*"))) == 2
     assert (out / "latest" / "index.html").is_file()
+    for file, schema in (("summary.json", "nightly"), ("assessment.json", "assessment")):
+        told = (out / "latest" if schema == "nightly" else report) / file
+        jsonschema.validate(json.loads(told.read_text()), json.loads((DOCS / f"{schema}.schema.json").read_text()))
     status = json.loads((out / "status.json").read_text())
     assert (status["state"], status["done"], status["flagged"]) == ("complete", 4, 2)
     assert not [p for p in ("P0", "P1", "Synthetic") if p in (out / "status.json").read_text() + outcome.err]
