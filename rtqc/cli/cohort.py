@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--patients", type=click.IntRange(min=1), default=60, show_default=True, help="Synthetic patients of --detection."
 )
+@click.option("--graded", type=click.IntRange(min=0), default=20, show_default=True, help="So many of them get errors.")
 @click.option(
     "--real", multiple=True, type=PathArgument(), metavar="DIR", help="A patient with a good contour, for --detection."
 )
@@ -36,6 +37,7 @@ def command(
     store_url: str | None,
     detection: bool,
     patients: int,
+    graded: int,
     real: tuple[Path, ...],
     workers: int | None,
     out: Path | None,
@@ -51,7 +53,7 @@ def command(
     if there and not force:
         stop(f"{there[0]} exists already: give another --out, or --force to replace it")
     if detection:
-        _detection(patients, real, workers or os.cpu_count() or 1, out, as_json)
+        _detection(patients, graded, real, workers or os.cpu_count() or 1, out, as_json)
         return
     if not store_url:
         stop("give the store of rtqc nightly with --store, or --detection")
@@ -100,14 +102,18 @@ def _show(study: CohortStudy, out: Path | None) -> None:
         con.print(f"Page: {plain(str(out / 'cohort.html'))}", soft_wrap=True)
 
 
-def _detection(patients: int, real: tuple[Path, ...], workers: int, out: Path | None, as_json: bool) -> None:
+def _detection(patients: int, graded: int, real: tuple[Path, ...], workers: int, out: Path | None, as_json: bool) -> None:
     from rtqc.core.whole_file import whole_file
     from rtqc.nightly.cohort import run_detection
 
     with progress(as_json) as bar:
         task = bar.add_task("patients", total=None)
         found: Detection = run_detection(
-            range(7000, 7000 + patients), real, workers, lambda done, total: bar.update(task, completed=done, total=total)
+            range(7000, 7000 + patients),
+            real,
+            graded,
+            workers,
+            lambda done, total: bar.update(task, completed=done, total=total),
         )
     lines = found.markdown()
     told = {"trials": [asdict(t) for t in found.trials]}

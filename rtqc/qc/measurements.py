@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, label
 from shapely.geometry import MultiPolygon, Polygon
 
-from rtqc.core.assessment import Agreement, ConstraintResult, DoseComparison, HeartShape, PopulationComparison
+from rtqc.core.assessment import Agreement, ConstraintResult, DoseComparison, HeartShape, Outlier, PopulationComparison
 from rtqc.core.case import Case, Roi
 from rtqc.core.names import is_body, lung_side
 from rtqc.core.structure import Structure
@@ -89,14 +89,19 @@ class Measurements:
         return heart_shape(self.heart, self.heart_hu, self.draft.landmarks if self.draft is not None else None)
 
     @cached_property
-    def population_comparison(self) -> PopulationComparison | None:
-        """What is unusual about the contoured heart."""
-        if self.population is None or self.shape is None:
-            return None
+    def _numbers(self) -> dict[str, float]:
         trusted = self.draft is not None and self.draft.trusted and self.agreement is not None
-        return self.population.compare(
-            numbers_of(self.shape, self.agreement if trusted else None, self._ends if trusted else None)
-        )
+        return numbers_of(self.shape, self.agreement if trusted else None, self._ends if trusted else None)
+
+    @property
+    def population_comparison(self) -> PopulationComparison | None:
+        """What is most unusual about the contoured heart."""
+        return self.population.compare(self._numbers) if self.population is not None and self.shape is not None else None
+
+    @cached_property
+    def z_scores(self) -> tuple[Outlier, ...]:
+        """How unusual each of its numbers is, most unusual first."""
+        return self.population.z_scores(self._numbers) if self.population is not None and self.shape is not None else ()
 
     @property
     def _ends(self) -> Ends | None:

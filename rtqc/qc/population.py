@@ -52,7 +52,7 @@ class Population(BaseModel):
     source: str = ""
     features: dict[str, Usual]
 
-    def compare(self, numbers: Mapping[str, float]) -> PopulationComparison:
+    def z_scores(self, numbers: Mapping[str, float]) -> tuple[Outlier, ...]:
         """Every number's z-score, most unusual first.
 
         Args:
@@ -63,12 +63,14 @@ class Population(BaseModel):
             for name, value in numbers.items()
             if (usual := self.features.get(name)) is not None
         ]
-        return PopulationComparison(
-            name=self.name, count=self.count, outliers=tuple(sorted(found, key=lambda o: -abs(o.z))[:_MOST_OUTLIERS])
-        )
+        return tuple(sorted(found, key=lambda o: -abs(o.z)))
+
+    def compare(self, numbers: Mapping[str, float]) -> PopulationComparison:
+        """What is most unusual, for the report."""
+        return PopulationComparison(name=self.name, count=self.count, outliers=self.z_scores(numbers)[:_MOST_OUTLIERS])
 
 
-#: So many numbers are reported; rules look at these.
+#: So many numbers are reported; rules look at all.
 _MOST_OUTLIERS = 8
 
 
@@ -83,7 +85,10 @@ def numbers_of(shape: HeartShape | None, agreement: Agreement | None = None, end
     """
     found: dict[str, float] = {}
     if shape is not None:
-        found |= {name: value for name, value in shape.model_dump(exclude={"profile"}).items() if value is not None}
+        # The median CT number tells of contrast agent, not of the contour.
+        found |= {
+            name: value for name, value in shape.model_dump(exclude={"profile", "median_hu"}).items() if value is not None
+        }
         found |= {f"profile_{number}": value for number, value in enumerate(shape.profile, 1)}
     if agreement is not None:
         if agreement.centroid_shift_mm is not None:

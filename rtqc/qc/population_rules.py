@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rtqc.core.assessment import Outlier
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
 from rtqc.qc.rule import Hit, rule
@@ -38,23 +37,16 @@ _WORDS: dict[str, tuple[str, str]] = {
 }
 
 
-def _outliers(m: Measurements, limits: Limits, names: tuple[str, ...]) -> list[Outlier]:
-    compared = m.population_comparison
-    if compared is None:
-        return []
-    return [o for o in compared.outliers if o.feature.startswith(names) and abs(o.z) > limits.population_z.value]
-
-
-def _hits(m: Measurements, limits: Limits, names: tuple[str, ...]) -> Iterable[Hit]:
-    found = _outliers(m, limits, names)
-    compared = m.population_comparison
-    if not found or compared is None or m.heart is None:
+def _hits(m: Measurements, limits: Limits, names: tuple[str, ...], low_only: bool = False) -> Iterable[Hit]:
+    limit = limits.population_z.value
+    found = [o for o in m.z_scores if o.feature.startswith(names) and (-o.z if low_only else abs(o.z)) > limit]
+    if not found or m.population is None or m.heart is None:
         return
     worst = found[0]
     words, unit = _WORDS[worst.feature] if worst.feature in _WORDS else (_part(worst.feature), "")
     side = "more" if worst.z > 0 else "less"
     yield Hit(
-        f"{m.heart.name} is unlike the {compared.count} hearts of {compared.name}: its {words} is {worst.value:.4g} {unit}".rstrip()
+        f"{m.heart.name} is unlike the {m.population.count} hearts of {m.population.name}: its {words} is {worst.value:.4g} {unit}".rstrip()
         + f", {side} than the usual {worst.usual:.4g} by {abs(worst.z):.1f} standard deviations.",
         measured=abs(worst.z),
         limit=limits.population_z,
@@ -88,7 +80,7 @@ def form(m: Measurements, limits: Limits) -> Iterable[Hit]:
 @rule("population.density", "warning", "estimate", "More of what is inside the contour is fat or lung than in other hearts.")
 def density(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """The low end of the CT numbers; their median tells of contrast agent, not of the contour."""
-    return _hits(m, limits, ("low_hu",))
+    return _hits(m, limits, ("low_hu",), low_only=True)
 
 
 @rule(

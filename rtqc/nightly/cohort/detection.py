@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from rtqc.comparison import compare
 from rtqc.core.assessment import Assessment
 from rtqc.core.case import Case
 from rtqc.core.structure import Structure
@@ -23,6 +24,8 @@ from rtqc.qc import LEAST_HEARTS, Population, load_protocol, numbers_of_assessme
 
 #: An error is major from here on: of the mean heart dose in Gy and percent, or in mm (the issue's own, after Hui et al. 2018).
 MAJOR_GY, MAJOR_PERCENT, MAJOR_MM = 0.5, 10.0, 8.0
+#: A change of less than this anywhere is none, in mm; and what counts as 8 mm after rounding by the surface's pieces.
+NOTHING_MM, _ROUNDING_MM = 1.0, 0.1
 #: Fine enough for errors of 2 mm.
 RESOLUTION = Resolution(pixels=128, slice_mm=3.0)
 #: "With certainty" means found so often.
@@ -38,6 +41,7 @@ class Trial:
         kind, size, unit: of the error; ``untouched``: of none.
         major: whether it is.
         dose_change_gy: of the mean heart dose; None without a dose.
+        moved_mm: how far the contour is off at most (Hausdorff distance to the good one).
         rules: that ask for a look, worst first; empty: it was not found.
     """
 
@@ -47,6 +51,7 @@ class Trial:
     unit: str
     major: bool
     dose_change_gy: float | None
+    moved_mm: float
     rules: tuple[str, ...]
 
     @property
@@ -80,8 +85,8 @@ class Detection:
 
     @property
     def errors(self) -> list[Trial]:
-        """Contours with an error."""
-        return [t for t in self.trials if t.kind != UNTOUCHED]
+        """Contours with an error: what moved nothing by a millimetre is none."""
+        return [t for t in self.trials if t.kind != UNTOUCHED and (t.moved_mm >= NOTHING_MM or t.unit == "slices")]
 
     def rate(self, major: bool) -> tuple[int, int]:
         """How many of the major (minor) errors were found, and how many there were."""
@@ -154,13 +159,18 @@ UNTOUCHED = "untouched"
 
 
 def run_detection(
-    seeds: Sequence[int], real: Sequence[Path] = (), workers: int = 1, progress: Callable[[int, int], None] | None = None
+    seeds: Sequence[int],
+    real: Sequence[Path] = (),
+    graded: int = 20,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Detection:
     """Run the study.
 
     Args:
         seeds: of synthetic patients; with more than fifty, each is held against the others as a clinic's own hearts.
         real: folders of patients with a good contour.
+        graded: so many of the synthetic patients get errors, and every real one; the others show how many good hearts are flagged.
         workers: processes.
         progress: called with how many patients are done, and their number.
     """
@@ -170,7 +180,8 @@ def run_detection(
         hearts = list(pool.map(_numbers, seeds)) if len(seeds) > LEAST_HEARTS else []
         populations = [_others(hearts, k) for k in range(len(seeds))] if hearts else [None] * len(seeds)
         others: list[Population | None] = [*populations, *[None] * len(real)]
-        for number, trials in enumerate(pool.map(_patient, jobs, others), 1):
+        wrong = [k < graded or isinstance(job, Path) for k, job in enumerate(jobs)]
+        for number, trials in enumerate(pool.map(_patient, jobs, others, wrong), 1):
             detection.trials += trials
             if progress is not None:
                 progress(number, len(jobs))
@@ -200,8 +211,8 @@ def _options(population: Population | None) -> Options:
     )
 
 
-def _patient(job: int | Path, population: Population | None) -> list[Trial]:
-    """All contours of one patient; his CT is read and drafted once."""
+def _patient(job: int | Path, population: Population | None, graded: bool) -> list[Trial]:
+    """All contours of one patient, the good one first; his CT is read and drafted once."""
     case = _case(job)
     assert case.image is not None
     _, roi = choose_heart(case, load_protocol("heart"))
@@ -212,7 +223,9 @@ def _patient(job: int | Path, population: Population | None) -> list[Trial]:
     name = job.name if isinstance(job, Path) else f"synthetic {job}"
     good = roi.structure
     usual = _flags(assess(case, options, draft))
-    trials = [Trial(name, UNTOUCHED, 0.0, "", False, 0.0, tuple(usual))]
+    trials = [Trial(name, UNTOUCHED, 0.0, "", False, 0.0, 0.0, tuple(usual))]
+    if not graded:
+        return trials
     seed = job if isinstance(job, int) else 1
     other = synthetic_plan(Anatomy.random(seed + 90_000), Resolution(96, 6.0), key="other").heart
     for error in graded_errors(good, other):
@@ -221,9 +234,9 @@ def _patient(job: int | Path, population: Population | None) -> list[Trial]:
         )
         rules = [r for r in _flags(assess(changed, options, draft)) if r not in usual]
         change, percent = _dose_change(case, good, error.heart)
-        major = (error.unit == "mm" and error.size >= MAJOR_MM) or error.unit == "contour"
-        major = major or abs(change or 0.0) >= MAJOR_GY or percent >= MAJOR_PERCENT
-        trials.append(Trial(name, error.kind, error.size, error.unit, major, change, tuple(rules)))
+        moved = compare(good, error.heart).hausdorff_mm or 0.0
+        major = moved >= MAJOR_MM - _ROUNDING_MM or abs(change or 0.0) >= MAJOR_GY or percent >= MAJOR_PERCENT
+        trials.append(Trial(name, error.kind, error.size, error.unit, major, change, round(moved, 2), tuple(rules)))
     return trials
 
 
