@@ -15,6 +15,7 @@ SECTIONS = {
     "all": ("Benchmarks", "make bench"),
     "nightly": ("A night", "python -m tests.bench.nightly"),
     "year": ("A simulated year", "python -m tests.bench.year"),
+    "kills": ("Killed again and again", "python -m tests.bench.kills"),
 }
 
 
