@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtqc.cli.console import PathArgument, console, json_option, model_options, plain, stop
+from rtqc.cli.network import calling_option, is_url, tls_options, token_of, token_option
 
 if TYPE_CHECKING:
+    from rtqc.dicom import Tls
     from rtqc.heart import Device
     from rtqc.nightly import Order, Outcome, Summary
 
@@ -43,7 +45,7 @@ class SinceDate(click.ParamType[datetime]):
 
 
 @click.command("nightly")
-@click.argument("archive", type=PathArgument())
+@click.argument("archive", metavar="DIR|AE@HOST:PORT|URL")
 @click.option("--out", type=PathArgument(exists=False), metavar="DIR", help="Where dashboard and reports go.")
 @click.option("--store", metavar="URL|FILE", help=f"SQLite file or database URL. [default: DIR/{STORE_FILE}]")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes here. [default: by cores and memory]")
@@ -68,10 +70,13 @@ class SinceDate(click.ParamType[datetime]):
     "--wait/--no-wait", default=True, show_default=True, help="Wait for another run on the same store, or end with 2."
 )
 @click.option("--dry-run", is_flag=True, help="Say what is there and what would be done; nothing is written.")
+@calling_option
+@token_option
+@tls_options
 @model_options
 @json_option
 def command(
-    archive: Path,
+    archive: str,
     out: Path | None,
     store: str | None,
     workers: int | None,
@@ -90,40 +95,56 @@ def command(
     device: Device,
     threads: int,
     as_json: bool,
+    calling: str,
+    token_env: str,
+    tls: Tls | None,
 ) -> None:
-    """Check every plan below ARCHIVE that was not checked before, and write a page for the morning to DIR/latest/index.html.
+    """Check every plan of an archive that was not checked before, and write a page for the morning to latest/index.html in --out.
 
-    Stopped anywhere, it goes on when it is started again. The archive is never written to.
+    The archive is a folder of exports in any layout, or a PACS (AE_TITLE@host:port, or the URL of a DICOMweb service): what is new there --since a day is
+    fetched first. Stopped anywhere, it goes on when it is started again. The archive is never written to.
 
     Exit status: 0 all new plans pass, 1 something is flagged, 2 something could not be assessed.
     """
     from rtqc.heart import DeviceError, ModelError
     from rtqc.nightly import ClusterError, Crew, Night, PlaceError, Places, Selection, Settings, StoreError, open_store
+    from rtqc.nightly.places import FETCHED
     from rtqc.qc import ProtocolError, load_protocol, rule_ids
 
     if workers and cluster:
         stop("give --workers (processes here) or --cluster (workers of a scheduler), not both")
     if out is None:
         stop("give the folder for dashboard and reports with --out DIR")
-    archive, out = Path(os.path.abspath(archive)), Path(os.path.abspath(out))
-    if not archive.is_dir():
-        stop(f"{archive} is not a folder: give the one that holds the exports")
+    out = Path(os.path.abspath(out))
+    fetch = None
+    if is_url(archive) or ("@" in archive and not Path(archive).exists()):
+        fetch, folder = _fetching(archive, out, since, calling, token_env, tls), out / FETCHED
+        since = None
+    else:
+        folder = Path(os.path.abspath(archive))
+        if not folder.is_dir():
+            stop(
+                f"{folder} is not a folder{'' if folder.exists() else ' (it does not exist)'}: give the one that holds the exports"
+            )
     verdicts = {None: (), "flagged": ("flag",), "errors": ("error",), "all": ("pass", "flag", "error")}[rerun]
     opened = None
     try:
         named = load_protocol(protocol, rule_ids()) if protocol else None
         settings = Settings.of(named, model, device, threads, time_limit, all_reports)
         places = Places(out)
-        places.check(archive)
+        places.check(folder)
+        if dry_run and fetch is not None:
+            stop("--dry-run looks at folders: use rtqc fetch to see what a PACS has")
         if dry_run:
-            _dry_run(archive, out, store, Selection(since, only), settings, as_json)
+            _dry_run(folder, out, store, Selection(since, only), settings, as_json)
             return
         places.make()
         opened = open_store(store or out / STORE_FILE, told=_say)
         with _listener(as_json) as listener:
+            folder.mkdir(exist_ok=True)
             night = Night(
-                archive, places, opened, settings, Crew(workers or 0, cluster or ""), Selection(since, only), verdicts, planner_names,
-                keep_runs, 86_400.0 if wait else 0.0,
+                folder, places, opened, settings, Crew(workers or 0, cluster or ""), Selection(since, only), verdicts, planner_names,
+                keep_runs, 86_400.0 if wait else 0.0, fetch,
             )  # fmt: skip
             summary = night.run(listener)
     except (ProtocolError, ModelError, DeviceError, StoreError, PlaceError, ClusterError) as error:
@@ -134,7 +155,23 @@ def command(
         if opened is not None:
             opened.close()
     _show(summary, places, as_json)
-    sys.exit(2 if summary.errors else 1 if summary.flagged else 0)
+    sys.exit(2 if summary.errors or summary.run.fetch_failed else 1 if summary.flagged else 0)
+
+
+def _fetching(
+    source: str, out: Path, since: datetime | None, calling: str, token_env: str, tls: Tls | None
+) -> Callable[[], object]:
+    """What brings new plans from a PACS; a message and exit status 2 where it cannot."""
+    from rtqc.dicom import DimseArchive, Peer, PeerError, WebPeer, fetch_plans
+    from rtqc.nightly.places import FETCHED
+
+    if since is None:
+        stop("say from which day on plans are fetched: --since 2026-11-01, or --since 7d")
+    try:
+        archive = WebPeer(source, token_of(token_env)) if is_url(source) else DimseArchive(Peer.parse(source, calling, tls))
+    except PeerError as error:
+        stop(str(error))
+    return lambda: fetch_plans(archive, out / FETCHED, study_date=f"{since:%Y%m%d}-", only_new=True)
 
 
 def _say(sentence: str) -> None:

@@ -71,7 +71,9 @@ class Fetched:
     missing: tuple[str, ...] = ()
 
 
-def fetch_plans(archive: Archive, out: Path, patient_id: str = "", study_date: str = "", approval: str = "") -> list[Fetched]:
+def fetch_plans(
+    archive: Archive, out: Path, patient_id: str = "", study_date: str = "", approval: str = "", *, only_new: bool = False
+) -> list[Fetched]:
     """Fetch plans, each with its structure set, doses and planning CT, into a folder of its own.
 
     The plans are those of studies of the date; what they refer to may lie in any study of the patient.
@@ -82,6 +84,7 @@ def fetch_plans(archive: Archive, out: Path, patient_id: str = "", study_date: s
         patient_id: of one patient, or a pattern; empty: of all patients of the date.
         study_date: a date or range; empty: any.
         approval: Approval Status that a plan must have (``APPROVED``); empty: any.
+        only_new: leave out plans whose folder is there already, instead of refusing.
 
     Raises:
         PeerError: the archive could not be asked, or did not give what it has.
@@ -102,13 +105,15 @@ def fetch_plans(archive: Archive, out: Path, patient_id: str = "", study_date: s
             index = index_folder(folder)
             for plan in index.plans:
                 status = text(dcmread(plan.path, specific_tags=["ApprovalStatus"], force=True), "ApprovalStatus")
+                if only_new and (out / _folder_name(plan)).exists():
+                    continue
                 if plan.series_uid in wanted and (not approval or status.upper() == approval.upper()):
                     fetched.append(_fetch(archive, plan, index, everything, out, status))
     return fetched
 
 
 def _fetch(archive: Archive, plan: Header, index: Index, everything: list[FoundSeries], out: Path, status: str) -> Fetched:
-    name = f"{_safe(plan.patient_id)}-{_safe(plan.label) or 'plan'}-{plan.uid.rpartition('.')[2][-8:]}"
+    name = _folder_name(plan)
     target = out / name
     if target.exists():
         raise FileExistsError(f"{target} exists already: fetch into another folder, or remove it")
@@ -137,6 +142,10 @@ def _fetch(archive: Archive, plan: Header, index: Index, everything: list[FoundS
         shutil.rmtree(part, ignore_errors=True)
         raise
     return Fetched(target, plan.patient_id, plan.label, status, tuple(missing))
+
+
+def _folder_name(plan: Header) -> str:
+    return f"{_safe(plan.patient_id)}-{_safe(plan.label) or 'plan'}-{plan.uid.rpartition('.')[2][-8:]}"
 
 
 def _safe(value: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from rtqc.core.version import rtqc_version
+from rtqc.dicom import PeerError
 from rtqc.nightly.dashboard import write_dashboard
 from rtqc.nightly.engine import Crew, carry_out, hired
 from rtqc.nightly.orders import Order, Outcome, Settings
@@ -52,6 +53,7 @@ class NightRun(BaseModel):
     left_out: int
     not_plans: dict[str, int]
     unreadable_files: int
+    fetch_failed: str = ""
     host: str
     version: str
 
@@ -101,6 +103,7 @@ class Night:
         keep_names: whether planners' names are kept as they are.
         keep_runs: folders of so many runs stay.
         wait_seconds: for another run on the same store or folder.
+        fetch: brings new plans into the archive's folder first; None where they come by themselves. Raises ``PeerError``.
     """
 
     archive: Path
@@ -113,6 +116,8 @@ class Night:
     keep_names: bool = False
     keep_runs: int = 30
     wait_seconds: float = 0.0
+    fetch: Callable[[], object] | None = None
+    fetch_failed: str = field(default="", init=False)
 
     def run(self, listener: Listener) -> Summary:
         """Do it.
@@ -122,6 +127,12 @@ class Night:
         """
         with self._alone(listener):
             self.places.clean()
+            if self.fetch is not None:
+                try:
+                    self.fetch()
+                except PeerError as error:
+                    listener.said(f"not all plans could be fetched, those that are here are checked: {error}")
+                    self.fetch_failed = str(error)
             return _Running(self, listener).run()
 
     @contextmanager
@@ -247,6 +258,7 @@ class _Running:
                 left_out=archive.left_out,
                 not_plans=archive.not_plans,
                 unreadable_files=len(archive.unreadable),
+                fetch_failed=self.night.fetch_failed,
                 host=platform.node(),
                 version=rtqc_version(),
             ),

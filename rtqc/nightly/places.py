@@ -23,7 +23,7 @@ from rtqc.nightly.lock import whole_lock
 from rtqc.nightly.orders import Outcome
 from rtqc.report import JSON_FILE, REPORT_FILE
 
-REPORTS, LATEST, STATUS_FILE = "reports", "latest", "status.json"
+REPORTS, LATEST, FETCHED, STATUS_FILE = "reports", "latest", "fetched", "status.json"
 RUN_PREFIX = "run-"
 DASHBOARD_FILE, TABLE_FILE, SUMMARY_FILE, THUMBNAIL_FILE = "index.html", "plans.csv", "summary.json", "thumbnail.svg"
 #: A folder of ours says so, so that nobody's export is taken for one.
@@ -105,7 +105,7 @@ class Places:
         }
         for name, content in contents.items():
             if content is not None:
-                with whole_file(folder / name, durable=False) as file:
+                with whole_file(folder / name) as file:
                     file.write(content)
 
     @contextmanager
@@ -133,6 +133,8 @@ class Places:
             copy = self.out / f".{LATEST}.copy.part"
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(target, copy)
+            if latest.is_symlink():
+                latest.unlink()
             shutil.rmtree(latest, ignore_errors=True)
             copy.rename(latest)
 

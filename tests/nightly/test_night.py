@@ -16,12 +16,18 @@ from typing import Any
 
 import jsonschema
 import pytest
+from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from rtqc.core.assessment import Assessment
+from rtqc.dicom import Peer
+from rtqc.dicom import store as store_files
+from rtqc.nightly import Places
 from rtqc.phantom import SyntheticPlan, write_plan
+from rtqc.qc import numbers_of_assessment
 from tests.cli.run import Outcome, rtqc
 from tests.nightly.conftest import opened
-from tests.peers import wait_for
+from tests.peers import orthanc, wait_for
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -365,3 +371,100 @@ def test_what_cannot_work_is_said(
     assert words in outcome.err or words == "cannot", outcome.err
     assert not list((tmp_path / "out").rglob("*.html"))
     assert [p.name for p in (tmp_path / "used").iterdir()] == ["file"]
+
+
+def test_a_pacs_is_asked_for_what_is_new(clean_folder: Path, tmp_path: Path) -> None:
+    with orthanc(tmp_path / "orthanc") as archive:
+        assert store_files(Peer("ORTHANC", "127.0.0.1", archive.dicom), sorted(clean_folder.glob("*.dcm"))) == {}
+        source = f"ORTHANC@127.0.0.1:{archive.dicom}"
+        outcome = rtqc("nightly", source, "--out", tmp_path / "out", "--json", "--device", "cpu", "--since", "2026-01-01")
+        assert outcome.status == 0, outcome.err
+        assert counts(outcome)["passed"] == 1
+        again = rtqc("nightly", source, "--out", tmp_path / "out", "--json", "--device", "cpu", "--since", "2026-01-01")
+        assert counts(again) == {"cases": 1, "passed": 0, "flagged": 0, "errors": 0, "skipped": 1}
+        assert counts(rtqc("nightly", source, "--out", tmp_path / "later", "--json", "--since", "2026-06-01"))["cases"] == 0
+        assert "say from which day" in rtqc("nightly", source, "--out", tmp_path / "x").err
+    # A PACS that is down does not keep the night from judging what is here, and is not passed over in silence.
+    down = rtqc("nightly", source, "--out", tmp_path / "out", "--json", "--device", "cpu", "--since", "2026-01-01")
+    assert down.status == 2
+    assert counts(down)["skipped"] == 1
+    assert down.document["run"]["fetch_failed"]
+
+
+def test_a_file_that_goes_away_during_the_night_is_said_and_judged_anew_when_it_is_back(archive: Path, tmp_path: Path) -> None:
+    from rtqc.nightly.orders import Settings
+    from rtqc.nightly.scan import scan
+    from rtqc.nightly.work import work
+
+    settings = Settings(device="cpu")
+    with opened(tmp_path / "s.sqlite") as store:
+        order = next(o for o in scan(archive, store).orders if o.folder == "P0/EXPORT")
+    gone = archive / "P0" / "EXPORT" / "RTSTRUCT.dcm"
+    gone.rename(tmp_path / "away")
+    outcome = work(order, settings)
+    assert outcome.assessment is not None
+    assert outcome.assessment.verdict == "error"
+    assert "RTSTRUCT.dcm" in outcome.why
+    (tmp_path / "away").rename(gone)
+    again = work(order, settings)
+    assert again.assessment is not None
+    assert again.assessment.verdict == "pass"
+    assert again.key != outcome.key
+
+
+def test_the_clinics_own_hearts_take_the_place_of_those_that_ship(small_archive: Path, tmp_path: Path) -> None:
+    """Fifty accepted hearts of an earlier run, all of which lie 9 mm to the left: what passes otherwise is now unusual."""
+    from rtqc.nightly.store.tables import ResultRow
+    from tests.nightly.test_store import begun, result
+
+    out = tmp_path / "out"
+    nightly(small_archive, out, "--only", "P0")
+    with opened(out / "rtqc.sqlite") as store:
+        ((_, own),) = store.assessments()
+        run = begun(store, "/another archive")
+        for k in range(50):
+            store.save(run, result(k, verdict="pass", key=f"other{k}", identity=f"other{k}", subject=f"other{k}"))
+        store.end_run(run, {})
+        numbers = {**numbers_of_assessment(own), "agreement_shift_left_mm": 9.0}
+        with Session(store._engine) as session, session.begin():
+            values = {"numbers": numbers, "protocol": own.protocol, "repeats": False}
+            session.execute(update(ResultRow).where(ResultRow.key.startswith("other")).values(values))
+    outcome = nightly(small_archive, out, "--only", "P0", "--rerun", "all")
+    assert counts(outcome)["flagged"] == 1
+    with opened(out / "rtqc.sqlite") as store:
+        found = next(a for r, a in store.assessments() if r.patient_id == "P0" and not r.key.startswith("other"))
+    assert [f.rule for f in found.findings] == ["population.agreement"]
+    assert "51 hearts of this clinic" in found.findings[0].message
+
+
+def test_places_keep_the_newest_runs_and_latest_points_to_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = Places(tmp_path / "out")
+    places.make()
+    for k in range(5):
+        with places.run_folder(f"2026010{k}T000000Z") as folder:
+            (folder / "index.html").write_text(str(k))
+    assert (places.out / "latest").is_symlink()
+    assert (places.out / "latest" / "index.html").read_text() == "4"
+    # The clock went back: the newest run has the oldest name, and stays.
+    with places.run_folder("20250101T000000Z") as folder:
+        (folder / "index.html").write_text("last")
+    places.prune_runs(2)
+    assert [p.name for p in places.runs()] == ["run-20260104T000000Z", "run-20260103T000000Z", "run-20250101T000000Z"]
+    assert (places.out / "latest" / "index.html").read_text() == "last"
+    with pytest.raises(RuntimeError), places.run_folder("20270101T000000Z"):
+        raise RuntimeError
+    assert (places.out / "latest" / "index.html").read_text() == "last"
+    places.clean()
+    assert not list(places.out.glob(".run-*"))
+
+    def refuse(self: Path, *more: object, **options: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    with places.run_folder("20270102T000000Z") as folder:
+        (folder / "index.html").write_text("copied")
+    assert not (places.out / "latest").is_symlink()
+    assert (places.out / "latest" / "index.html").read_text() == "copied"
+    with places.run_folder("20270103T000000Z") as folder:
+        (folder / "index.html").write_text("copied again")
+    assert (places.out / "latest" / "index.html").read_text() == "copied again"

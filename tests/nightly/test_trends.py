@@ -102,7 +102,7 @@ def row(number: int, **changes: object) -> Row:
     plain: dict[str, object] = dict.fromkeys(ROW_COLUMNS, "")
     plain |= {
         "id": number, "run_id": 1, "created": datetime(2026, 1, 1), "verdict": "pass", "plan_date": day, "protocol": "breast", "flips": 0,
-        "trusted": True, "dice": None, "repeats": False, "has_report": False, "has_thumbnail": False, "seconds": 1.0,
+        "trusted": True, "dice": None, "has_table": None, "repeats": False, "has_report": False, "has_thumbnail": False, "seconds": 1.0,
     }  # fmt: skip
     for name in ROW_COLUMNS:
         if (

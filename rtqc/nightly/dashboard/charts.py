@@ -69,7 +69,7 @@ def chart_view(trend: Trend) -> ChartView | None:
     inside = np.clip(values, limits.lower - reach, limits.upper + reach)
     low = min(float(inside.min()), limits.lower) - _MARGIN * reach
     high = max(float(inside.max()), limits.upper) + _MARGIN * reach
-    if trend.metric.name == "flag_rate":  # no share is less than none or more than all
+    if trend.metric.is_share:  # no share is less than none or more than all
         low, high = -5.0, 105.0
 
     def x(k: float) -> float:

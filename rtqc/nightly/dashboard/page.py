@@ -30,7 +30,7 @@ _MOST_UNREADABLE = 200
 _TABLE_COLUMNS = (
     "verdict", "patient_id", "patient_name", "plan_label", "plan_date", "protocol", "rules", "headline", "dice", "hausdorff95_mm",
     "mean_surface_distance_mm", "volume_ml", "size_difference_percent", "mean_dose_gy", "mean_dose_difference_gy", "flips", "trusted",
-    "predicted_dice", "planner", "reviewer", "planning_system", "scanner", "slice_spacing_mm", "noise_hu", "heart_hu", "model", "folder",
+    "predicted_dice", "planner", "reviewer", "planning_system", "scanner", "slice_spacing_mm", "noise_hu", "heart_hu", "has_table", "model", "folder",
     "created", "seconds", "repeats", "reviewed_by", "reviewed", "review_outcome", "review_note", "key",
 )  # fmt: skip
 

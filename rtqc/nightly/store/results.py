@@ -87,6 +87,7 @@ class Row:
     slice_spacing_mm: float | None
     noise_hu: float | None
     heart_hu: float | None
+    has_table: bool | None
     seconds: float
     has_report: bool
     has_thumbnail: bool

@@ -540,6 +540,7 @@ def _columns_of(result: NewResult) -> dict[str, Any]:
         "slice_spacing_mm": a.case.voxel_spacing_mm[0] if a.case.voxel_spacing_mm else None,
         "noise_hu": a.image.noise_hu if a.image else None,
         "heart_hu": a.image.heart_hu if a.image else None,
+        "has_table": a.image.table if a.image else None,
         "seconds": result.seconds,
         "has_report": result.has_report,
         "has_thumbnail": result.has_thumbnail,

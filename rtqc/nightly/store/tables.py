@@ -117,6 +117,7 @@ class ResultRow(Base):
     has_report: Mapped[bool] = mapped_column(Boolean, default=False)
     has_thumbnail: Mapped[bool] = mapped_column(Boolean, default=False)
     repeats: Mapped[bool] = mapped_column(Boolean, default=False)
+    has_table: Mapped[bool | None] = mapped_column(Boolean)
     numbers: Mapped[dict[str, float] | None] = mapped_column(JSON)
     assessment: Mapped[str] = mapped_column(Text, default="")
 

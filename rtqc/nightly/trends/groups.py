@@ -9,7 +9,7 @@ import numpy as np
 
 from rtqc.nightly.store import Row
 from rtqc.nightly.trends.changes import Change, changes_of
-from rtqc.nightly.trends.charts import Chart
+from rtqc.nightly.trends.charts import Chart, Limits, ewma
 from rtqc.nightly.trends.rules import Signal, nelson
 
 #: Limits come from so many plans; a group is judged when it has as many again and a few.
@@ -29,6 +29,7 @@ class Metric:
         worth: a change smaller than this is not worth a sentence, however sure it is.
         value: of a plan; None where it has none.
         of_input: whether it tells of CT and model rather than of contours.
+        is_share: whether a plan has it or has it not (100 or 0), and a group in so many percent of its plans.
     """
 
     name: str
@@ -38,11 +39,26 @@ class Metric:
     worth: float
     value: Callable[[Row], float | None]
     of_input: bool = False
+    is_share: bool = False
 
 
 def _judged(value: Callable[[Row], float | None]) -> Callable[[Row], float | None]:
     """Of drafts that are trusted."""
     return lambda row: value(row) if row.trusted else None
+
+
+def _share(has: Callable[[Row], bool | None]) -> Callable[[Row], float | None]:
+    """100 or 0; None where a plan does not count."""
+
+    def value(row: Row) -> float | None:
+        found = has(row)
+        return None if found is None else 100.0 * found
+
+    return value
+
+
+def _is_flagged(row: Row) -> bool | None:
+    return None if row.verdict == "error" else row.verdict == "flag"
 
 
 METRICS: tuple[Metric, ...] = (
@@ -57,12 +73,11 @@ METRICS: tuple[Metric, ...] = (
         0.1,
         _judged(lambda r: r.mean_dose_difference_gy),
     ),
-    Metric(
-        "flag_rate", "Plans flagged", "%", 0, 3.0, lambda r: None if r.verdict == "error" else 100.0 * (r.verdict == "flag")
-    ),
+    Metric("flag_rate", "Plans flagged", "%", 0, 3.0, _share(_is_flagged), is_share=True),
     Metric("predicted_dice", "Predicted Dice of the draft", "", 3, 0.01, lambda r: r.predicted_dice, True),
     Metric("slice_spacing_mm", "Slice spacing", "mm", 2, 0.2, lambda r: r.slice_spacing_mm, True),
     Metric("noise_hu", "Noise inside the heart", "HU", 1, 2.0, lambda r: r.noise_hu, True),
+    Metric("table_rate", "Plans with a table in view", "%", 0, 10.0, _share(lambda r: r.has_table), True, True),
     Metric("heart_hu", "CT number inside the heart (contrast agent)", "HU", 0, 15.0, lambda r: r.heart_hu, True),
 )
 
@@ -135,19 +150,17 @@ def _trend(metric: Metric, grouping: str, group: str, members: list[Row]) -> Tre
     if len(pairs) < LEAST:
         return Trend(metric, grouping, group, rows, None)
     values = np.array([value for _, value in pairs], float)
-    if metric.name == "flag_rate":
-        return _flag_rate(metric, grouping, group, rows, values)
+    if metric.is_share:
+        return _share_trend(metric, grouping, group, rows, values)
     chart = Chart.of(values, BASELINE)
     signals = tuple(nelson(values, chart.limits, MARKED_RULES))
     changes = tuple(changes_of(values, chart.limits))
     return Trend(metric, grouping, group, rows, chart, signals, changes, _drift(metric, chart, changes, rows))
 
 
-def _flag_rate(metric: Metric, grouping: str, group: str, rows: tuple[Row, ...], values: np.ndarray) -> Trend:
-    """Yes or no a plan: the baseline's share p, with a standard deviation of sqrt(p (1 - p)); nothing is moved to the limits."""
-    from rtqc.nightly.trends.charts import Limits, ewma
-
-    # One flag more and one pass more (Agresti and Coull): a baseline without a flag does not promise that there will never be one.
+def _share_trend(metric: Metric, grouping: str, group: str, rows: tuple[Row, ...], values: np.ndarray) -> Trend:
+    """Yes or no: the baseline's share p, with a standard deviation of sqrt(p (1 - p)); nothing is moved to the limits."""
+    # One yes and one no more (after Agresti and Coull): a baseline without any does not promise that there will never be one.
     share = (float((values[:BASELINE] > 0).sum()) + 1) / (BASELINE + 2)
     limits = Limits(100 * share, 100 * float(np.sqrt(share * (1 - share))), BASELINE)
     average, half = ewma(values, limits.centre, limits.sigma)

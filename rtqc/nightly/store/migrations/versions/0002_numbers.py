@@ -1,4 +1,4 @@
-"""Numbers of heart and agreement beside each result, for what is usual."""
+"""Numbers of heart and agreement beside each result, for what is usual; whether a table is in view."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,3 +13,4 @@ def upgrade() -> None:
     """To this revision."""
     with op.batch_alter_table("result") as table:
         table.add_column(sa.Column("numbers", sa.JSON(), nullable=True))
+        table.add_column(sa.Column("has_table", sa.Boolean(), nullable=True))
