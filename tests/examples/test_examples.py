@@ -109,3 +109,27 @@ def get_current(kind): return Named()
 def test_every_example_is_tested() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     assert all(f'"{example.name}"' in text for example in EXAMPLES.iterdir() if example.suffix in (".py", ".sh", ".ps1"))
+
+
+def _nightly_lines() -> dict[str, str]:
+    """The command that each way of starting a night starts."""
+    service = (EXAMPLES / "nightly" / "rtqc-nightly.service").read_text()
+    crontab = (EXAMPLES / "nightly" / "crontab").read_text()
+    task = (EXAMPLES / "nightly" / "register-task.ps1").read_text()
+    return {
+        "systemd": next(x for x in service.splitlines() if x.startswith("ExecStart=")).partition("=")[2],
+        "cron": crontab.splitlines()[-1].split("*", 3)[3].split(">>")[0],
+        "windows": "rtqc "
+        + task.split('-Argument "')[1].split('"\n')[0].replace('`"$archive`"', "/srv/plans").replace('`"$out`"', "/srv/rtqc"),
+    }
+
+
+@pytest.mark.parametrize("how", ["systemd", "cron", "windows"])
+def test_what_starts_a_night_gives_it_options_that_it_has(how: str, clean_folder: Path, tmp_path: Path) -> None:
+    words = _nightly_lines()[how].split()
+    assert words[0].endswith("rtqc")
+    paths = {"/srv/plans": clean_folder, "/srv/rtqc": tmp_path / "out"}
+    command = [sys.executable, "-m", "rtqc", *(str(paths.get(w, w)) for w in words[1:]), "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "1 plans in" in done.stdout
