@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tests.bench.inference import network_alone
 from tests.bench.page import Row, write_section
 
 if TYPE_CHECKING:
@@ -103,35 +104,20 @@ def bench_check(folder: Path) -> Row:
 
 def bench_draft(folder: Path) -> Row:
     """The draft of a large case, engine loaded, against the network alone on the very inputs that it gets."""
-    import onnxruntime as ort
-
     from rtqc.dicom import read_case
     from rtqc.heart import Engine, draft_with, load_model
 
     image = read_case(folder).image
     assert image is not None
     engine = Engine(load_model(), "cpu")
-    session = ort.InferenceSession(str(engine.model.weights), providers=["CPUExecutionProvider"])
-    inputs: list[np.ndarray] = []
-    run = Engine.run
-
-    def listening(self: Engine, channels: np.ndarray) -> np.ndarray:
-        inputs.append(channels[None].copy())
-        return run(self, channels)
-
-    Engine.run = listening  # type: ignore[method-assign]
-    draft_with(image, engine)
-    Engine.run = run  # type: ignore[method-assign]
-
-    def bare() -> object:
-        return [session.run(None, {session.get_inputs()[0].name: x}) for x in inputs]
+    bare, count = network_alone(image, engine)
 
     pairs = [(seconds(lambda: draft_with(image, engine), 1), seconds(bare, 1)) for _ in range(RUNS)]
     a, b = (statistics.median(side) for side in zip(*pairs, strict=True))
     return Row(
         "draft the heart, 512 x 512 x 120",
         f"{a:.2f} s",
-        f"{b:.2f} s (ONNX Runtime alone, the same {len(inputs)} inputs)",
+        f"{b:.2f} s (ONNX Runtime alone, the same {count} inputs)",
         f"{statistics.median(x / y for x, y in pairs):.2f}",
         "≤ 4 s",
     )

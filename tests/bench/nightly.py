@@ -18,6 +18,7 @@ import numpy as np
 from rtqc.core.volumes import Image
 from rtqc.phantom import Anatomy, Resolution, SyntheticPlan, plant, synthetic_plan, write_plan
 from tests.archives import drawn_by_hand
+from tests.bench.inference import network_alone
 from tests.bench.page import Row, write_section
 
 FULL = Resolution(512, 320 / 119.5)
@@ -46,33 +47,18 @@ def _variant(base: SyntheticPlan, number: int) -> SyntheticPlan:
 
 def inference_alone(folder: Path) -> tuple[float, int]:
     """Seconds that ONNX Runtime alone takes for one plan's inputs with all cores, and how many inputs those are."""
-    import onnxruntime as ort
-
     from rtqc.dicom import read_case
-    from rtqc.heart import Engine, draft_with, load_model
+    from rtqc.heart import Engine, load_model
 
     image = read_case(folder).image
     assert image is not None
-    engine = Engine(load_model(), "cpu")
-    inputs: list[np.ndarray] = []
-    run = Engine.run
-
-    def listening(self: Engine, channels: np.ndarray) -> np.ndarray:
-        inputs.append(channels[None].copy())
-        return run(self, channels)
-
-    Engine.run = listening  # type: ignore[method-assign]
-    draft_with(image, engine)
-    Engine.run = run  # type: ignore[method-assign]
-    session = ort.InferenceSession(str(engine.model.weights), providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    bare, count = network_alone(image, Engine(load_model(), "cpu"))
     times = []
     for _ in range(4):
         began = time.perf_counter()
-        for x in inputs:
-            session.run(None, {name: x})
+        bare()
         times.append(time.perf_counter() - began)
-    return float(np.median(times[1:])), len(inputs)
+    return float(np.median(times[1:])), count
 
 
 def night(archive: Path, out: Path, *options: str) -> tuple[dict[str, object], float]:

@@ -11,18 +11,11 @@ from rtqc.core.version import rtqc_version
 from rtqc.nightly.cohort.statistics import BlandAltman
 from rtqc.nightly.cohort.study import FAILURE_DICE, CohortStudy
 from rtqc.report import templates
+from rtqc.report.plots import Tick
 
 #: Inner size of a picture, in SVG units.
 WIDTH, HEIGHT = 420.0, 240.0
 _BINS = 40
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A mark on an axis."""
-
-    at: float
-    text: str
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,13 @@ import numpy as np
 
 from rtqc.nightly.trends import NELSON, Trend
 from rtqc.nightly.trends.groups import GROUPINGS
+from rtqc.report.plots import Tick
 
 #: Inner size of a chart, in SVG units.
 WIDTH, HEIGHT = 560.0, 150.0
 #: Shown beyond the limits, as a share of their distance.
 _MARGIN = 0.1
 _MOST_MARKS = 400
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A mark on an axis."""
-
-    at: float
-    text: str
 
 
 @dataclass(frozen=True)
