@@ -155,6 +155,8 @@ class _Running:
         self.counts = {"pass": 0, "flag": 0, "error": 0, "skipped": 0}
         self.total = 0
         self.steps: dict[str, float] = {}
+        # Verdicts of what this run had done before it was stopped, by key.
+        self._this_run: dict[str, str] = {}
         self._status_at = 0.0
 
     def run(self) -> Summary:
@@ -177,18 +179,18 @@ class _Running:
     def _to_do(self, archive: Archive, run: RunRecord, resumed: bool) -> list[Order]:
         """Orders that are not known to be done; those that are, are counted."""
         night, again = self.night, self._again()
-        this_run = {row.key: row.verdict for row in night.store.rows(current=False, run_id=run.id)} if resumed else {}
+        if resumed:
+            self._this_run = {row.key: row.verdict for row in night.store.rows(current=False, run_id=run.id)}
         to_do, done = [], []
         for found in with_digests(archive.orders, night.store, night.archive):
-            known = tuple(k for k in found.known if k not in again or k in this_run)
+            known = tuple(k for k in found.known if k not in again or k in self._this_run)
             order = Order(found.parts, found.index, known, found.digests)
             key = order.key(night.settings, order.digests) if order.known and len(order.digests) == order.files else ""
             if key and key in order.known:
-                self._was_done(order, key, this_run)
+                self._was_done(order, key)
                 done.append(key)
             else:
                 to_do.append(order)
-        self._this_run = this_run
         night.store.make_current(done)
         return to_do
 
@@ -199,9 +201,9 @@ class _Running:
         reports = (row.key for row in night.store.rows() if row.has_report)
         return asked | {key for key in reports if not (night.places.report_folder(key) / REPORT_FILE).exists()}
 
-    def _was_done(self, order: Order, key: str, this_run: dict[str, str]) -> None:
+    def _was_done(self, order: Order, key: str) -> None:
         """In this run, before it was stopped, or in an earlier one."""
-        self.counts[this_run.get(key, "skipped")] += 1
+        self.counts[self._this_run.get(key, "skipped")] += 1
         self.listener.one_done(order, Outcome(key, None), True)
 
     def _carry_out(self, archive: Archive, run: RunRecord, resumed: bool, to_do: list[Order]) -> int:
@@ -226,7 +228,7 @@ class _Running:
         if outcome.assessment is None:
             night.store.save_digests(run.archive, outcome.digests)
             night.store.make_current([outcome.key])
-            self._was_done(order, outcome.key, self._this_run)
+            self._was_done(order, outcome.key)
             return
         began = time.perf_counter()
         night.places.write_outcome(outcome)
