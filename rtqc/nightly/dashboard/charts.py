@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,9 @@ from rtqc.report.plots import Tick
 WIDTH, HEIGHT = 560.0, 150.0
 #: Shown beyond the limits, as a share of their distance.
 _MARGIN = 0.1
-_MOST_MARKS = 400
+_MOST_MARKS, _MOST_WORDS = 400, 3
+#: A month's name needs so much room.
+_TICK_ROOM = 85.0
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,17 @@ def chart_view(trend: Trend) -> ChartView | None:
         baseline=x(min(limits.count, count - 1)),
         x_ticks=_dates(trend, x),
         y_ticks=tuple(Tick(y(v), _number(v, trend)) for v in (limits.lower, limits.centre, limits.upper) if low <= v <= high),
-        steps=tuple(Step(x(c.at), f"{_number(c.before, trend)} → {_number(c.after, trend)}") for c in trend.changes),
+        steps=_steps(trend, x),
         drifts=trend.drift is not None,
         sentence=sentence(trend),
+    )
+
+
+def _steps(trend: Trend, x: Callable[[float], float]) -> tuple[Step, ...]:
+    """Changes of the mean, the last few with their sizes: more words would lie on each other."""
+    return tuple(
+        Step(x(c.at), f"{_number(c.before, trend)} → {_number(c.after, trend)}" if c in trend.changes[-_MOST_WORDS:] else "")
+        for c in trend.changes
     )
 
 
@@ -125,13 +136,14 @@ def _number(value: float, trend: Trend) -> str:
     return (text if float(text) else text.lstrip("-")).replace("-", "−")
 
 
-def _dates(trend: Trend, x: object) -> tuple[Tick, ...]:
-    """The first plan of a month, at most six of them."""
-    assert callable(x)
+def _dates(trend: Trend, x: Callable[[float], float]) -> tuple[Tick, ...]:
+    """The first plan of a month, as many as there is room for."""
     first: dict[str, int] = {}
     for k, row in enumerate(trend.rows):
         if row.plan_date[:6]:
             first.setdefault(row.plan_date[:6], k)
-    months = sorted(first)
-    chosen = months[:: max(-(-len(months) // 6), 1)]
-    return tuple(Tick(x(first[m]), f"{m[:4]}-{m[4:6]}") for m in chosen)
+    chosen: list[Tick] = []
+    for month, k in sorted(first.items(), key=lambda item: item[1]):
+        if not chosen or x(k) - chosen[-1].at >= _TICK_ROOM:
+            chosen.append(Tick(x(k), f"{month[:4]}-{month[4:6]}"))
+    return tuple(chosen)

@@ -16,6 +16,8 @@ Values = NDArray[np.float64]
 
 #: Expected range of two values of a normal distribution, in standard deviations (d2 for n = 2), and its median.
 _MEAN_RANGE, _MEDIAN_RANGE = 1.128, 0.954
+#: Median absolute deviation to standard deviation of a normal distribution.
+_MAD_TO_SIGMA = 1.4826
 #: Three standard deviations on either side (Shewhart).
 SHEWHART = 3.0
 #: Weight of the newest value, and width of the limits in standard deviations of the average. The usual 0.1 and 2.8 alarm once in 500
@@ -100,8 +102,13 @@ def limits_of(values: Values, robust: bool = False) -> Limits:
 
 
 def _robust_sigma(values: Values, ranges: Values) -> float:
-    """From the median moving range; from the mean one where most values are equal."""
-    sigma = float(np.median(ranges)) / _MEDIAN_RANGE
+    """From the median moving range; from the mean one where most values are equal.
+
+    Never less than half of what the median absolute deviation says: where neighbours are alike (one patient's plans one after the other),
+    ranges tell too little.
+    """
+    deviation = _MAD_TO_SIGMA * float(np.median(np.abs(values - np.median(values))))
+    sigma = max(float(np.median(ranges)) / _MEDIAN_RANGE, deviation / 2)
     return sigma if sigma > 0 else max(float(ranges.mean()) / _MEAN_RANGE, float(np.abs(values).max()) * 1e-9)
 
 
