@@ -103,7 +103,7 @@ Scanned = Header | Finding | None
 class Memory(Protocol):
     """What earlier readings found, by a file's name, size and time of change."""
 
-    def recall(self, name: str, size: int, changed_ns: int) -> tuple[Scanned] | None:
+    def recall(self, path: Path, name: str, size: int, changed_ns: int) -> tuple[Scanned] | None:
         """What the file was, in a tuple; None where it is not known or has changed."""
 
     def remember(self, name: str, size: int, changed_ns: int, scanned: Scanned) -> None:
@@ -196,7 +196,7 @@ def _recalled(path: Path, name: str, memory: Memory) -> Scanned:
         return _unopened(name, error)
     if not S_ISREG(stat.st_mode):
         return None
-    known = memory.recall(name, stat.st_size, stat.st_mtime_ns)
+    known = memory.recall(path, name, stat.st_size, stat.st_mtime_ns)
     if known is not None:
         return known[0]
     scanned = _scan(path, name, False)

@@ -35,7 +35,6 @@ class FileMemory:
     def __init__(self, engine: Engine, archive: str) -> None:
         self._engine = engine
         self._archive = archive
-        self._root = Path(archive)
         self._folder: str | None = None
         self._known: dict[str, tuple[int, int, Any]] = {}
         self._seen: set[str] = set()
@@ -43,7 +42,7 @@ class FileMemory:
         self._strings: dict[str, str] = {}
         self.opened = 0
 
-    def recall(self, name: str, size: int, changed_ns: int) -> tuple[Scanned] | None:
+    def recall(self, path: Path, name: str, size: int, changed_ns: int) -> tuple[Scanned] | None:
         """What the file was; None where it is not known or has changed."""
         folder = name.rpartition("/")[0]
         if folder != self._folder:
@@ -51,7 +50,7 @@ class FileMemory:
         known = self._known.get(name)
         if known is None or known[:2] != (size, changed_ns):
             return None
-        return (self._header(name, known[2]),)
+        return (self._header(path, name, known[2]),)
 
     def _enter(self, folder: str) -> None:
         self._folder = folder
@@ -64,13 +63,13 @@ class FileMemory:
         with self._engine.connect() as connection:
             self._known = {name: (size, changed, header) for name, size, changed, header in connection.execute(query)}
 
-    def _header(self, name: str, kept: list[Any] | None) -> Header | None:
+    def _header(self, path: Path, name: str, kept: list[Any] | None) -> Header | None:
         if kept is None:
             return None
         # A patient's name stands in each of his slices: once is enough.
         values = [self._strings.setdefault(v, v) if isinstance(v, str) else tuple(v) for v in kept]
         told: dict[str, Any] = dict(zip(_FIELDS, values, strict=True))
-        return Header(path=self._root / name, name=name, **told)
+        return Header(path=path, name=name, **told)
 
     def remember(self, name: str, size: int, changed_ns: int, scanned: Scanned) -> None:
         """Keep what the file was; a changed file's digest is forgotten."""
