@@ -45,8 +45,11 @@ def detection() -> list[str]:
         "## How small an error is found",
         "",
         "Made by `rtqc cohort --detection --graded 18 --out docs --force` with `--real` for each of the three hearts of the test data: contours with an error of graded size on 18 synthetic and three real",
-        "patients. An error is found when a warning or a fail is raised that the good contour did not raise. A contour that is off by less than 1 mm anywhere is no error. Synthetic hearts are held",
-        "against 59 others as a clinic's own (`population.*`), real ones against the reference that ships, which is wide.",
+        "patients. An error is found when a warning or a fail is raised that the good contour did not raise. A contour that is off by less than 1 mm anywhere is no error.",
+        "",
+        "Read with care. Synthetic hearts are held against 59 others as a clinic's own (`population.*`), and synthetic people vary less than people do: 99 % of the major and 56 % of the minor errors are found on",
+        "them. The three real hearts, held against the wide reference that ships: 80 % and 16 %. Minor errors include shifts of 2 mm, margins of 1 mm and ends of 3 mm, which two human observers",
+        "differ by. Of the five untouched hearts that are flagged, two are real ones with holes that their reader left around calcium (a fact), three are drafts that are off.",
         "",
         *(_TARGET.with_name("detection.md").read_text(encoding="utf-8").splitlines()),
     ]
