@@ -103,7 +103,10 @@ class DimseArchive:
         with association(self.peer, contexts, handlers=[(evt.EVT_C_STORE, take)], ext_neg=roles) as assoc:
             if not any(str(c.abstract_syntax) == _GET for c in assoc.accepted_contexts):
                 raise PeerError(f"{self.peer} does not give objects by C-GET: let it send them (C-MOVE) with --move-port")
-            self._follow(assoc.send_c_get(query, _GET))
+            sent = self._follow(assoc.send_c_get(query, _GET))
+        # A series that was found has an object at least: nothing at all is no answer, and must not read as "not in the archive".
+        if len(written) < max(sent, 1):
+            raise PeerError(f"{self.peer} says that it sent {sent} objects of a series, but {len(written)} came: try again")
         return len(written)
 
     def _move(self, query: Dataset, folder: Path, port: int) -> int:
