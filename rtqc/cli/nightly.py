@@ -136,7 +136,7 @@ def command(
         if dry_run and fetch is not None:
             stop("--dry-run looks at folders: use rtqc fetch to see what a PACS has")
         if dry_run:
-            _dry_run(folder, out, store, Selection(since, only), settings, as_json)
+            _dry_run(folder, out, store, Selection(since, only), as_json)
             return
         places.make()
         opened = open_store(store or out / STORE_FILE, told=_say)
@@ -199,7 +199,7 @@ def _show(summary: Summary, places: Any, as_json: bool) -> None:
     out.print(f"Dashboard: {plain(str(places.out / LATEST / DASHBOARD_FILE))}", soft_wrap=True)
 
 
-def _dry_run(archive: Path, out: Path, store: str | None, selection: Any, settings: Any, as_json: bool) -> None:
+def _dry_run(archive: Path, out: Path, store: str | None, selection: Any, as_json: bool) -> None:
     """Scan into a store that is thrown away; what a real one knows is asked for where there is one."""
     import json
     import tempfile

@@ -17,7 +17,7 @@ from typing import Literal
 from rtqc.core.version import rtqc_version
 from rtqc.heart import Engine, ModelError, load_model
 from rtqc.nightly.engine import WORKER_BYTES, Crew
-from rtqc.nightly.places import PlaceError, Places, size_free
+from rtqc.nightly.places import PlaceError, Places, nearest_there, size_free
 from rtqc.nightly.store import StoreError, open_store
 
 State = Literal["ok", "warning", "fail"]
@@ -159,7 +159,7 @@ def _output(out: Path, archive: Path | None) -> Iterator[Check]:
     except PlaceError as error:
         yield Check("output", "fail", str(error), "give another --out")
         return
-    there = next(p for p in (out, *out.resolve().parents) if p.exists())
+    there = nearest_there(out)
     try:
         with tempfile.TemporaryDirectory(prefix=".rtqc-doctor-", dir=there) as folder:
             yield from _written(Path(folder), out)
@@ -202,7 +202,7 @@ def _store(url: str) -> Check:
     is_new = "://" not in url and not Path(url).exists()
     try:
         if is_new:
-            with tempfile.TemporaryDirectory(dir=next(p for p in (Path(url).resolve().parents) if p.exists())) as folder:
+            with tempfile.TemporaryDirectory(dir=nearest_there(Path(url).resolve().parent)) as folder:
                 open_store(Path(folder) / "try.sqlite").close()
             return Check("store", "ok", f"{url} can be made")
         store = open_store(url, create=False)

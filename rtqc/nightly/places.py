@@ -170,7 +170,11 @@ def report_path(key: str) -> str:
     return f"{REPORTS}/{key[:2]}/{key}"
 
 
+def nearest_there(path: Path) -> Path:
+    """The path, or of the folders above it the first that exists."""
+    return next(p for p in (path, *path.resolve().parents) if p.exists())
+
+
 def size_free(folder: Path) -> int:
     """Bytes free where a folder is, or would be."""
-    there = next(p for p in (folder, *folder.resolve().parents) if p.exists())
-    return shutil.disk_usage(os.fspath(there)).free
+    return shutil.disk_usage(os.fspath(nearest_there(folder))).free

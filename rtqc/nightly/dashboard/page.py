@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import io
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -73,21 +74,9 @@ def write_table(
                 "review_note": last.note if last else "",
             }
             lines.append([_cell(more[c] if c in more else getattr(row, c)) for c in _TABLE_COLUMNS])
-        text = _Lines()
+        text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\r\n").writerows(lines)
-        file.write("".join(text.parts).encode("utf-8"))
-
-
-class _Lines:
-    """What the csv module writes to."""
-
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-
-    def write(self, text: str) -> int:
-        """Keep it."""
-        self.parts.append(text)
-        return len(text)
+        file.write(text.getvalue().encode("utf-8"))
 
 
 def _cell(value: object) -> object:

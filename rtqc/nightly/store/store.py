@@ -288,7 +288,7 @@ class Store:
             changes = [{"archive": archive, "name": name, "digest": digest} for name, digest in digests.items()]
             session.execute(update(FileRow), changes)
 
-    def rows(self, *, current: bool = True, run_id: int | None = None, before_run: int | None = None) -> Iterator[Row]:
+    def rows(self, *, current: bool = True, run_id: int | None = None) -> Iterator[Row]:
         """Results by plan date and age, a few hundred at a time."""
         query: Select[Any] = select(*(getattr(ResultRow, name) for name in ROW_COLUMNS)).order_by(
             ResultRow.plan_date, ResultRow.id
@@ -297,8 +297,6 @@ class Store:
             query = query.where(ResultRow.current)
         if run_id is not None:
             query = query.where(ResultRow.run_id == run_id)
-        if before_run is not None:
-            query = query.where(ResultRow.run_id < before_run)
         with self._engine.connect().execution_options(stream_results=True, yield_per=500) as connection:
             for row in connection.execute(query):
                 yield Row(*row)
@@ -328,10 +326,6 @@ class Store:
         with self._engine.connect().execution_options(stream_results=True, yield_per=50) as connection:
             for *columns, assessment in connection.execute(query):
                 yield Row(*columns), Assessment.model_validate_json(assessment)
-
-    def assessment_text(self, key: str) -> str | None:
-        """The JSON of a result."""
-        return self._read(lambda s: s.scalars(select(ResultRow.assessment).where(ResultRow.key == key)).first())
 
     def accepted_hearts(self, before_run: int) -> dict[str, list[dict[str, float]]]:
         """Numbers of hearts that a clinic has accepted, by protocol: of plans that passed, or that somebody has looked at and found right.
