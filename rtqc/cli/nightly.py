@@ -210,7 +210,7 @@ def _dry_run(archive: Path, out: Path, store: str | None, selection: Any, as_jso
     known: dict[str, tuple[str, ...]] = {}
     if "://" in (store or "") or (Path(store) if store else out / STORE_FILE).exists():
         try:
-            real = open_store(store or out / STORE_FILE, create=False)
+            real = open_store(store or out / STORE_FILE, create=False, upgrade=False)
             known = real.known_keys()
             real.close()
         except StoreError as error:

@@ -199,9 +199,10 @@ def test_two_at_once_share_the_work_and_spoil_nothing(archive: Path, tmp_path: P
     out = tmp_path / "a" / "out"
     first, second = start(archive, out), start(archive, out)
     refused = start(archive, out, "--no-wait")
-    statuses = sorted(p.wait(timeout=180) for p in (first, second))
-    assert statuses == [0, 1]
-    assert refused.wait(timeout=60) in (0, 2)
+    statuses = [p.wait(timeout=180) for p in (first, second, refused)]
+    # Whoever came first did the work; the others found it done, or did not wait.
+    assert statuses.count(1) == 1, (out.parent / "log").read_text()
+    assert 2 not in statuses[:2], (out.parent / "log").read_text()
     assert {v[0] for v in content(out / "rtqc.sqlite").values()} == {"pass", "flag"}
     assert len(content(out / "rtqc.sqlite")) == 4
     assert "Traceback" not in (tmp_path / "a" / "log").read_text()
@@ -426,7 +427,7 @@ def test_the_clinics_own_hearts_take_the_place_of_those_that_ship(small_archive:
             store.save(run, result(k, verdict="pass", key=f"other{k}", identity=f"other{k}", subject=f"other{k}"))
         store.end_run(run, {})
         numbers = {**numbers_of_assessment(own), "agreement_shift_left_mm": 9.0}
-        with Session(store._engine) as session, session.begin():
+        with Session(store._database._engine) as session, session.begin():
             values = {"numbers": numbers, "protocol": own.protocol, "repeats": False}
             session.execute(update(ResultRow).where(ResultRow.key.startswith("other")).values(values))
     outcome = nightly(small_archive, out, "--only", "P0", "--rerun", "all")

@@ -11,13 +11,14 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text
 
 from rtqc.core.assessment import Agreement, Assessment, CaseSummary, ContouredHeart, DraftHeart, Hearts, Run
 from rtqc.core.finding import Finding
 from rtqc.nightly import Store, StoreBusyError, StoreError, open_store
 from rtqc.nightly.store import NewResult, RunRecord
 from rtqc.nightly.store.migrate import bring_up_to_date
+from rtqc.nightly.store.tables import ResultRow
 from tests.cli.run import rtqc
 from tests.nightly.conftest import opened
 
@@ -171,11 +172,11 @@ def test_one_run_at_a_time_and_a_dead_one_holds_nothing(store: Store, store_url:
 
 
 def test_a_store_of_a_newer_rtqc_is_refused(store: Store, store_url: str) -> None:
-    with store._engine.begin() as connection:
+    with store._database._engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StoreError, match="made by a newer rtqc"):
         open_store(store_url)
-    with store._engine.begin() as connection:
+    with store._database._engine.begin() as connection:
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
 
 
@@ -197,6 +198,37 @@ def test_a_store_of_an_older_rtqc_is_brought_up_to_date_after_a_copy_was_made(tm
         assert connection.execute("SELECT value FROM setting").fetchone() == ("kept",)
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT value FROM setting").fetchone() == ("kept",)
+
+
+def _open(url: str, together: object) -> None:
+    together.wait(60)  # type: ignore[attr-defined]
+    with opened(url) as store:
+        store.counts()
+
+
+def test_four_that_make_the_same_store_at_once_make_one(new_store_url: Callable[[], str]) -> None:
+    context = multiprocessing.get_context("spawn")
+    for _ in range(3):
+        url, together = new_store_url(), context.Barrier(4)
+        processes = [context.Process(target=_open, args=(url, together)) for _ in range(4)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(60)
+        assert [p.exitcode for p in processes] == [0] * 4
+
+
+def test_looking_without_writing_leaves_an_old_store_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    engine = create_engine(f"sqlite:///{path}")
+    bring_up_to_date(engine, to="0001")
+    engine.dispose()
+    before = path.read_bytes()
+    (tmp_path / "archive").mkdir()
+    outcome = rtqc("nightly", tmp_path / "archive", "--out", tmp_path / "out", "--store", path, "--dry-run")
+    assert outcome.status == 0, outcome.err
+    assert path.read_bytes()[100:] == before[100:]
+    assert not list(tmp_path.glob("*before*"))
 
 
 def test_stores_that_cannot_be_used_are_said(tmp_path: Path) -> None:
@@ -224,13 +256,19 @@ def test_a_server_that_restarts_is_waited_for(postgres, tmp_path: Path) -> None:
         run = begun(store)
         store.save(run, result(1))
         postgres.stop()
-        store.patience_seconds = 1.0
+        store._database.patience_seconds = 1.0
         with pytest.raises(StoreError, match="What was stored before stays"):
             store.save(run, result(2))
         postgres.start()
-        store.patience_seconds = 60.0
+        store._database.patience_seconds = 60.0
         store.save(run, result(2))
-        assert [r.key for r in store.rows()] == ["k1", "k2"]
+        store.save(run, result(3))
+        keys = store._database.stream(select(ResultRow.key).order_by(ResultRow.id), 1)
+        assert next(keys)[0] == "k1"
+        postgres.stop()
+        postgres.start()
+        assert [k for (k,) in keys] == ["k2", "k3"]
+        assert [r.key for r in store.rows()] == ["k1", "k2", "k3"]
 
 
 def test_exports_open_right(store: Store, store_url: str, tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy.orm import Session
 
 from rtqc.dicom import Header, Scanned
+from rtqc.nightly.store.database import Database
 from rtqc.nightly.store.tables import FileRow
 
 #: Of a header, without its path: that is the archive's and the name.
@@ -32,8 +34,8 @@ def _is_text(name: str) -> bool:
 class FileMemory:
     """As :class:`rtqc.dicom.Memory`; :meth:`finish` ends a scan."""
 
-    def __init__(self, engine: Engine, archive: str) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, archive: str) -> None:
+        self._database = database
         self._archive = archive
         self._folder: str | None = None
         self._known: dict[str, tuple[int, int, Any]] = {}
@@ -60,8 +62,7 @@ class FileMemory:
         query = select(FileRow.name, FileRow.size, FileRow.changed_ns, FileRow.header).where(
             FileRow.archive == self._archive, FileRow.folder == folder
         )
-        with self._engine.connect() as connection:
-            self._known = {name: (size, changed, header) for name, size, changed, header in connection.execute(query)}
+        self._known = self._database.do(lambda s: {row[0]: (row[1], row[2], row[3]) for row in s.execute(query)})
 
     def _header(self, path: Path, name: str, kept: list[Any] | None) -> Header | None:
         if kept is None:
@@ -93,28 +94,38 @@ class FileMemory:
             return
         # One row a name: of a name that comes twice the last one counts.
         new = list({row["name"]: row for row in self._new}.values())
-        with self._engine.begin() as connection:
-            gone = delete(FileRow).where(FileRow.archive == self._archive, FileRow.name == bindparam("gone"))
+        gone = delete(FileRow).where(FileRow.archive == self._archive, FileRow.name == bindparam("gone"))
+
+        def work(session: Session) -> None:
+            connection = session.connection()
             connection.execute(gone, [{"gone": row["name"]} for row in new])
             connection.execute(insert(FileRow), new)
+
+        self._database.do(work)
         self._new = []
 
     def finish(self) -> None:
         """Keep the rest, and forget the files of folders that are not there any more."""
         self._flush()
-        with self._engine.begin() as connection:
-            folders = set(connection.scalars(select(FileRow.folder).where(FileRow.archive == self._archive).distinct()))
+
+        def work(session: Session) -> None:
+            folders = set(session.scalars(select(FileRow.folder).where(FileRow.archive == self._archive).distinct()))
             for folder in folders - self._seen:
-                connection.execute(delete(FileRow).where(FileRow.archive == self._archive, FileRow.folder == folder))
+                session.execute(delete(FileRow).where(FileRow.archive == self._archive, FileRow.folder == folder))
+
+        self._database.do(work)
 
     def digests(self, names: Iterable[str]) -> dict[str, str]:
         """Digests that are known, by name."""
         wanted = list(names)
-        found: dict[str, str] = {}
-        with self._engine.connect() as connection:
+
+        def work(session: Session) -> dict[str, str]:
+            found: dict[str, str] = {}
             for start in range(0, len(wanted), 500):
                 query = select(FileRow.name, FileRow.digest).where(
                     FileRow.archive == self._archive, FileRow.name.in_(wanted[start : start + 500]), FileRow.digest != ""
                 )
-                found.update({row[0]: row[1] for row in connection.execute(query)})
-        return found
+                found.update({row[0]: row[1] for row in session.execute(query)})
+            return found
+
+        return self._database.do(work)

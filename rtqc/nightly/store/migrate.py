@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,8 +12,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Connection, Engine, inspect, text
 
+#: Advisory lock of PostgreSQL while tables are made: "rtqm" in ASCII.
+_LOCK_NUMBER = 0x7274716D
 _FOLDER = Path(__file__).parent / "migrations"
 
 
@@ -19,12 +23,13 @@ class NewerStoreError(Exception):
     """The store was made by a newer rtqc."""
 
 
-def bring_up_to_date(engine: Engine, to: str = "head") -> Path | None:
+def bring_up_to_date(engine: Engine, to: str = "head", *, change: bool = True) -> Path | None:
     """Make the tables, or change those of an older version.
 
     Args:
         engine: of the store.
         to: revision; tests ask for older ones.
+        change: whether a store that is there may be changed.
 
     Returns:
         The copy that was made of an older SQLite store before it was changed; None where nothing was changed or it is a server's
@@ -37,19 +42,40 @@ def bring_up_to_date(engine: Engine, to: str = "head") -> Path | None:
     config.set_main_option("script_location", str(_FOLDER))
     script = ScriptDirectory.from_config(config)
     known = {r.revision for r in script.walk_revisions()}
-    with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-        is_new = not inspect(connection).get_table_names()
-    if current is not None and current not in known:
-        raise NewerStoreError(current)
     target = script.get_current_head() if to == "head" else to
-    if current == target:
+
+    def revision(connection: Connection) -> str | None:
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current is not None and current not in known:
+            raise NewerStoreError(current)
+        return current
+
+    with engine.connect() as connection:
+        current = revision(connection)
+        is_new = not inspect(connection).get_table_names()
+    if current == target or not (change or is_new):
         return None
-    copy = None if is_new else _copied(engine, str(current))
-    with engine.begin() as connection:
+    with _alone(engine) as connection:
+        # Another process may have done it while we waited for ours.
+        current = revision(connection)
+        if current == target:
+            return None
+        copy = None if current is None else _copied(engine, current)
         config.attributes["connection"] = connection
         command.upgrade(config, to)
     return copy
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which nobody else changes the tables; all of it or nothing happens."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            # pysqlite begins a transaction by itself for rows only, not for tables.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
+        yield connection
 
 
 def _copied(engine: Engine, revision: str) -> Path | None:
