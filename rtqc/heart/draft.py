@@ -24,6 +24,7 @@ from rtqc.heart.outline import TRACE_PIXEL_MM, one_piece, smoothed, traced
 from rtqc.heart.resample import averaged, covering_grid
 from rtqc.heart.sliding_window import slide
 from rtqc.heart.uncertainty import UncertaintyMap, uncertainty_of
+from rtqc.heart.view import UNSEEN_HU, carried_on, narrow_view
 
 Volume = NDArray[np.float32]
 
@@ -40,8 +41,10 @@ LEAST_LUNG_AROUND = 0.05
 
 #: Voxel on which chest and lungs are looked for, in mm, where the model has none of its own.
 _COARSE_MM = 4.0
-#: Darker than this is no tissue and no lung, in HU, and so much heart beside it is more than a thin chest wall blurred, in mm².
-_UNSEEN_HU, _TOUCHING_MM2 = -950.0, 600.0
+#: So much heart beside what is not seen is more than a thin chest wall blurred, in mm².
+_TOUCHING_MM2 = 600.0
+#: Of what was carried on beyond the image's edge.
+_UNSEEN_LOGIT = -8.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,13 @@ def draft_with(image: Image, engine: Engine) -> Draft:
     reason = why_no_heart(hu, lungs, grid)
     if reason:
         return _nothing(image.grid, engine, reason)
+    view = narrow_view(hu, grid) if own_grid else None
+    if view is not None:
+        hu, grid, view = carried_on(hu, grid, view)
+        lungs = lungs_of(hu, grid)
     found = look(hu, grid, engine, NO_HEART_ML) if own_grid else slide(image, engine)
+    if view is not None:
+        found.logits[:, ~view] = np.minimum(found.logits[:, ~view], _UNSEEN_LOGIT)
     piece = largest_piece(found.logits)
     volume = float(piece.sum() * found.grid.voxel_volumes_ml[0])
     if volume < NO_HEART_ML:
@@ -138,21 +147,23 @@ def draft_with(image: Image, engine: Engine) -> Draft:
     edge = coarse_piece & ~binary_erosion(coarse_piece)
     surface_mm = float(np.median(uncertainty.mm[edge])) / factor if edge.any() else 0.0
     signs = signs_of(coarse, coarse_piece, hu, lungs, surface_mm)
-    beyond = _beside_nothing(coarse_piece, hu, grid)
+    beyond = _beside_nothing(coarse_piece, _outside(hu) if view is None else np.broadcast_to(~view, hu.shape), grid)
     draft = _judged(structure, image.grid, engine, signs, uncertainty, beyond)
-    return replace(draft, landmarks=landmarks_of(hu, lungs, grid))
+    # Half a chest has no landmarks.
+    return draft if view is not None else replace(draft, landmarks=landmarks_of(hu, lungs, grid))
 
 
-def _beside_nothing(piece: NDArray[np.bool_], hu: NDArray[np.float32], grid: Grid) -> tuple[str, ...]:
-    """The side at which the heart borders on what lies outside a round field of view; there is a chest wall at every other.
-
-    Scanners fill what they did not see with the least of all values, darker than any lung.
-    """
-    unseen, _ = label(hu < _UNSEEN_HU)
+def _outside(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """What lies around the body or outside a round field of view: scanners fill what they did not see with the least of all values, darker than any lung."""
+    unseen, _ = label(hu < UNSEEN_HU)
     rim = np.unique(
         np.concatenate([unseen[:, side].ravel() for side in (0, -1)] + [unseen[:, :, side].ravel() for side in (0, -1)])
     )
-    outside = np.isin(unseen, rim[rim > 0])
+    return np.isin(unseen, rim[rim > 0])
+
+
+def _beside_nothing(piece: NDArray[np.bool_], outside: NDArray[np.bool_], grid: Grid) -> tuple[str, ...]:
+    """The side at which the heart borders on what the image does not show; there is a chest wall at every other."""
     touching = np.argwhere(piece & binary_dilation(outside, iterations=2))
     if len(touching) * grid.spacing_mm[0] * grid.slice_spacing_mm < _TOUCHING_MM2:
         return ()

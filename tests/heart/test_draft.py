@@ -18,7 +18,7 @@ from rtqc.phantom import SyntheticPlan
 from tests.conftest import HEARTS, real
 
 
-def _resampled(image: Image, grid: Grid) -> Image:
+def resampled(image: Image, grid: Grid) -> Image:
     """The same patient on another grid, by linear interpolation."""
     hu = np.empty(grid.shape, np.float32)
     for k in range(grid.shape[0]):
@@ -55,7 +55,7 @@ def test_any_spacing_gives_nearly_the_same_heart(
     slice_mm: float, pixel_mm: float, clean_plan: SyntheticPlan, clean_case: Case, clean_draft: Draft
 ) -> None:
     assert clean_case.image is not None
-    image = _resampled(clean_case.image, _grid_of(clean_plan, slice_mm, pixel_mm))
+    image = resampled(clean_case.image, _grid_of(clean_plan, slice_mm, pixel_mm))
     draft = draft_heart(image, device="cpu")
     assert _dice(draft, clean_plan) > 0.85
     assert draft.structure.volume_ml == pytest.approx(clean_draft.structure.volume_ml, rel=0.08)
@@ -80,7 +80,7 @@ def test_any_orientation_gives_nearly_the_same_heart(name: str, clean_plan: Synt
     spacing = 3.0
     shape = ((high - low) / spacing).astype(int)[::-1] + 1
     grid = Grid.regular(shape, (spacing,) * 3, orientation.to_patient(low[None])[0], orientation)
-    draft = draft_heart(_resampled(clean_case.image, grid), device="cpu")
+    draft = draft_heart(resampled(clean_case.image, grid), device="cpu")
     assert draft.structure.orientation == orientation.canonical()
     axial = Grid.regular((80, 120, 120), (3.0, 2.0, 2.0), (-120, -130, -120))
     truth = rasterize(clean_plan.structures["Heart"], axial).array
@@ -217,7 +217,7 @@ def test_a_real_heart_stays_the_same_however_it_was_scanned_and_stored(change: s
         orientation = Orientation((-1, 0, 0), (0, -1, 0))
         low = orientation.to_frame(grid.corners_mm()).min(axis=0)
         turned = Grid.regular(grid.shape, (3.0, 3.0, 3.0), orientation.to_patient(low[None])[0], orientation)
-        changed = _resampled(image, turned)
+        changed = resampled(image, turned)
     elif change == "every second slice":
         half = Grid(grid.orientation, grid.origin_mm, grid.spacing_mm, grid.size, grid.slice_positions_mm[::2])
         changed = Image(half, np.ascontiguousarray(image.hu[::2]))
