@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rtqc.cardiac import CARDIAC_RULES
 from rtqc.dicom import READING_RULES
 from rtqc.qc import RULES, UNDONE_RULES, list_protocols, load_protocol
 
@@ -30,6 +31,14 @@ def catalogue() -> str:
         "| rule | what |",
         "| --- | --- |",
         *(f"| `{rule}` | {about} |" for rule, about in UNDONE_RULES.items()),
+        "",
+        "## While measuring the heart itself (volume, epicardial fat, calcium; see [cardiac.md](cardiac.md))",
+        "",
+        "All are of severity info: they do not decide about a plan.",
+        "",
+        "| rule | certainty | what |",
+        "| --- | --- | --- |",
+        *(f"| `{rule}` | {certainty} | {about} |" for rule, (certainty, about) in CARDIAC_RULES.items()),
         "",
         "## On the contour, the agreement with the draft, dose, plan and image",
         "",

@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from rtqc.cardiac import Heart as MeasuredHeart
+from rtqc.cardiac import Measured, measure
 from rtqc.comparison import compare
 from rtqc.core.assessment import (
     Agreement,
@@ -84,12 +86,14 @@ class Assessed:
         case: as read.
         heart: the contoured heart; None where absent or empty.
         draft: rtqc's heart; None where none could be drawn.
+        measured: what was measured in the draft; None where there is none.
     """
 
     assessment: Assessment
     case: Case
     heart: Structure | None = None
     draft: Draft | None = None
+    measured: Measured | None = None
 
 
 @dataclass
@@ -145,9 +149,23 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         others = organ_doses(case, (c.structure for c in protocol.constraints), alpha_beta)
         results = evaluate(protocol.constraints, hearts.heart_dose, hearts.draft_dose, others)
         constraints = results if case.dose is not None else ()
+    with clock.step("cardiac"):
+        measured = _cardiac(case, draft)
+        findings += with_severities(measured.findings, protocol) if measured is not None else []
     with clock.step("rules"):
         population = options.populations.get(protocol.name) or shipped_population()
-        measurements = Measurements(case, roi, tuple(candidates), draft, agreement, dose, constraints, choice, population)
+        measurements = Measurements(
+            case,
+            roi,
+            tuple(candidates),
+            draft,
+            agreement,
+            dose,
+            constraints,
+            choice,
+            population,
+            measured.cardiac if measured is not None else None,
+        )
         findings = worst_first(findings + run_rules(measurements, protocol))
     verdict = verdict_of(findings)
     assessment = Assessment(
@@ -157,9 +175,10 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         protocol_reason=choice.reason,
         case=_summary(case),
         image=image_summary(measurements),
-        heart=Hearts(contoured=_contoured(measurements), draft=_drafted(draft)),
+        heart=Hearts(contoured=_contoured(measurements), draft=draft_summary(draft)),
         agreement=agreement,
         dose=dose,
+        cardiac=measured.cardiac if measured is not None else None,
         constraints=constraints,
         limits={key: LimitUsed(**limit) for key, limit in protocol.limits.model_dump().items()},
         findings=tuple(findings),
@@ -168,10 +187,10 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
             seconds=clock.seconds,
             host=platform.node(),
             device=draft.device if draft else "",
-            versions=_versions(),
+            versions=versions(),
         ),
     )
-    return Assessed(assessment, case, heart, draft)
+    return Assessed(assessment, case, heart, draft, measured)
 
 
 def write_rtstruct(
@@ -235,6 +254,17 @@ def _draft(case: Case, options: Options, findings: list[Finding]) -> Draft | Non
         return None
 
 
+def heart_of(draft: Draft) -> MeasuredHeart:
+    """A draft as what volume, fat and calcium are measured in."""
+    return MeasuredHeart(draft.structure, draft.predicted_dice or None, draft.trusted, draft.doubts, draft.cut_off)
+
+
+def _cardiac(case: Case, draft: Draft | None) -> Measured | None:
+    if case.image is None or draft is None or draft.structure.is_empty:
+        return None
+    return measure(case.image, heart_of(draft), case.acquisition, dose=case.dose, series_uid=case.provenance.ct_series_uid)
+
+
 def _agreement(heart: Structure | None, drawn: Structure | None) -> Agreement | None:
     if heart is None or drawn is None or not heart.orientation.is_parallel(drawn.orientation):
         return None
@@ -284,7 +314,8 @@ def _contoured(m: Measurements) -> ContouredHeart | None:
     )
 
 
-def _drafted(draft: Draft | None) -> DraftHeart | None:
+def draft_summary(draft: Draft | None) -> DraftHeart | None:
+    """A draft as the JSON tells it."""
     if draft is None:
         return None
     surface = draft.uncertainty.summary(draft.structure) if draft.uncertainty is not None else None
@@ -302,7 +333,8 @@ def _drafted(draft: Draft | None) -> DraftHeart | None:
     )
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of what decides about numbers, by package."""
     found = {"rtqc": rtqc_version(), "python": platform.python_version()}
     for package in _VERSIONS_OF:
         try:

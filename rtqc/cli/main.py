@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "draft": ("rtqc.cli.draft", "Draw the heart and write it as an RTSTRUCT."),
     "compare": ("rtqc.cli.compare", "Compare one structure of two structure sets."),
     "dvh": ("rtqc.cli.dvh", "Dose-volume histogram and dose metrics of a structure."),
+    "cardiac": ("rtqc.cli.cardiac", "Heart volume, epicardial fat and coronary calcium of chest CTs."),
     "protocol": ("rtqc.cli.protocol", "List, show or check protocols: thresholds and dose constraints."),
     "nightly": ("rtqc.cli.nightly", "Check every plan of an archive; a page for the morning."),
     "serve": ("rtqc.cli.serve", "The dashboard from a local server, where flags are marked as reviewed."),

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rtqc.core.cardiac import Cardiac
 from rtqc.core.finding import Finding
 
 SCHEMA_VERSION = "1.0"
@@ -326,6 +327,7 @@ class Assessment(_Model):
     heart: Hearts = Hearts()
     agreement: Agreement | None = None
     dose: DoseComparison | None = None
+    cardiac: Cardiac | None = None
     constraints: tuple[ConstraintResult, ...] = ()
     limits: dict[str, LimitUsed] = Field(default_factory=dict)
     findings: tuple[Finding, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from rtqc.core.acquisition import Acquisition
 from rtqc.core.finding import Finding
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose, Image
@@ -175,6 +176,7 @@ class Case:
         plan, dose: None where absent or unusable; a finding says why.
         findings: made while reading.
         has_structure_set: whether a structure set was read at all.
+        acquisition: how the CT was made.
         planning_dvhs: the planning system's own DVHs, by ROI Number; empty where the dose carries none.
     """
 
@@ -185,6 +187,7 @@ class Case:
     dose: Dose | None = None
     findings: tuple[Finding, ...] = ()
     has_structure_set: bool = False
+    acquisition: Acquisition = Acquisition()
     planning_dvhs: Mapping[int, PlanningDvh] = field(default_factory=dict)
 
     @property

@@ -8,15 +8,18 @@ from rtqc.dicom.archive import Archive, Fetched, fetch_plans
 from rtqc.dicom.compatibility import pydicom_with_read_file
 from rtqc.dicom.completeness import fingerprint, is_complete
 from rtqc.dicom.index import Header, Index, Memory, Scanned, index_folder
-from rtqc.dicom.notes import READING_RULES
+from rtqc.dicom.notes import READING_RULES, note
 from rtqc.dicom.objects import AlreadyThereError, DrawnBy
 from rtqc.dicom.parts import Parts, plan_cases
 from rtqc.dicom.peer import Peer, PeerError, Tls
 from rtqc.dicom.query import DimseArchive
+from rtqc.dicom.read_acquisition import read_acquisition
 from rtqc.dicom.read_case import DEFAULT_SLICE_MM, load_case, read_case, read_cases
+from rtqc.dicom.read_ct import read_series
 from rtqc.dicom.read_structures import StructureSet, StructureSetError, read_structure_set, structures_of_file
 from rtqc.dicom.receive import Caller, Door, Receiver
 from rtqc.dicom.rtstruct_items import Writing
+from rtqc.dicom.scans import Scan, described, scans_of
 from rtqc.dicom.send import echo, store
 from rtqc.dicom.split import split_archive
 from rtqc.dicom.volume_files import VolumeFileError, is_volume_file, read_volume, write_volume
@@ -43,6 +46,7 @@ __all__ = [
     "Peer",
     "PeerError",
     "Receiver",
+    "Scan",
     "Scanned",
     "StructureSet",
     "StructureSetError",
@@ -51,6 +55,7 @@ __all__ = [
     "WebPeer",
     "Writing",
     "append_rtstruct",
+    "described",
     "echo",
     "fetch_plans",
     "fingerprint",
@@ -58,12 +63,16 @@ __all__ = [
     "is_complete",
     "is_volume_file",
     "load_case",
+    "note",
     "plan_cases",
     "pydicom_with_read_file",
+    "read_acquisition",
     "read_case",
     "read_cases",
+    "read_series",
     "read_structure_set",
     "read_volume",
+    "scans_of",
     "split_archive",
     "store",
     "structures_of_file",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from rtqc.core.acquisition import Acquisition
 from rtqc.core.case import Case, Plan, Provenance
 from rtqc.core.finding import Finding
 from rtqc.core.orientation import AXIAL
@@ -13,6 +14,7 @@ from rtqc.dicom.elements import number, text
 from rtqc.dicom.index import Header, Index, index_folder
 from rtqc.dicom.notes import named, note
 from rtqc.dicom.parts import Parts, plan_cases
+from rtqc.dicom.read_acquisition import read_acquisition
 from rtqc.dicom.read_ct import Series, read_series
 from rtqc.dicom.read_dose import read_doses
 from rtqc.dicom.read_dvh import read_planning_dvhs
@@ -73,6 +75,7 @@ def load_case(parts: Parts, index: Index) -> Case:
         dose=dose,
         findings=tuple(findings),
         has_structure_set=structure_set is not None,
+        acquisition=read_acquisition(series.first) if series.first is not None else Acquisition(),
         planning_dvhs=read_planning_dvhs(used_doses[0].path) if dose is not None and len(used_doses) == 1 else {},
     )
 

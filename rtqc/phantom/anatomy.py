@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rtqc.phantom.shapes import Field, Points, ellipsoid, rotation, smooth_union, superellipse, tube
 
@@ -151,6 +151,14 @@ def body_at(anatomy: Anatomy, p: Points) -> Field:
 def heart_at(anatomy: Anatomy, p: Points) -> Field:
     """Signed distance to the heart's outline at points."""
     return _heart(anatomy, p, 1.0)
+
+
+def in_heart(anatomy: Anatomy, points: ArrayLike) -> NDArray[np.float64]:
+    """Points (n, 3) of the unscaled, unturned heart, in mm from its middle, where they are in this patient."""
+    drop = -anatomy.breath_mm * 0.55
+    shift = np.array(anatomy.heart_shift_mm) + (0, 0, drop) + (2.0, 2.0, 0.0)
+    turn = rotation(*anatomy.heart_turn).astype(np.float64)
+    return np.asarray(anatomy.heart_scale * (np.atleast_2d(np.asarray(points, float)) @ turn.T) + shift)
 
 
 def _f32(values: ArrayLike) -> Field:

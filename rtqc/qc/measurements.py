@@ -12,6 +12,7 @@ from scipy.ndimage import binary_fill_holes, label
 from shapely.geometry import MultiPolygon, Polygon
 
 from rtqc.core.assessment import Agreement, ConstraintResult, DoseComparison, HeartShape, Outlier, PopulationComparison
+from rtqc.core.cardiac import Cardiac
 from rtqc.core.case import Case, Roi
 from rtqc.core.names import is_body, lung_side
 from rtqc.core.structure import Structure
@@ -40,6 +41,7 @@ class Measurements:
         constraints: of the protocol, evaluated.
         choice: the protocol and why it was taken; None where nobody chose.
         population: hearts to be held against; None: nobody's.
+        cardiac: volume, fat and calcium of the draft; None without a draft.
     """
 
     case: Case
@@ -51,6 +53,7 @@ class Measurements:
     constraints: tuple[ConstraintResult, ...] = ()
     choice: Choice | None = None
     population: Population | None = None
+    cardiac: Cardiac | None = None
 
     @property
     def heart(self) -> Structure | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from rtqc.cardiac import CARDIAC_RULES
 from rtqc.core.finding import Certainty, Evidence, Finding, Severity
 from rtqc.dicom import READING_RULES
 from rtqc.qc.measurements import Measurements
@@ -83,8 +84,8 @@ def at_positions(positions: Iterable[float], most: int = 4) -> str:
 
 
 def rule_ids() -> frozenset[str]:
-    """Ids that a protocol's ``[severity]`` may name: the catalogue's and those of reading."""
-    return frozenset(RULES) | frozenset(READING_RULES)
+    """Ids that a protocol's ``[severity]`` may name: the catalogue's, those of reading and those of measuring the heart."""
+    return frozenset(RULES) | frozenset(READING_RULES) | frozenset(CARDIAC_RULES)
 
 
 def run_rules(measurements: Measurements, protocol: Protocol, only: frozenset[str] | None = None) -> list[Finding]:

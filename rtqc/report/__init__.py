@@ -3,8 +3,10 @@
 The same as objects for an archive: the draft, a structured report and a PDF.
 """
 
+from rtqc.report.cardiac import render_cardiac, write_cardiac
+from rtqc.report.environment import templates
 from rtqc.report.objects import FILES, JSON_FILE, REPORT_FILE, Kind, write_objects, write_results
-from rtqc.report.page import render_report, templates, write_report
+from rtqc.report.page import render_report, write_report
 from rtqc.report.pdf import NoBrowserError, report_pdf
 from rtqc.report.thumbnail import thumbnail
 
@@ -14,10 +16,12 @@ __all__ = [
     "REPORT_FILE",
     "Kind",
     "NoBrowserError",
+    "render_cardiac",
     "render_report",
     "report_pdf",
     "templates",
     "thumbnail",
+    "write_cardiac",
     "write_objects",
     "write_report",
     "write_results",

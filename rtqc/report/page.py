@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from rtqc.core.assessment import Assessment
-from rtqc.core.resources import resource_folder
 from rtqc.core.version import rtqc_version
 from rtqc.core.whole_file import whole_file
 from rtqc.pipeline import Assessed
+from rtqc.report.cardiac import LEVEL_HU as CALCIUM_LEVEL_HU
+from rtqc.report.cardiac import WIDTH_HU as CALCIUM_WIDTH_HU
+from rtqc.report.cardiac import lesion_pictures
+from rtqc.report.environment import templates
 from rtqc.report.plots import PLOT_HEIGHT, PLOT_WIDTH, dvh_plot, strip
 from rtqc.report.slices import DOSE_BANDS, LEVEL_HU, WIDTH_HU, SlicePainter, SlicePicture
-from rtqc.report.view import VERDICTS, counts, dose_rows, finding_views, hero_title, number, signed, tiles, worst_position
+from rtqc.report.view import VERDICTS, counts, dose_rows, finding_views, hero_title, tiles, worst_position
 
 #: More pictures than this are left out (their findings name the slices): a report must stay under 5 MB.
 MOST_PICTURES = 24
@@ -75,6 +75,8 @@ def render_report(assessment: Assessment | Assessed) -> str:
         dose_rows=dose_rows(a),
         dose_bands=DOSE_BANDS,
         window=(LEVEL_HU, WIDTH_HU),
+        lesion_pictures=lesion_pictures(assessment.measured) if isinstance(assessment, Assessed) else {},
+        lesion_window=(CALCIUM_LEVEL_HU, CALCIUM_WIDTH_HU),
         version=rtqc_version(),
     )  # fmt: skip
 
@@ -86,17 +88,3 @@ def painter_of(assessed: Assessed) -> SlicePainter | None:
     draft = assessed.draft.structure if assessed.draft is not None else None
     uncertainty = assessed.draft.uncertainty if assessed.draft is not None else None
     return SlicePainter(assessed.case.image, assessed.heart, draft, assessed.case.dose, uncertainty)
-
-
-@lru_cache(maxsize=1)
-def templates() -> Environment:
-    """The templates, which escape whatever they are given."""
-    environment = Environment(
-        loader=FileSystemLoader(resource_folder("templates")),
-        autoescape=True,  # whatever comes from DICOM is text, never markup
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "signed": signed}
-    return environment

@@ -127,7 +127,7 @@ class SlicePainter:
             position_mm=round(float(grid.positions_mm[k] * self._sign), 2),
             width_mm=round(width, 2),
             height_mm=round(height, 2),
-            ct=_png(grey.astype(np.uint8), "L"),
+            ct=png(grey.astype(np.uint8), "L"),
             wash=self._wash(k) if wash and self._dose is not None else "",
             contour=paths[0],
             draft=paths[1],
@@ -189,7 +189,7 @@ class SlicePainter:
         colour = np.zeros((*gy.shape, 4), np.uint8)
         for start, rgb in DOSE_BANDS:
             colour[gy >= start] = (*rgb, _WASH_ALPHA)
-        return _png(colour, "RGBA")
+        return png(colour, "RGBA")
 
 
 def svg_path(area: MultiPolygon) -> str:
@@ -233,7 +233,8 @@ def _letter(direction: NDArray[np.float64]) -> str:
     return ("RL", "AP", "IS")[axis][int(direction[axis] > 0)]
 
 
-def _png(pixels: NDArray[np.uint8], mode: str) -> str:
+def png(pixels: NDArray[np.uint8], mode: str) -> str:
+    """Pixels as PNG, base64."""
     buffer = io.BytesIO()
     Picture.fromarray(pixels, mode).save(buffer, "PNG", optimize=False, compress_level=7)
     return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,154 @@
+"""Where in a heart coronaries run, and what else calcifies: probabilities from place, fat around, and depth.
+
+The heart's own coordinates are those of its box: -1 to 1 to the left, to the back and up. In them the courses of the coronaries, the aortic root and the
+mitral annulus are known from anatomy (AHA segments: Austen et al., Circulation 51(4 Suppl):5, 1975; Leipsic et al., J Cardiovasc Comput Tomogr 8:342,
+2014) to about a centimetre, which is why the vessel is a guess with a probability. Coronaries run in fat; valves lie in blood: that tells them apart
+where the place does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtqc.core.cardiac import Kind, Vessel
+
+Points = NDArray[np.float64]
+
+#: Courses in box coordinates (left, back, up).
+COURSES: dict[Vessel, tuple[tuple[tuple[float, float, float], ...], ...]] = {
+    "LM/LAD": (
+        (
+            (0.12, 0.0, 0.62), (0.28, -0.02, 0.6), (0.4, -0.22, 0.48), (0.46, -0.5, 0.25), (0.52, -0.72, -0.05),
+            (0.64, -0.78, -0.4), (0.76, -0.68, -0.75),
+        ),
+        ((0.42, -0.3, 0.42), (0.66, -0.3, 0.3), (0.82, -0.25, 0.0)),
+    ),
+    "LCX": (
+        ((0.28, 0.02, 0.58), (0.46, 0.2, 0.48), (0.64, 0.42, 0.25), (0.66, 0.62, 0.0), (0.5, 0.76, -0.3), (0.25, 0.74, -0.5)),
+        ((0.66, 0.42, 0.22), (0.86, 0.3, -0.1)),
+    ),
+    "RCA": (
+        (
+            (-0.12, -0.28, 0.55), (-0.38, -0.46, 0.42), (-0.54, -0.48, 0.15), (-0.6, -0.42, -0.15), (-0.56, -0.22, -0.5),
+            (-0.36, 0.14, -0.74), (-0.05, 0.42, -0.74), (0.2, 0.22, -0.85), (0.5, -0.15, -0.92),
+        ),
+    ),
+}  # fmt: skip
+#: Middle of the aortic root, from the valve up; and the mitral annulus, whose back part calcifies.
+_ROOT = ((0.02, -0.05, 0.22), (-0.06, -0.12, 0.6), (-0.12, -0.15, 1.05))
+_ANNULUS = ((0.1, 0.55, -0.12), (0.3, 0.62, -0.25), (0.48, 0.5, -0.2), (0.52, 0.28, 0.02))
+#: Half the width of the root, within which its walls and leaflets calcify, in mm.
+_ROOT_MM = 13.0
+#: How far a structure of one heart lies from its place in another, standard deviation, in mm.
+_COURSE_SD_MM, _ROOT_SD_MM, _ANNULUS_SD_MM = 9.0, 5.0, 7.0
+#: Outside the outline lie other things: standard deviation of how far an outline cuts into a coronary's fat, in mm.
+_OUTSIDE_SD_MM = 1.8
+#: Pericardium lies at the surface, in mm of depth.
+_PERICARDIUM_MM, _PERICARDIUM_SD_MM = 0.0, 1.8
+#: How often each is what is seen, before anything is known of it (autopsy and CT series: coronaries far before valves, those before the rest).
+_PRIOR: dict[str, float] = {
+    "LM/LAD": 0.38,
+    "LCX": 0.14,
+    "RCA": 0.22,
+    "aortic root or valve": 0.14,
+    "mitral annulus": 0.08,
+    "pericardium": 0.04,
+}
+#: Share of fat around: parameters of a beta distribution.
+_FAT_AROUND: dict[str, tuple[float, float]] = {
+    "LM/LAD": (1.8, 2.6), "LCX": (1.8, 2.6), "RCA": (2.0, 2.4), "aortic root or valve": (1.0, 11.0), "mitral annulus": (1.2, 7.0), "pericardium": (1.8, 2.4),
+}  # fmt: skip
+#: No kind is thrown out by fat or place alone: logarithms end here.
+_FLOOR = -6.0
+_SAMPLES_MM = 2.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is known of a calcification.
+
+    Attributes:
+        points_mm: its voxels, patient coordinates (n, 3), in mm.
+        depth_mm: below the heart's surface; negative outside.
+        fat_around: part of the shell around it that is fat, 0 to 1; None where there is no shell to see.
+    """
+
+    points_mm: Points
+    depth_mm: float
+    fat_around: float | None
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What it is taken for: the kind, the probability that it is coronary, the most likely vessel and its probability among vessels."""
+
+    kind: Kind
+    coronary: float
+    vessel: Vessel
+    vessel_probability: float
+
+
+class Places:
+    """The courses in one heart."""
+
+    def __init__(self, low_mm: Points, high_mm: Points) -> None:
+        """Of a heart with this box: its lowest and highest corner, patient coordinates, in mm."""
+        self._middle = (low_mm + high_mm) / 2
+        self._half = (high_mm - low_mm) / 2
+        self.courses = {vessel: np.concatenate([self._sampled(c) for c in courses]) for vessel, courses in COURSES.items()}
+        self._root = self._sampled(_ROOT)
+        self._annulus = self._sampled(_ANNULUS)
+
+    def _sampled(self, course: Sequence[tuple[float, float, float]]) -> Points:
+        nodes = self._middle + np.array(course) * self._half
+        parts = []
+        for a, b in zip(nodes[:-1], nodes[1:], strict=True):
+            count = max(int(np.linalg.norm(b - a) / _SAMPLES_MM), 1)
+            parts.append(a + (b - a) * np.linspace(0, 1, count, endpoint=False)[:, None])
+        return np.concatenate([*parts, nodes[-1:]])
+
+    def guess(self, look: Look) -> Guess:
+        """What a calcification is likely to be."""
+        outside = -0.5 * (min(look.depth_mm, 0.0) / _OUTSIDE_SD_MM) ** 2
+        beyond = max(_distance(look.points_mm, self._root) - _ROOT_MM, 0.0)
+        places: dict[str, float] = {
+            "aortic root or valve": -0.5 * (beyond / _ROOT_SD_MM) ** 2,
+            "mitral annulus": -0.5 * (_distance(look.points_mm, self._annulus) / _ANNULUS_SD_MM) ** 2,
+            "pericardium": -0.5 * ((look.depth_mm - _PERICARDIUM_MM) / _PERICARDIUM_SD_MM) ** 2,
+        }
+        for vessel, course in self.courses.items():
+            places[vessel] = -0.5 * (_distance(look.points_mm, course) / _COURSE_SD_MM) ** 2 + outside
+        logs = {}
+        for what, place in places.items():
+            fat = _log_beta(look.fat_around, *_FAT_AROUND[what]) if look.fat_around is not None else 0.0
+            logs[what] = max(place, _FLOOR) + max(fat, _FLOOR) + float(np.log(_PRIOR[what]))
+        top = max(logs.values())
+        weights = {what: float(np.exp(v - top)) for what, v in logs.items()}
+        total = sum(weights.values())
+        vessels: dict[Vessel, float] = {vessel: weights[vessel] / total for vessel in COURSES}
+        coronary = sum(vessels.values())
+        vessel = max(vessels, key=lambda v: vessels[v])
+        others: dict[Kind, float] = {
+            "aortic root or valve": weights["aortic root or valve"] / total,
+            "mitral annulus": weights["mitral annulus"] / total,
+            "pericardium": weights["pericardium"] / total,
+        }
+        kind: Kind = "coronary" if coronary >= 0.5 else max(others, key=lambda k: others[k])
+        return Guess(kind, coronary, vessel, vessels[vessel] / max(coronary, 1e-9))
+
+
+def _distance(points: Points, course: Points) -> float:
+    """Mean distance of points from a course, in mm."""
+    return float(np.linalg.norm(points[:, None] - course[None], axis=2).min(axis=1).mean())
+
+
+def _log_beta(x: float, a: float, b: float) -> float:
+    """Logarithm of the beta density, at shares that are not quite 0 or 1."""
+    from math import lgamma
+
+    x = min(max(x, 0.02), 0.98)
+    return float(lgamma(a + b) - lgamma(a) - lgamma(b) + (a - 1) * np.log(x) + (b - 1) * np.log(1 - x))

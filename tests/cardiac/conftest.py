@@ -1,0 +1,64 @@
+"""Hearts with calcium of known place and size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from rtqc.cardiac import Heart, Measured, measure
+from rtqc.core import Grid, Image, Structure
+from rtqc.core.acquisition import Acquisition
+from rtqc.core.cardiac import Calcification as Found
+from rtqc.phantom import Anatomy
+from rtqc.phantom.coronary import Calcification, render_heart
+from rtqc.phantom.render import contours
+
+AT_120 = Acquisition(kvp=120.0)
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A synthetic heart as a scanner saw it."""
+
+    image: Image
+    heart: Structure
+
+    def measured(self, acquisition: Acquisition = AT_120, **options: object) -> Measured:
+        return measure(self.image, Heart(self.heart), acquisition, **options)  # type: ignore[arg-type]
+
+
+def anatomy_of(seed: int | None = None) -> Anatomy:
+    return replace(Anatomy() if seed is None else Anatomy.random(seed), contrast_hu=0.0)
+
+
+def grid_of(anatomy: Anatomy, slice_mm: float = 3.0, pixel_mm: float = 0.8) -> Grid:
+    n = round(230 / pixel_mm)
+    origin = (-105.0, -115.0, -82.0 - anatomy.breath_mm * 0.55)
+    return Grid.regular((round(160 / slice_mm), n, n), (slice_mm, pixel_mm, pixel_mm), origin)
+
+
+def scanned(
+    anatomy: Anatomy, calcifications: list[Calcification], slice_mm: float = 3.0, pixel_mm: float = 0.8, **how: float
+) -> Scanned:
+    grid = grid_of(anatomy, slice_mm, pixel_mm)
+    image = render_heart(anatomy, grid, calcifications, **how)  # type: ignore[arg-type]
+    return Scanned(image, contours(anatomy, grid, {"Heart": "heart"})["Heart"])
+
+
+def nearest(measured: Measured, planted: Calcification) -> Found | None:
+    """The calcification that was found where one was planted; None where there is none within 6 mm."""
+    calcium = measured.cardiac.calcium
+    assert calcium is not None
+    away = [
+        (sum((a - b) ** 2 for a, b in zip(x.position_mm, planted.centre_mm, strict=True)) ** 0.5, x)
+        for x in (*calcium.lesions, *calcium.others)
+    ]
+    best = min(away, key=lambda pair: pair[0], default=None)
+    return best[1] if best is not None and best[0] < 6 else None
+
+
+@pytest.fixture(scope="session")
+def clean_heart() -> Scanned:
+    """A heart without calcium."""
+    return scanned(anatomy_of(), [])

@@ -1,0 +1,74 @@
+"""Real hearts, with calcium that radiologists marked on the original resolution."""
+
+from __future__ import annotations
+
+import nrrd
+import numpy as np
+import pytest
+from scipy.ndimage import label
+
+from rtqc.cardiac import Heart, Measured, measure
+from rtqc.core import Case
+from rtqc.dicom import read_case
+from rtqc.heart import draft_heart
+from rtqc.pipeline import heart_of
+from tests.cardiac.conftest import AT_120
+from tests.conftest import HEARTS, real
+from tests.heart.test_view import scanned as in_narrow_view
+
+#: A mark of the original resolution and a voxel of 3 mm belong together within this, in mm.
+_NEAR_MM = 6.0
+
+
+def marks_mm(patient: str) -> np.ndarray:  # type: ignore[type-arg]
+    """Voxels of label 3 (coronary calcium), patient coordinates (n, 3), in mm."""
+    values, header = nrrd.read(str(real("heart-masks", f"{patient}.nrrd")))
+    index = np.argwhere(values == 3)
+    at = index @ np.asarray(header["space directions"]) + np.asarray(header["space origin"])
+    space = str(header.get("space", "left-posterior-superior"))
+    return at * (np.array([-1, -1, 1]) if space.startswith("right-anterior") else 1)
+
+
+def measured_of(case: Case, drafted: bool) -> Measured:
+    assert case.image is not None
+    heart = heart_of(draft_heart(case.image, device="cpu")) if drafted else Heart(case.structures["Heart"])
+    return measure(case.image, heart, AT_120)
+
+
+@pytest.mark.parametrize("patient", HEARTS)
+@pytest.mark.parametrize("drafted", [True, False])
+def test_what_counts_was_marked_and_what_was_marked_and_is_dense_counts(patient: str, drafted: bool) -> None:
+    case = read_case(real("heart-ct", patient))
+    assert case.image is not None
+    marks = marks_mm(patient)
+    calcium = measured_of(case, drafted).cardiac.calcium
+    assert calcium is not None
+    for lesion in calcium.lesions:
+        assert np.linalg.norm(marks - np.array(lesion.position_mm), axis=1).min() < _NEAR_MM, lesion
+    if not marks.size:
+        assert calcium.calcium_class == "0"
+        return
+    grid = case.image.grid
+    index = np.rint(grid.index_of_patient(marks)).astype(int)
+    dense, count = label(case.image.hu >= 130, np.ones((3, 3, 3)))
+    wanted = {int(n) for n in dense[tuple(index.T)] if n}
+    assert count
+    for n in wanted:
+        middle = grid.patient_mm([np.argwhere(dense == n).mean(axis=0)])[0]
+        there = [x for x in calcium.lesions if np.linalg.norm(middle - x.position_mm) < _NEAR_MM]
+        assert there, f"marked at {middle.round()} and not counted"
+
+
+@pytest.mark.parametrize("patient", HEARTS)
+def test_a_narrow_view_gives_the_same_class(patient: str) -> None:
+    """The same patient as a cardiac scan of 220 mm: the draft is another one, the class is not."""
+    case = read_case(real("heart-ct", patient))
+    assert case.image is not None
+    image, _ = in_narrow_view(case.image, case.structures["Heart"], 220, True)
+    whole, _ = in_narrow_view(case.image, case.structures["Heart"], 336, False)
+    classes = []
+    for scan in (whole, image):
+        calcium = measure(scan, heart_of(draft_heart(scan, device="cpu")), AT_120).cardiac.calcium
+        assert calcium is not None
+        classes.append(calcium.calcium_class)
+    assert classes[0] == classes[1]
