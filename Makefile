@@ -44,13 +44,13 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet $(TORCH) --editable '.[test,train,import,postgresql,parquet]'
+	$(BIN)/python -m pip install --quiet $(TORCH) --editable '.[test,train,import,postgresql,parquet,outcomes]'
 	@touch $@
 
 # Everything that a machine without any index needs: pip install --no-index --find-links wheelhouse rtqc
 wheelhouse: $(VENV)/.installed
 	rm -rf $(WHEELHOUSE)
-	$(BIN)/python -m pip wheel --quiet --wheel-dir $(WHEELHOUSE) '.[postgresql,parquet]'
+	$(BIN)/python -m pip wheel --quiet --wheel-dir $(WHEELHOUSE) '.[postgresql,parquet,outcomes]'
 
 clean:
 	rm -rf $(VENV) build dist demo wheelhouse .mypy_cache .ruff_cache .pytest_cache

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rtqc.cli.cohort_measures import measure, report
 from rtqc.cli.console import PathArgument, console, json_option, plain, progress, stop
 from rtqc.cli.store import opened
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from rtqc.nightly.cohort import CohortStudy, Detection
 
 
-@click.command("cohort")
+@click.group("cohort", invoke_without_command=True)
 @click.option("--store", "store_url", envvar="RTQC_STORE", metavar="URL|FILE", help="Of rtqc nightly. [also: RTQC_STORE]")
 @click.option("--detection", is_flag=True, help="How small an error is still found, on synthetic and real hearts.")
 @click.option(
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 )
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @json_option
+@click.pass_context
 def command(
+    context: click.Context,
     store_url: str | None,
     detection: bool,
     patients: int,
@@ -46,8 +49,11 @@ def command(
 ) -> None:
     """The study behind rtqc on your own store: median Dice, failures, volume and mean heart dose of contour and draft.
 
-    With --detection: errors of graded size are planted, and what is found is counted.
+    With --detection: errors of graded size are planted, and what is found is counted. measure: volume, fat and calcium of thousands of scans. report:
+    what they say about what became of the people.
     """
+    if context.invoked_subcommand is not None:
+        return
     names = ("detection.md", "detection.json") if detection else ("cohort.html", "cohort.json")
     there = [out / name for name in names if out is not None and (out / name).exists()]
     if there and not force:
@@ -122,3 +128,7 @@ def _detection(patients: int, graded: int, real: tuple[Path, ...], workers: int,
             with whole_file(out / name) as file:
                 file.write(text.encode("utf-8"))
     click.echo(json.dumps(told) if as_json else "\n".join(lines))
+
+
+command.add_command(measure)
+command.add_command(report)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from rtqc.nightly.orders import Order, Outcome, Settings
 from rtqc.nightly.work import digests_of, given_up, work
@@ -177,50 +177,104 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
-def carry_out(orders: Iterable[Order], settings: Settings, team: Team) -> Iterator[tuple[Order, Outcome]]:
-    """Work on orders; each comes back once, as it is done.
+class Task(Protocol):
+    """Something to be done."""
 
-    An order over which a worker died is tried again at the end, alone, so that nobody is blamed for his neighbour.
+    @property
+    def identity(self) -> str:
+        """What tells it from the others."""
+
+
+class Terms(Protocol):
+    """How it is to be done; a dataclass."""
+
+    @property
+    def threads(self) -> int:
+        """Of the model in a worker; 0: as many as are free."""
+
+    @property
+    def seconds(self) -> float:
+        """What takes longer is given up."""
+
+
+ATask = TypeVar("ATask", bound=Task)
+SomeTerms = TypeVar("SomeTerms", bound=Terms)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Trade(Generic[ATask, SomeTerms, Result]):
+    """What workers know to do.
+
+    Attributes:
+        work: does one task, in a worker.
+        give_up: makes the result of a task that could not be done, from the rule that says so and a sentence.
+    """
+
+    work: Callable[[ATask, SomeTerms], Result]
+    give_up: Callable[[ATask, SomeTerms, str, str], Result]
+
+
+def _gave_up(order: Order, settings: Settings, rule: str, message: str) -> Outcome:
+    digests = digests_of(order)
+    return given_up(order, order.key(settings, {**order.digests, **digests}), digests, rule, message)
+
+
+#: Checking plans.
+CHECKING: Trade[Order, Settings, Outcome] = Trade(work, _gave_up)
+
+
+def carry_out(
+    tasks: Iterable[ATask], terms: SomeTerms, team: Team, trade: Trade[ATask, SomeTerms, Result]
+) -> Iterator[tuple[ATask, Result]]:
+    """Work on tasks; each comes back once, as it is done.
+
+    A task over which a worker died is tried again at the end, alone, so that nobody is blamed for his neighbour.
 
     Args:
-        orders: taken as workers become free.
-        settings: how plans are checked.
+        tasks: taken as workers become free.
+        terms: how they are done.
         team: of :func:`hired`.
+        trade: what is done.
 
     Raises:
         ClusterError: the scheduler has gone.
     """
-    settings = settings if settings.threads else replace(settings, threads=team.threads)
-    again: list[Order] = []
-    for order, outcome in _one_round(orders, settings, team.client, team.at_once):
-        if outcome is not None:
-            yield order, outcome
+    terms = terms if terms.threads else replace(terms, threads=team.threads)  # type: ignore[type-var]
+    again: list[ATask] = []
+    for task, result in _one_round(tasks, terms, team.client, team.at_once, trade):
+        if result is not None:
+            yield task, result
         elif team.second_try:
-            again.append(order)
+            again.append(task)
         else:
-            yield order, _died(order, settings, 0.0)
-    for order in again:
+            yield task, _died(task, terms, 0.0, trade)
+    for task in again:
         began = time.monotonic()
-        for _, outcome in _one_round([order], settings, team.client, lambda: 1):
-            yield order, outcome or _died(order, settings, time.monotonic() - began)
+        for _, result in _one_round([task], terms, team.client, lambda: 1, trade):
+            yield task, _died(task, terms, time.monotonic() - began, trade) if result is None else result
 
 
 def _one_round(
-    orders: Iterable[Order], settings: Settings, client: Client, at_once: Callable[[], int]
-) -> Iterator[tuple[Order, Outcome | None]]:
-    """Each order once; None where its worker died."""
+    tasks: Iterable[ATask],
+    terms: SomeTerms,
+    client: Client,
+    at_once: Callable[[], int],
+    trade: Trade[ATask, SomeTerms, Result],
+) -> Iterator[tuple[ATask, Result | None]]:
+    """Each task once; None where its worker died."""
     from distributed import as_completed
 
-    waiting = iter(orders)
-    at_work: dict[Any, Order] = {}
+    waiting = iter(tasks)
+    at_work: dict[Any, ATask] = {}
     done = as_completed(loop=client.loop, raise_errors=False)
 
     def hand_out() -> bool:
-        order = next(waiting, None)
-        if order is None:
+        task = next(waiting, None)
+        if task is None:
             return False
-        future = client.submit(work, order, settings, pure=False, key=f"plan-{time.monotonic_ns()}-{order.identity}")
-        at_work[future] = order
+        future = client.submit(trade.work, task, terms, pure=False, key=f"task-{time.monotonic_ns()}-{task.identity}")
+        at_work[future] = task
         done.add(future)
         return True
 
@@ -230,19 +284,19 @@ def _one_round(
 
     fill()
     for future in done:
-        order = at_work.pop(future)
-        outcome = _outcome_of(future, order, settings)
+        task = at_work.pop(future)
+        result = _result_of(future, task, terms, trade)
         future.release()
         fill()
-        yield order, outcome
+        yield task, result
 
 
-def _outcome_of(future: Any, order: Order, settings: Settings) -> Outcome | None:
+def _result_of(future: Any, task: ATask, terms: SomeTerms, trade: Trade[ATask, SomeTerms, Result]) -> Result | None:
     from distributed.scheduler import KilledWorker
 
     try:
-        outcome: Outcome = future.result()
-        return outcome
+        result: Result = future.result()
+        return result
     except KilledWorker:
         return None
     except (CancelledError, OSError) as error:
@@ -250,20 +304,15 @@ def _outcome_of(future: Any, order: Order, settings: Settings) -> Outcome | None
             f"the workers have gone ({error or type(error).__name__}): what was done is stored, start again to go on"
         ) from error
     except Exception as error:  # what came back cannot be unpacked here: another rtqc on the workers
-        return _gave_up(order, settings, "run.failed", f"The check could not go on ({type(error).__name__}: {error}).")
+        return trade.give_up(task, terms, "run.failed", f"The check could not go on ({type(error).__name__}: {error}).")
 
 
-def _died(order: Order, settings: Settings, elapsed: float) -> Outcome:
-    """Of an order over which its worker died each time."""
-    if elapsed >= settings.seconds:
-        message = f"The check took longer than {settings.seconds:g} s, twice: look at the plan by hand, or give it more with --time-limit."
-        return _gave_up(order, settings, "run.time_limit", message)
+def _died(task: ATask, terms: SomeTerms, elapsed: float, trade: Trade[ATask, SomeTerms, Result]) -> Result:
+    """Of a task over which its worker died each time."""
+    if elapsed >= terms.seconds:
+        message = f"The check took longer than {terms.seconds:g} s, twice: look at the plan by hand, or give it more with --time-limit."
+        return trade.give_up(task, terms, "run.time_limit", message)
     message = (
         "The process that checked it died twice, of too little memory or a crash while decoding: look at the plan by hand."
     )
-    return _gave_up(order, settings, "run.killed", message)
-
-
-def _gave_up(order: Order, settings: Settings, rule: str, message: str) -> Outcome:
-    digests = digests_of(order)
-    return given_up(order, order.key(settings, {**order.digests, **digests}), digests, rule, message)
+    return trade.give_up(task, terms, "run.killed", message)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from rtqc.core.version import rtqc_version
 from rtqc.dicom import PeerError
 from rtqc.nightly.dashboard import write_dashboard
-from rtqc.nightly.engine import Crew, carry_out, hired
+from rtqc.nightly.engine import CHECKING, Crew, carry_out, hired
 from rtqc.nightly.orders import Order, Outcome, Settings
 from rtqc.nightly.places import SUMMARY_FILE, Places
 from rtqc.nightly.scan import Archive, Selection, scan, with_digests
@@ -215,7 +215,7 @@ class _Running:
             self.listener.begun(self.total, team.at_once(), resumed)
             self._status("running", now=True)
             settings = replace(night.settings, populations=_populations(night.store, run))
-            for order, outcome in carry_out(to_do, settings, team):
+            for order, outcome in carry_out(to_do, settings, team, CHECKING):
                 self._keep(order, outcome, run)
                 self._status("running")
             return team.at_once()

@@ -27,7 +27,7 @@ def work(order: Order, settings: Settings) -> Outcome:
 
     A check that takes too long ends the process: nothing else ends a decoder that never returns.
     """
-    with _time_limit(settings.seconds):
+    with time_limit(settings.seconds):
         began = time.perf_counter()
         digests = digests_of(order)
         key = order.key(settings, {**order.digests, **digests})
@@ -115,7 +115,8 @@ def _facts(case: Case, outcome: Outcome) -> None:
 
 
 @contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float) -> Iterator[None]:
+    """End this process where the block takes longer, in s: nothing else ends a decoder that never returns."""
     with Path(os.devnull).open("w") as nowhere:
         faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
         try:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
-import io
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -18,6 +16,7 @@ from rtqc.core.whole_file import whole_file
 from rtqc.nightly.dashboard.charts import HEIGHT, WIDTH, ChartView, chart_view, date_text, group_name, sentence
 from rtqc.nightly.places import DASHBOARD_FILE, TABLE_FILE, THUMBNAIL_FILE, report_path
 from rtqc.nightly.scan import Archive
+from rtqc.nightly.spreadsheet import write_spreadsheet
 from rtqc.nightly.store import Acknowledgement, Row, RunRecord, Store
 from rtqc.nightly.trends import Trend, trends_of
 from rtqc.report import REPORT_FILE, templates
@@ -61,33 +60,18 @@ def write_table(
     rows: Iterable[Row], rules: dict[int, list[str]], reviews: dict[str, list[Acknowledgement]], path: Path
 ) -> None:
     """All plans as CSV that a spreadsheet opens right: UTF-8 with a mark, and no cell that begins a formula."""
-    with whole_file(path, durable=False) as file:
-        file.write(b"\xef\xbb\xbf")
-        lines: list[list[object]] = [list(_TABLE_COLUMNS)]
-        for row in rows:
-            last = reviews.get(row.key, [None])[-1]
-            more = {
-                "rules": " ".join(dict.fromkeys(rules.get(row.id, ()))),
-                "reviewed_by": last.by if last else "",
-                "reviewed": last.made.isoformat() if last else "",
-                "review_outcome": last.outcome if last else "",
-                "review_note": last.note if last else "",
-            }
-            lines.append([_cell(more[c] if c in more else getattr(row, c)) for c in _TABLE_COLUMNS])
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\r\n").writerows(lines)
-        file.write(text.getvalue().encode("utf-8"))
-
-
-def _cell(value: object) -> object:
-    """A cell: nothing that a spreadsheet takes for a formula, numbers with as many digits as they have."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value
+    lines = []
+    for row in rows:
+        last = reviews.get(row.key, [None])[-1]
+        more = {
+            "rules": " ".join(dict.fromkeys(rules.get(row.id, ()))),
+            "reviewed_by": last.by if last else "",
+            "reviewed": last.made.isoformat() if last else "",
+            "review_outcome": last.outcome if last else "",
+            "review_note": last.note if last else "",
+        }
+        lines.append([more[c] if c in more else getattr(row, c) for c in _TABLE_COLUMNS])
+    write_spreadsheet(path, _TABLE_COLUMNS, lines)
 
 
 def _page(
