@@ -54,6 +54,10 @@ from rtqc.qc import (
 _VERSIONS_OF = ("pydicom", "numpy", "scipy", "scikit-image", "shapely", "dicompyler-core")
 
 
+#: What a plan's findings say of the draft already.
+_SAID_OF_THE_DRAFT = frozenset({"cardiac.untrusted_heart", "cardiac.heart_cut_off"})
+
+
 @dataclass(frozen=True)
 class Options:
     """How to assess.
@@ -151,7 +155,8 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         constraints = results if case.dose is not None else ()
     with clock.step("cardiac"):
         measured = _cardiac(case, draft)
-        findings += with_severities(measured.findings, protocol) if measured is not None else []
+        if measured is not None:
+            findings += with_severities((f for f in measured.findings if f.rule not in _SAID_OF_THE_DRAFT), protocol)
     with clock.step("rules"):
         population = options.populations.get(protocol.name) or shipped_population()
         measurements = Measurements(

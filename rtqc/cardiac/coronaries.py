@@ -45,8 +45,10 @@ _ANNULUS = ((0.1, 0.55, -0.12), (0.3, 0.62, -0.25), (0.48, 0.5, -0.2), (0.52, 0.
 _ROOT_MM = 13.0
 #: How far a structure of one heart lies from its place in another, standard deviation, in mm.
 _COURSE_SD_MM, _ROOT_SD_MM, _ANNULUS_SD_MM = 9.0, 5.0, 7.0
-#: Outside the outline lie other things: standard deviation of how far an outline cuts into a coronary's fat, in mm.
-_OUTSIDE_SD_MM = 1.8
+#: An outline cuts so far into a coronary's fat, and beyond it is less and less likely: standard deviation, in mm.
+_CUT_MM, _CUT_SD_MM = 1.5, 1.2
+#: From so far outside on, something else is as likely as not: nodes, ribs, lung; standard deviation of where that begins, in mm.
+_OUTSIDE_MM, _OUTSIDE_SD_MM = 2.5, 1.2
 #: Pericardium lies at the surface, in mm of depth.
 _PERICARDIUM_MM, _PERICARDIUM_SD_MM = 0.0, 1.8
 #: How often each is what is seen, before anything is known of it (autopsy and CT series: coronaries far before valves, those before the rest).
@@ -56,11 +58,13 @@ _PRIOR: dict[str, float] = {
     "RCA": 0.22,
     "aortic root or valve": 0.14,
     "mitral annulus": 0.08,
-    "pericardium": 0.04,
+    "pericardium": 0.015,
+    "outside the heart": 0.04,
 }
 #: Share of fat around: parameters of a beta distribution.
 _FAT_AROUND: dict[str, tuple[float, float]] = {
     "LM/LAD": (1.8, 2.6), "LCX": (1.8, 2.6), "RCA": (2.0, 2.4), "aortic root or valve": (1.0, 11.0), "mitral annulus": (1.2, 7.0), "pericardium": (1.8, 2.4),
+    "outside the heart": (1.5, 2.5),
 }  # fmt: skip
 #: No kind is thrown out by fat or place alone: logarithms end here.
 _FLOOR = -6.0
@@ -113,12 +117,13 @@ class Places:
 
     def guess(self, look: Look) -> Guess:
         """What a calcification is likely to be."""
-        outside = -0.5 * (min(look.depth_mm, 0.0) / _OUTSIDE_SD_MM) ** 2
+        outside = -0.5 * (max(-look.depth_mm - _CUT_MM, 0.0) / _CUT_SD_MM) ** 2
         beyond = max(_distance(look.points_mm, self._root) - _ROOT_MM, 0.0)
         places: dict[str, float] = {
             "aortic root or valve": -0.5 * (beyond / _ROOT_SD_MM) ** 2,
             "mitral annulus": -0.5 * (_distance(look.points_mm, self._annulus) / _ANNULUS_SD_MM) ** 2,
             "pericardium": -0.5 * ((look.depth_mm - _PERICARDIUM_MM) / _PERICARDIUM_SD_MM) ** 2,
+            "outside the heart": -0.5 * (max(look.depth_mm + _OUTSIDE_MM, 0.0) / _OUTSIDE_SD_MM) ** 2,
         }
         for vessel, course in self.courses.items():
             places[vessel] = -0.5 * (_distance(look.points_mm, course) / _COURSE_SD_MM) ** 2 + outside
@@ -136,6 +141,7 @@ class Places:
             "aortic root or valve": weights["aortic root or valve"] / total,
             "mitral annulus": weights["mitral annulus"] / total,
             "pericardium": weights["pericardium"] / total,
+            "outside the heart": weights["outside the heart"] / total,
         }
         kind: Kind = "coronary" if coronary >= 0.5 else max(others, key=lambda k: others[k])
         return Guess(kind, coronary, vessel, vessels[vessel] / max(coronary, 1e-9))

@@ -18,6 +18,7 @@ from tests.conftest import SMALL
 #: Rules that no synthetic plan raises; each has its own test elsewhere.
 TESTED_ELSEWHERE = {
     **{f"population.{what}": "tests/qc/test_population.py" for what in ("size", "place", "form", "density", "agreement")},
+    "cardiac.calcium_and_dose": "tests/qc/test_cardiac_rules.py",
     "contour.area_jump": "planted as area_jumps",
     "contour.unedited_draft": "tests/dicom/test_write_rtstruct.py",
     "file.unreadable": "tests/dicom/test_bad_input.py",
