@@ -8,10 +8,15 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from rtqc.core import Assessment
+from rtqc.core.cardiac_report import CardiacReport
 from rtqc.nightly import Summary
 
 #: File -> what it describes.
-SCHEMAS: dict[str, type[BaseModel]] = {"assessment.schema.json": Assessment, "nightly.schema.json": Summary}
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "assessment.schema.json": Assessment,
+    "cardiac.schema.json": CardiacReport,
+    "nightly.schema.json": Summary,
+}
 
 
 def schema(model: type[BaseModel]) -> str:
