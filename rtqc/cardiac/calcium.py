@@ -201,10 +201,12 @@ def _lesions(
         if score == 0 or (depth > -_OUTSIDE_MM).mean() < _LEAST_INSIDE:
             continue
         points = grid.patient_mm(index[:: max(len(index) // _MOST_POINTS, 1)])
-        look = Look(points, float(depth.mean()), _fat_around(region.image.hu, grid, box, own))
+        look = Look(points, float(depth.mean()), _fat_around(region.image.hu, grid, box, own), _thickness(own, grid))
         guess = places.guess(look)
         peak = float(quiet.hu[box][own].max())
-        if glow is not None and glow[tuple(index.T)].mean() > 0.3:
+        if _goes_on(box, quiet.hu.shape):
+            guess = Guess("outside the heart", 0.0, guess.vessel, guess.vessel_probability)
+        elif glow is not None and glow[tuple(index.T)].mean() > 0.3:
             guess = Guess("metal", 0.0, guess.vessel, guess.vessel_probability)
         elif peak < blood.hu + _ABOVE_NOISE * quiet.noise_hu:
             guess = Guess("noise", 0.0, guess.vessel, guess.vessel_probability)
@@ -272,6 +274,17 @@ def _summed(lesions: list[Lesion], factor: float, acquisition: Acquisition, bloo
         lesions=counted,
         others=tuple(x.told for x in lesions if not x.told.counted),
     )
+
+
+def _goes_on(box: tuple[slice, ...], shape: tuple[int, ...]) -> bool:
+    """Whether a candidate reaches the rim of what was cut out around the heart: bone does."""
+    return any(s.start == 0 or s.stop == n for s, n in zip(box[1:], shape[1:], strict=True))
+
+
+def _thickness(own: NDArray[np.bool_], grid: Grid) -> float:
+    """Diameter of the largest ball within, in mm."""
+    inside = distance_transform_edt(np.pad(own, 1), sampling=(grid.slice_spacing_mm, *grid.spacing_mm))
+    return float(2 * inside.max())
 
 
 def _fat_around(hu: Volume, grid: Grid, box: tuple[slice, ...], own: NDArray[np.bool_]) -> float | None:

@@ -49,6 +49,11 @@ _COURSE_SD_MM, _ROOT_SD_MM, _ANNULUS_SD_MM = 9.0, 5.0, 7.0
 _CUT_MM, _CUT_SD_MM = 1.5, 1.2
 #: From so far outside on, something else is as likely as not: nodes, ribs, lung; standard deviation of where that begins, in mm.
 _OUTSIDE_MM, _OUTSIDE_SD_MM = 2.5, 1.2
+#: Coronaries are 2 to 5 mm wide (Dodge et al., Circulation 86:232, 1992), dense calcium glows by as much again: what is thicker is less and less likely one,
+#: standard deviation, in mm.
+_THICK_MM, _THICK_SD_MM = 8.0, 2.0
+#: They are tubes, long in one direction; a bend is so wide, and what is wide in two is bone or annulus, in mm.
+_WIDE_MM, _WIDE_SD_MM = 12.0, 4.0
 #: Pericardium lies at the surface, in mm of depth.
 _PERICARDIUM_MM, _PERICARDIUM_SD_MM = 0.0, 1.8
 #: How often each is what is seen, before anything is known of it (autopsy and CT series: coronaries far before valves, those before the rest).
@@ -60,15 +65,20 @@ _PRIOR: dict[str, float] = {
     "mitral annulus": 0.08,
     "pericardium": 0.015,
     "outside the heart": 0.04,
+    "something else": 0.03,
 }
 #: Share of fat around: parameters of a beta distribution.
 _FAT_AROUND: dict[str, tuple[float, float]] = {
     "LM/LAD": (1.8, 2.6), "LCX": (1.8, 2.6), "RCA": (2.0, 2.4), "aortic root or valve": (1.0, 11.0), "mitral annulus": (1.2, 7.0), "pericardium": (1.8, 2.4),
     "outside the heart": (1.5, 2.5),
+    "something else": (1.0, 1.0),
 }  # fmt: skip
-#: No kind is thrown out by fat or place alone: logarithms end here.
+#: What lies nowhere in particular is muscle, a scar, a leaking outline: as unlikely as a coronary three and a half standard deviations from its course.
+_ELSEWHERE = -6.0
+#: No kind is thrown out by the fat around alone: logarithms end here.
 _FLOOR = -6.0
 _SAMPLES_MM = 2.0
+_OTHERS: tuple[Kind, ...] = ("aortic root or valve", "mitral annulus", "pericardium", "outside the heart", "something else")
 
 
 @dataclass(frozen=True)
@@ -79,11 +89,13 @@ class Look:
         points_mm: its voxels, patient coordinates (n, 3), in mm.
         depth_mm: below the heart's surface; negative outside.
         fat_around: part of the shell around it that is fat, 0 to 1; None where there is no shell to see.
+        thick_mm: diameter of the largest ball that fits into it, in mm.
     """
 
     points_mm: Points
     depth_mm: float
     fat_around: float | None
+    thick_mm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -117,39 +129,43 @@ class Places:
 
     def guess(self, look: Look) -> Guess:
         """What a calcification is likely to be."""
-        outside = -0.5 * (max(-look.depth_mm - _CUT_MM, 0.0) / _CUT_SD_MM) ** 2
+        unlike = -0.5 * (max(-look.depth_mm - _CUT_MM, 0.0) / _CUT_SD_MM) ** 2
+        unlike -= 0.5 * (max(look.thick_mm - _THICK_MM, 0.0) / _THICK_SD_MM) ** 2
+        unlike -= 0.5 * (max(_second_extent(look.points_mm) - _WIDE_MM, 0.0) / _WIDE_SD_MM) ** 2
         beyond = max(_distance(look.points_mm, self._root) - _ROOT_MM, 0.0)
         places: dict[str, float] = {
             "aortic root or valve": -0.5 * (beyond / _ROOT_SD_MM) ** 2,
             "mitral annulus": -0.5 * (_distance(look.points_mm, self._annulus) / _ANNULUS_SD_MM) ** 2,
             "pericardium": -0.5 * ((look.depth_mm - _PERICARDIUM_MM) / _PERICARDIUM_SD_MM) ** 2,
+            "something else": _ELSEWHERE,
             "outside the heart": -0.5 * (max(look.depth_mm + _OUTSIDE_MM, 0.0) / _OUTSIDE_SD_MM) ** 2,
         }
         for vessel, course in self.courses.items():
-            places[vessel] = -0.5 * (_distance(look.points_mm, course) / _COURSE_SD_MM) ** 2 + outside
+            places[vessel] = -0.5 * (_distance(look.points_mm, course) / _COURSE_SD_MM) ** 2 + unlike
         logs = {}
         for what, place in places.items():
             fat = _log_beta(look.fat_around, *_FAT_AROUND[what]) if look.fat_around is not None else 0.0
-            logs[what] = max(place, _FLOOR) + max(fat, _FLOOR) + float(np.log(_PRIOR[what]))
+            logs[what] = place + max(fat, _FLOOR) + float(np.log(_PRIOR[what]))
         top = max(logs.values())
         weights = {what: float(np.exp(v - top)) for what, v in logs.items()}
         total = sum(weights.values())
         vessels: dict[Vessel, float] = {vessel: weights[vessel] / total for vessel in COURSES}
         coronary = sum(vessels.values())
         vessel = max(vessels, key=lambda v: vessels[v])
-        others: dict[Kind, float] = {
-            "aortic root or valve": weights["aortic root or valve"] / total,
-            "mitral annulus": weights["mitral annulus"] / total,
-            "pericardium": weights["pericardium"] / total,
-            "outside the heart": weights["outside the heart"] / total,
-        }
-        kind: Kind = "coronary" if coronary >= 0.5 else max(others, key=lambda k: others[k])
+        kind: Kind = "coronary" if coronary >= 0.5 else max(_OTHERS, key=lambda k: weights[k])
         return Guess(kind, coronary, vessel, vessels[vessel] / max(coronary, 1e-9))
 
 
 def _distance(points: Points, course: Points) -> float:
     """Mean distance of points from a course, in mm."""
     return float(np.linalg.norm(points[:, None] - course[None], axis=2).min(axis=1).mean())
+
+
+def _second_extent(points: Points) -> float:
+    """How far points spread in the second of their main directions, in mm: four standard deviations."""
+    if len(points) < 3:
+        return 0.0
+    return float(4 * np.sqrt(max(np.linalg.eigvalsh(np.cov(points.T))[1], 0.0)))
 
 
 def _log_beta(x: float, a: float, b: float) -> float:

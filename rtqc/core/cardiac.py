@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Vessel = Literal["LM/LAD", "LCX", "RCA"]
 #: What a calcification is taken for.
-Kind = Literal["coronary", "aortic root or valve", "mitral annulus", "pericardium", "outside the heart", "metal", "noise"]
+Kind = Literal[
+    "coronary", "aortic root or valve", "mitral annulus", "pericardium", "outside the heart", "something else", "metal", "noise"
+]
 CalciumClass = Literal["0", "1-100", "101-300", ">300"]
 
 
