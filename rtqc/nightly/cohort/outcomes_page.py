@@ -17,6 +17,8 @@ from rtqc.report import templates
 PAGE_FILE, JSON_FILE, HAZARDS_FILE, CURVES_FILE = "outcomes.html", "outcomes.json", "hazard_ratios.csv", "survival.csv"
 SURVIVAL_FIGURE, FOREST_FIGURE = "survival.svg", "hazard_ratios.svg"
 FILES = (PAGE_FILE, JSON_FILE, HAZARDS_FILE, CURVES_FILE, SURVIVAL_FIGURE, FOREST_FIGURE)
+#: Intervals that reach further are of models that did not settle.
+_WIDEST = 1000.0
 #: Okabe and Ito's colours, which nearly everybody tells apart; lines differ in their dashes too.
 _STYLES = (("#0072B2", "-"), ("#009E73", "--"), ("#E69F00", "-."), ("#D55E00", ":"))
 
@@ -80,6 +82,7 @@ def _survival_figure(report: OutcomesReport, time_name: str) -> str:
 
 def _forest_figure(report: OutcomesReport) -> str:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
     rows = [(m, t) for m in report.models for t in m.terms if t.low > 0 and t.high < 1e3]
     figure = Figure(figsize=(7.6, max(0.34 * len(rows) + 1.1, 1.8)), layout="constrained")
@@ -94,6 +97,8 @@ def _forest_figure(report: OutcomesReport) -> str:
         [-k for k in range(len(rows))], [f"{t.term}{' (adj.)' if 'adjusted' in m.name else ''}" for m, t in rows], fontsize=8
     )
     axes.set(xscale="log", xlabel="Hazard ratio (95 % interval)")
+    for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        which(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.spines[["top", "right"]].set_visible(False)
     return _svg(figure)
 
