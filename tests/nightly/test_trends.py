@@ -190,3 +190,14 @@ def test_a_chart_moves_single_gross_values_to_its_limits() -> None:
 
 def test_every_metric_has_a_size_worth_a_sentence() -> None:
     assert all(m.worth > 0 for m in METRICS)
+
+
+@pytest.mark.parametrize("last", [1, 2, 4])
+def test_the_last_few_plans_are_no_change_however_far_they_lie(last: int) -> None:
+    rng = np.random.default_rng(3)
+    rows = [row(k, noise_hu=float(rng.normal(12, 0.5)) + (30 if k >= 200 - last else 0)) for k in range(200)]
+    (trend,) = named(trends_of(rows, ["clinic"]), "clinic", "noise_hu")
+    assert trend.drift is None
+    lasting = [row(k, noise_hu=float(rng.normal(12, 0.5)) + (30 if k >= 180 else 0)) for k in range(200)]
+    (trend,) = named(trends_of(lasting, ["clinic"]), "clinic", "noise_hu")
+    assert trend.drift is not None

@@ -92,6 +92,10 @@ GROUPINGS: dict[str, tuple[str, Callable[[Row], str]]] = {
 }
 
 
+#: Of fewer plans since it began nobody says that something has changed: one outlier moves an average beyond its limits.
+_LEAST_SINCE = 5
+
+
 @dataclass(frozen=True)
 class Drift:
     """A metric of a group is not what it was: since which plan, from what level to what."""
@@ -176,6 +180,6 @@ def _drift(metric: Metric, chart: Chart, changes: tuple[Change, ...], rows: tupl
     at = max((c.at for c in changes), default=since)
     level = np.median if changes else np.mean
     before, after = chart.limits.centre, float(level(chart.values[at:]))
-    if abs(after - before) < metric.worth:
+    if abs(after - before) < metric.worth or len(rows) - at < _LEAST_SINCE:
         return None
     return Drift(rows[at].plan_date, len(rows) - at, before, after)
