@@ -1,6 +1,7 @@
 """A heart and a CT: volume, epicardial fat, coronary calcium."""
 
 from rtqc.cardiac.agatston import agatston, cac_drs, calcium_class, calcium_volume, voltage_factor
+from rtqc.cardiac.blood import noise_of
 from rtqc.cardiac.calcium import Lesion
 from rtqc.cardiac.measure import Heart, Measured, measure
 from rtqc.cardiac.notes import CARDIAC_RULES, cardiac_note
@@ -18,5 +19,6 @@ __all__ = [
     "calcium_volume",
     "cardiac_note",
     "measure",
+    "noise_of",
     "voltage_factor",
 ]

@@ -54,18 +54,27 @@ def blood_of(region: Region) -> Blood:
     bright = float((smooth[core] > CONTRAST_HU).mean())
     return Blood(
         round(float(np.median(hu[core])), 1),
-        noise_of(hu, core, region.image.grid.spacing_mm[1]),
+        noise_of(hu, core, region.image.grid.spacing_mm[1]) or 0.0,
         bright > _CONTRAST_SHARE,
         round(bright, 4),
     )
 
 
-def noise_of(hu: NDArray[np.float32], where: NDArray[np.bool_], pixel_mm: float) -> float:
-    """Standard deviation of the noise, from differences of voxels so far apart that their noise hardly correlates; medians leave edges out."""
+def noise_of(hu: NDArray[np.float32], where: NDArray[np.bool_], pixel_mm: float) -> float | None:
+    """Standard deviation of the noise, from differences of voxels so far apart that their noise hardly correlates; medians leave edges out.
+
+    Args:
+        hu: in HU, shape (slices, rows, columns).
+        where: of that shape; evenly filled but for noise.
+        pixel_mm: distance of columns.
+
+    Returns:
+        In HU; None where no two such voxels lie in the area.
+    """
     gap = max(round(_APART_MM / pixel_mm), 2)
     pairs = where[:, :, gap:] & where[:, :, :-gap]
     if not pairs.any():
-        return 0.0
+        return None
     difference = (hu[:, :, gap:] - hu[:, :, :-gap])[pairs]
     spread = float(np.median(np.abs(difference - np.median(difference))))
-    return round(float(_MAD_TO_SIGMA * spread / np.sqrt(2)), 2)
+    return round(float(_MAD_TO_SIGMA * spread / np.sqrt(2)), 1)

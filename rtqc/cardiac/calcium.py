@@ -139,14 +139,14 @@ def _quiet(region: Region, blood: Blood) -> _Quiet:
         core = core if core.any() else region.within(0.0)
         if averaged > 1:
             hu = uniform_filter1d(hu, averaged, axis=0, mode="nearest")
-            noise = noise_of(hu, core, grid.spacing_mm[1])
+            noise = noise_of(hu, core, grid.spacing_mm[1]) or 0.0
         thick = hu
         for sigma in _GAUSSIANS_MM:
             if noise <= QUIET_HU:
                 break
             smoothed = sigma
             hu = gaussian_filter(thick, (0, sigma / grid.spacing_mm[0], sigma / grid.spacing_mm[1]))
-            noise = noise_of(hu, core, grid.spacing_mm[1])
+            noise = noise_of(hu, core, grid.spacing_mm[1]) or 0.0
     return _Quiet(hu, round(noise, 1), smoothed, averaged)
 
 

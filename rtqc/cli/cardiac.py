@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rtqc.cli.console import PathArgument, console, findings_table, json_option, model_options, plain, progress, safe_name, stop
+from rtqc.cli.console import (
+    PathArgument,
+    case_folders,
+    console,
+    findings_table,
+    json_option,
+    model_options,
+    plain,
+    progress,
+    stop,
+)
 
 if TYPE_CHECKING:
     from rtqc.core.cardiac_report import CardiacReport
@@ -88,7 +98,7 @@ def _measure_all(
         found = [scan for path in paths for scan in found_scans(path)]
         if (exclude or include) and len(found) > 1:
             stop(f"--exclude and --include are for one scan, and there are {len(found)}: name one scan's folder")
-        folders = _folders(out, [s.patient_id for s in found], force)
+        folders = case_folders(out, [s.patient_id for s in found], _NAMES, force)
         for number, (scan, folder) in enumerate(zip(found, folders, strict=True)):
             bar.update(task, description=f"{plain(scan.patient_id or 'scan')}: measuring", total=len(found), completed=number)
             measured = scan.measure(engine, exclude, include)
@@ -109,20 +119,6 @@ def _check_numbers(measured: MeasuredScan, numbers: tuple[int, ...]) -> None:
     for number in numbers:
         if number not in known:
             stop(f"there is no calcification {number} in this scan: it has {', '.join(map(str, sorted(known))) or 'none'}")
-
-
-def _folders(out: Path | None, patients: list[str], force: bool) -> list[Path | None]:
-    if out is None:
-        return [None] * len(patients)
-    folders: list[Path] = []
-    for number, patient in enumerate(patients, 1):
-        name = safe_name(patient)
-        folder = out if len(patients) == 1 else out / (f"{name}-{number}" if out / name in folders else name)
-        folders.append(folder)
-    there = [f / name for f in folders for name in _NAMES if (f / name).exists()]
-    if there and not force:
-        stop(f"{there[0]} exists already: give another --out, or --force to replace it")
-    return [*folders]
 
 
 def _show(report: CardiacReport, folder: Path | None) -> None:

@@ -13,13 +13,13 @@ import click
 from rtqc.cli.console import (
     EXIT_STATUS,
     PathArgument,
+    case_folders,
     console,
     findings_table,
     json_option,
     model_options,
     plain,
     progress,
-    safe_name,
     stop,
 )
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 #: As ``rtqc.report.FILES``; importing that takes longer than ``--help`` may.
 _OBJECTS = ("Heart_rtqc.dcm", "Heart_rtqc_seg.dcm", "report_sr.dcm", "report_pdf.dcm")
+_FILES = ("report.html", "assessment.json", *_OBJECTS)
 _WORDS = {"pass": "[bold green]PASSED[/]", "flag": "[bold red]FLAGGED[/]", "error": "[bold magenta]NO VERDICT[/]"}
 
 
@@ -111,7 +112,7 @@ def _check_all(
         task = bar.add_task("reading headers", total=None)
         index = index_folder(path, lambda n: bar.update(task, description=f"reading headers ({n} files)"))
         cases = plan_cases(index)
-        folders = _folders(out, [c.patient_id for c in cases], force)
+        folders = case_folders(out, [c.patient_id for c in cases], _FILES, force)
         for number, parts in enumerate(cases):
             label = plain(parts.patient_id or "case") + (f" ({number + 1} of {len(cases)})" if len(cases) > 1 else "")
             bar.update(task, description=f"{label}: reading", total=len(cases), completed=number)
@@ -134,22 +135,6 @@ def _check_all(
 
 def _announce(bar: Progress, task: TaskID, label: str) -> Callable[[str], None]:
     return lambda step: bar.update(task, description=f"{label}: {step}")
-
-
-def _folders(out: Path | None, patients: list[str], force: bool) -> list[Path | None]:
-    """Where each case's files go: DIR itself for one case, a folder each for several."""
-    if out is None:
-        return [None] * len(patients)
-    folders: list[Path | None] = []
-    for number, patient in enumerate(patients):
-        name = safe_name(patient)
-        taken = (out / name) in folders
-        folders.append(out if len(patients) == 1 else out / (f"{name}-{number + 1}" if taken else name))
-    names = ("report.html", "assessment.json", *_OBJECTS)
-    there = [p for f in folders if f for p in (f / name for name in names) if p.exists()]
-    if there and not force:
-        stop(f"{there[0]} exists already: give another --out, or --force to replace it")
-    return folders
 
 
 def _write_objects(assessed: Assessed, folder: Path) -> None:

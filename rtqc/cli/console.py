@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -114,6 +114,21 @@ def findings_table(findings: tuple[Finding, ...]) -> Any:
 def safe_name(text: str, fallback: str = "case") -> str:
     """Text from a file as a part of a file name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-")[:64] or fallback
+
+
+def case_folders(out: Path | None, patients: list[str], names: Iterable[str], force: bool) -> list[Path | None]:
+    """Where each case's files go: DIR itself for one case, a folder each for several; a message and exit status 2 where one of the files is there."""
+    if out is None:
+        return [None] * len(patients)
+    folders: list[Path] = []
+    for number, patient in enumerate(patients, 1):
+        name = safe_name(patient)
+        taken = (out / name) in folders
+        folders.append(out if len(patients) == 1 else out / (f"{name}-{number}" if taken else name))
+    there = [path for f in folders for path in (f / name for name in names) if path.exists()]
+    if there and not force:
+        stop(f"{there[0]} exists already: give another --out, or --force to replace it")
+    return [*folders]
 
 
 def only_case(path: Path) -> Case:

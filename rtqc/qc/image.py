@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rtqc.cardiac import noise_of
 from rtqc.core.assessment import ImageSummary
 from rtqc.core.volumes import Image
 from rtqc.geometry.rasterize import rasterize
 from rtqc.qc.measurements import AIR_HU, Measurements
 
-#: A voxel pair's difference holds the noise of both; its median deviation is this share of a normal distribution's standard deviation.
-_MAD_TO_SIGMA = 1.4826
 #: Density of a couch's shell is far above this, in HU.
 _TABLE_HU = -850.0
 #: A couch is at least so wide, in mm.
@@ -29,18 +27,10 @@ def image_summary(m: Measurements) -> ImageSummary | None:
     if mask is None or not mask.any():
         return ImageSummary(table=_has_table(image))
     return ImageSummary(
-        heart_hu=round(float(np.median(image.hu[mask])), 1), noise_hu=_noise(image.hu, mask), table=_has_table(image)
+        heart_hu=round(float(np.median(image.hu[mask])), 1),
+        noise_hu=noise_of(image.hu, mask, image.grid.spacing_mm[1]),
+        table=_has_table(image),
     )
-
-
-def _noise(hu: NDArray[np.float32], mask: NDArray[np.bool_]) -> float | None:
-    """Standard deviation of the noise, from voxels two columns apart, whose noise hardly correlates; medians leave edges out."""
-    pairs = mask[:, :, 2:] & mask[:, :, :-2]
-    if not pairs.any():
-        return None
-    difference = (hu[:, :, 2:] - hu[:, :, :-2])[pairs]
-    spread = float(np.median(np.abs(difference - np.median(difference))))
-    return round(float(_MAD_TO_SIGMA * spread / np.sqrt(2)), 1)
 
 
 def _has_table(image: Image) -> bool:
