@@ -352,7 +352,8 @@ def test_dcmqrscp_and_storescp_take_what_we_send_and_give_it_back(clean_folder: 
     peer = Peer("QRSCP", "127.0.0.1", port)
     with program([tool("dcmqrscp"), "-c", tmp_path / "dcmqrscp.cfg"], port, tmp_path):
         assert store(peer, sorted(clean_folder.glob("*.dcm"))) == {}
-        fetched = fetch_plans(DimseArchive(peer), tmp_path / "out", "RTQC-TEST")
+        # A child of dcmqrscp writes its index after it has answered.
+        fetched = wait_for(lambda: fetch_plans(DimseArchive(peer), tmp_path / "out", "RTQC-TEST"))
     assert [f.missing for f in fetched] == [()]
     assert read_case(fetched[0].folder).findings == ()
     port = free_port()
