@@ -280,6 +280,10 @@ def archive(
     with orthanc(tmp_path_factory.mktemp("orthanc"), {"RTQC": ("127.0.0.1", move_port)}) as running:
         for folder in (clean_folder, second):
             assert store(Peer("ORTHANC", "127.0.0.1", running.dicom), sorted(folder.glob("*.dcm"))) == {}
+        # What was stored a moment ago is found a moment later: on a busy machine the last patient was not there yet.
+        count = sum(len(list(folder.glob("*.dcm"))) for folder in (clean_folder, second))
+        wait_for(lambda: sum(running.modalities().values()) == count)
+        wait_for(lambda: len(DimseArchive(Peer("ORTHANC", "127.0.0.1", running.dicom)).find("*")) == 8)
         yield running, move_port
 
 
