@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import pydicom
@@ -356,10 +357,14 @@ def test_dcmqrscp_and_storescp_take_what_we_send_and_give_it_back(clean_folder: 
     peer = Peer("QRSCP", "127.0.0.1", port)
     with program([tool("dcmqrscp"), "-c", tmp_path / "dcmqrscp.cfg"], port, tmp_path):
         assert store(peer, sorted(clean_folder.glob("*.dcm"))) == {}
-        # A child of dcmqrscp writes its index after it has answered.
-        fetched = wait_for(lambda: fetch_plans(DimseArchive(peer), tmp_path / "out", "RTQC-TEST"))
-    assert [f.missing for f in fetched] == [()]
-    assert read_case(fetched[0].folder).findings == ()
+        numbers = count()
+
+        def everything() -> bool:
+            """A child of dcmqrscp writes its index after it has answered: it is asked until all is there."""
+            fetched = fetch_plans(DimseArchive(peer), tmp_path / f"out{next(numbers)}", "RTQC-TEST")
+            return [f.missing for f in fetched] == [()] and read_case(fetched[0].folder).findings == ()
+
+        wait_for(everything, pause=1.0)
     port = free_port()
     taken = tmp_path / "taken"
     taken.mkdir()
