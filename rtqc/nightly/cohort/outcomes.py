@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class Hazard:
 
 @dataclass(frozen=True)
 class Model:
-    """A Cox model. ``c_index``: Harrell's; ``cautions``: what a reader must know."""
+    """A Cox model. ``c_index``: Harrell's; ``cautions``: what a reader must know; ``adjusted``: whether covariates are among its terms."""
 
     name: str
     terms: tuple[Hazard, ...]
@@ -55,6 +55,7 @@ class Model:
     people: int
     events: int
     cautions: tuple[str, ...] = ()
+    adjusted: bool = False
 
 
 @dataclass(frozen=True)
@@ -247,8 +248,8 @@ def _models(table: Any, time: str, event: str, adjust: Sequence[str]) -> list[Mo
     for name, columns in terms.items():
         models.append(_cox(name, columns, table, time, event))
         if adjust:
-            adjusted = _cox(f"{name}, adjusted for {', '.join(adjust)}", columns.join(covariates), table, time, event)
-            models.append(adjusted)
+            both = _cox(f"{name}, adjusted for {', '.join(adjust)}", columns.join(covariates), table, time, event)
+            models.append(replace(both, adjusted=True) if both is not None else None)
     return [m for m in models if m is not None]
 
 

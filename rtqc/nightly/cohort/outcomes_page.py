@@ -84,18 +84,18 @@ def _forest_figure(report: OutcomesReport) -> str:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
-    rows = [(m, t) for m in report.models for t in m.terms if t.low > 0 and t.high < 1e3]
+    measured = {t.term for m in report.models if not m.adjusted for t in m.terms}
+    rows = [(m, t) for m in report.models for t in m.terms if t.term in measured and t.low > 0 and t.high < _WIDEST]
     figure = Figure(figsize=(7.6, max(0.34 * len(rows) + 1.1, 1.8)), layout="constrained")
     axes = figure.add_subplot()
     for at, (model, term) in enumerate(rows):
-        adjusted = "adjusted" in model.name
         axes.plot([term.low, term.high], [-at, -at], color="#444", linewidth=1.3)
-        axes.plot(term.ratio, -at, "s" if adjusted else "o", color="#D55E00" if adjusted else "#0072B2", markersize=5)
+        axes.plot(
+            term.ratio, -at, "s" if model.adjusted else "o", color="#D55E00" if model.adjusted else "#0072B2", markersize=5
+        )
         axes.annotate(f"{term.ratio:.2f} ({term.low:.2f} to {term.high:.2f})", (1.02, -at), xycoords=("axes fraction", "data"), fontsize=7.5, va="center")  # fmt: skip
     axes.axvline(1, color="#999", linewidth=0.8, linestyle="--")
-    axes.set_yticks(
-        [-k for k in range(len(rows))], [f"{t.term}{' (adj.)' if 'adjusted' in m.name else ''}" for m, t in rows], fontsize=8
-    )
+    axes.set_yticks([-k for k in range(len(rows))], [f"{t.term}{' (adj.)' if m.adjusted else ''}" for m, t in rows], fontsize=8)
     axes.set(xscale="log", xlabel="Hazard ratio (95 % interval)")
     for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         which(FuncFormatter(lambda value, _: f"{value:g}"))
