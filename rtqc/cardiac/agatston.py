@@ -7,7 +7,6 @@ A. S. Agatston et al., J Am Coll Cardiol 15:827, 1990: per slice of 3 mm, each a
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,15 +33,6 @@ KVP_RANGE = (70.0, 150.0)
 #: Voxel of the calcium volume's interpolated image at most, in mm.
 _FINE_MM = 0.7
 _EIGHT = np.ones((3, 3), bool)
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Numbers of a lesion; its score slice by slice is what sums to ``agatston``."""
-
-    agatston: float
-    volume_mm3: float
-    max_hu: float
 
 
 def voltage_factor(kvp: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,7 +190,7 @@ def _lesions(
     touching = [n for n in large if (near[boxes[n - 1]] & (labels[boxes[n - 1]] == n)).any()]
     touching = sorted(sorted(touching, key=lambda n: -sizes[n])[:_MOST_CANDIDATES])
     places = Places(*region.box_mm)
-    found: list[tuple[NDArray[np.intp], Guess, float, float]] = []
+    found: list[_Candidate] = []
     metal = region.image.hu > METAL_HU * factor
     glow = _around(metal, grid, _GLOW_MM) if metal.any() else None
     for n in touching:
@@ -210,45 +211,53 @@ def _lesions(
             guess = Guess("metal", 0.0, guess.vessel, guess.vessel_probability)
         elif peak < blood.hu + _ABOVE_NOISE * quiet.noise_hu:
             guess = Guess("noise", 0.0, guess.vessel, guess.vessel_probability)
-        found.append((index, guess, score, float(depth.mean())))
-    found.sort(key=lambda f: tuple(-grid.patient_mm([f[0].mean(axis=0)])[0][[2, 1, 0]]))
-    return [_told(region, quiet, factor, number, *f, excluded, included) for number, f in enumerate(found, 1)]
+        middle = grid.patient_mm([index.mean(axis=0)])[0]
+        found.append(_Candidate(index, guess, score, peak, look.depth_mm, middle))
+    found.sort(key=lambda f: tuple(-f.middle_mm[[2, 1, 0]]))
+    readers: dict[int, Literal["excluded", "included"]] = {
+        **dict.fromkeys(included, "included"),
+        **dict.fromkeys(excluded, "excluded"),
+    }
+    return [_told(f, number, readers.get(number), quiet, grid, factor) for number, f in enumerate(found, 1)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A calcification before it has a number: voxels (n, 3) on the region's image, and what was found out about it."""
+
+    index: NDArray[np.intp]
+    guess: Guess
+    agatston: float
+    max_hu: float
+    depth_mm: float
+    middle_mm: NDArray[np.float64]
 
 
 def _told(
-    region: Region,
-    quiet: _Quiet,
-    factor: float,
-    number: int,
-    index: NDArray[np.intp],
-    guess: Guess,
-    score: float,
-    depth: float,
-    excluded: set[int],
-    included: set[int],
+    found: _Candidate, number: int, reader: Literal["excluded", "included"] | None, quiet: _Quiet, grid: Grid, factor: float
 ) -> Lesion:
-    grid = region.image.grid
+    index, guess = found.index, found.guess
     low, high = index.min(axis=0), index.max(axis=0) + 1
     around = tuple(slice(max(a - 1, 0), min(b + 1, n)) for a, b, n in zip(low, high, grid.shape, strict=True))
     own = np.zeros([s.stop - s.start for s in around], bool)
     own[tuple((index - [s.start for s in around]).T)] = True
-    middle = grid.patient_mm([index.mean(axis=0)])[0]
+    x, y, z = found.middle_mm
     sign = float(grid.orientation.transform_to(grid.orientation.canonical())[2, 2])
-    counted = (guess.kind == "coronary" and number not in excluded) or number in included
+    coronary = guess.kind == "coronary"
     told = Calcification(
         number=number,
         kind=guess.kind,
-        vessel=guess.vessel if guess.kind == "coronary" or number in included else None,
+        vessel=guess.vessel if coronary or reader == "included" else None,
         probability=round(guess.coronary, 3),
-        vessel_probability=round(guess.vessel_probability, 3) if guess.kind == "coronary" else None,
-        agatston=round(score, 1),
+        vessel_probability=round(guess.vessel_probability, 3) if coronary else None,
+        agatston=round(found.agatston, 1),
         volume_mm3=round(calcium_volume(quiet.hu[around], own, grid.crop(*around), factor), 1),
-        max_hu=round(float(quiet.hu[tuple(index.T)].max()), 0),
-        position_mm=(round(float(middle[0]), 1), round(float(middle[1]), 1), round(float(middle[2]), 1)),
+        max_hu=round(found.max_hu, 0),
+        position_mm=(round(float(x), 1), round(float(y), 1), round(float(z), 1)),
         slices_mm=tuple(sorted(round(float(sign * grid.positions_mm[k]), 2) for k in np.unique(index[:, 0]))),
-        depth_mm=round(depth, 1),
-        counted=counted,
-        reader="excluded" if number in excluded else "included" if number in included else None,
+        depth_mm=round(found.depth_mm, 1),
+        counted=reader == "included" or (coronary and reader is None),
+        reader=reader,
     )
     return Lesion(told, index)
 

@@ -151,11 +151,11 @@ def render_heart(
         plane = Points(x[None, :].astype(np.float32), y[:, None].astype(np.float32), np.float32(z[k]))  # type: ignore[arg-type]
         depth[k] = -np.broadcast_to(heart_at(anatomy, plane), grid.size)
     _put(hu, np.minimum(depth, fat_mm - depth), HU["fat"], grid)
-    for course in courses(anatomy).values():
-        away = _away(course, grid)
-        _put(hu, np.minimum(FAT_MM - away, depth), HU["fat"], grid)
-    for course in courses(anatomy).values():
-        _put(hu, VESSEL_MM - _away(course, grid), HU["blood"] + anatomy.contrast_hu, grid)
+    away = [_away(course, grid) for course in courses(anatomy).values()]
+    for distance in away:
+        _put(hu, np.minimum(FAT_MM - distance, depth), HU["fat"], grid)
+    for distance in away:
+        _put(hu, VESSEL_MM - distance, HU["blood"] + anatomy.contrast_hu, grid)
     for c in calcifications:
         _put(hu, c.radius_mm - _away(np.array([c.centre_mm]), grid), c.hu, grid)
     if blur_mm:

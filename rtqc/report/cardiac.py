@@ -21,15 +21,13 @@ from rtqc.geometry.rasterize import in_frame
 from rtqc.geometry.solid import areas_at
 from rtqc.heart import Draft
 from rtqc.report.environment import templates
-from rtqc.report.slices import LEVEL_HU as TISSUE_LEVEL_HU
-from rtqc.report.slices import WIDTH_HU as TISSUE_WIDTH_HU
-from rtqc.report.slices import SlicePainter, SlicePicture, png, svg_path
+from rtqc.report.slices import LEVEL_HU, WIDTH_HU, SlicePainter, SlicePicture, png, svg_path
 from rtqc.report.view import SEVERITY_MARKS
 
 #: Side of a lesion's picture, in mm, and how far it may lie from what is cut out of the image.
 _SIDE_MM = 70.0
 #: Window that shows calcium, vessel and fat: level and width in HU.
-LEVEL_HU, WIDTH_HU = 90.0, 500.0
+LESION_WINDOW = (90.0, 500.0)
 #: More pictures than this are left out; the table names every lesion.
 MOST_LESIONS, MOST_OTHERS = 12, 6
 _MOST_PIXELS = 200
@@ -41,7 +39,6 @@ class LesionPicture:
 
     number: int
     position_mm: float
-    side_mm: float
     width_mm: float
     height_mm: float
     ct: str
@@ -70,7 +67,7 @@ def _picture(region: Region, lesion: Lesion) -> LesionPicture:
     )
     hu = image.hu[k, rows, columns]
     step = max(int(np.ceil(max(hu.shape) / _MOST_PIXELS)), 1)
-    grey = np.clip((hu[::step, ::step] - LEVEL_HU) / WIDTH_HU + 0.5, 0, 1) * 255
+    grey = np.clip((hu[::step, ::step] - LESION_WINDOW[0]) / LESION_WINDOW[1] + 0.5, 0, 1) * 255
     corner = np.array(
         [grid.columns_mm[columns.start] - grid.spacing_mm[1] / 2, grid.rows_mm[rows.start] - grid.spacing_mm[0] / 2]
     )
@@ -82,7 +79,6 @@ def _picture(region: Region, lesion: Lesion) -> LesionPicture:
     return LesionPicture(
         number=lesion.told.number,
         position_mm=round(float(grid.positions_mm[k] * sign), 2),
-        side_mm=_SIDE_MM,
         width_mm=round(hu.shape[1] * grid.spacing_mm[1], 2),
         height_mm=round(hu.shape[0] * grid.spacing_mm[0], 2),
         ct=png(grey.astype(np.uint8), "L"),
@@ -113,8 +109,8 @@ def render_cardiac(report: CardiacReport, image: Image | None, draft: Draft | No
         r=report,
         hero=hero,
         lesion_pictures=lesion_pictures(measured),
-        lesion_window=(LEVEL_HU, WIDTH_HU),
-        window=(TISSUE_LEVEL_HU, TISSUE_WIDTH_HU),
+        lesion_window=LESION_WINDOW,
+        window=(LEVEL_HU, WIDTH_HU),
         dose_bands=(),
         plot_width=0,
         plot_height=0,

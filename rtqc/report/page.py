@@ -8,9 +8,7 @@ from rtqc.core.assessment import Assessment
 from rtqc.core.version import rtqc_version
 from rtqc.core.whole_file import whole_file
 from rtqc.pipeline import Assessed
-from rtqc.report.cardiac import LEVEL_HU as CALCIUM_LEVEL_HU
-from rtqc.report.cardiac import WIDTH_HU as CALCIUM_WIDTH_HU
-from rtqc.report.cardiac import lesion_pictures
+from rtqc.report.cardiac import LESION_WINDOW, lesion_pictures
 from rtqc.report.environment import templates
 from rtqc.report.plots import PLOT_HEIGHT, PLOT_WIDTH, dvh_plot, strip
 from rtqc.report.slices import DOSE_BANDS, LEVEL_HU, WIDTH_HU, SlicePainter, SlicePicture
@@ -76,7 +74,7 @@ def render_report(assessment: Assessment | Assessed) -> str:
         dose_bands=DOSE_BANDS,
         window=(LEVEL_HU, WIDTH_HU),
         lesion_pictures=lesion_pictures(assessment.measured) if isinstance(assessment, Assessed) else {},
-        lesion_window=(CALCIUM_LEVEL_HU, CALCIUM_WIDTH_HU),
+        lesion_window=LESION_WINDOW,
         version=rtqc_version(),
     )  # fmt: skip
 

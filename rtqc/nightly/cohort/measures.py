@@ -18,6 +18,7 @@ from rtqc.core.cardiac_report import CardiacReport
 from rtqc.core.finding import Finding
 from rtqc.core.version import rtqc_version
 from rtqc.core.whole_file import whole_file
+from rtqc.dicom import is_volume_file
 from rtqc.heart import Engine, load_model
 from rtqc.nightly.engine import Crew, Trade, carry_out, hired
 from rtqc.nightly.orders import Settings
@@ -120,8 +121,6 @@ def find_orders(sources: Iterable[Path]) -> Iterator[MeasureOrder]:
 
 
 def _volumes(folder: Path) -> list[Path]:
-    from rtqc.dicom import is_volume_file
-
     return sorted(p for p in folder.rglob("*") if p.is_file() and is_volume_file(p))
 
 
