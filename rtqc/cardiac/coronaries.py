@@ -9,7 +9,7 @@ where the place does not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,14 +45,14 @@ _ANNULUS = ((0.1, 0.55, -0.12), (0.3, 0.62, -0.25), (0.48, 0.5, -0.2), (0.52, 0.
 _ROOT_MM = 13.0
 #: How far a structure of one heart lies from its place in another, standard deviation, in mm.
 _COURSE_SD_MM, _ROOT_SD_MM, _ANNULUS_SD_MM = 9.0, 5.0, 7.0
-#: An outline cuts so far into a coronary's fat, and beyond it is less and less likely: standard deviation, in mm.
-_CUT_MM, _CUT_SD_MM = 1.5, 1.2
-#: From so far outside on, something else is as likely as not: nodes, ribs, lung; standard deviation of where that begins, in mm.
-_OUTSIDE_MM, _OUTSIDE_SD_MM = 2.5, 1.2
+#: An outline cuts so far into a coronary's fat (radiologists' too: 3 mm), and further it is less and less likely: standard deviation, in mm.
+_CUT_MM, _CUT_SD_MM = 1.5, 2.5
+#: From so far outside on lie nodes, ribs and what the lung holds; standard deviation of where that begins, in mm.
+_OUTSIDE_MM, _OUTSIDE_SD_MM = 2.5, 2.5
 #: Coronaries are 2 to 5 mm wide (Dodge et al., Circulation 86:232, 1992), dense calcium glows by as much again: what is thicker is less and less likely one,
 #: standard deviation, in mm.
 _THICK_MM, _THICK_SD_MM = 8.0, 2.0
-#: They are tubes, long in one direction; a bend is so wide, and what is wide in two is bone or annulus, in mm.
+#: They are tubes along their course; across it they are so wide (four standard deviations), and what is wider is bone or annulus, in mm.
 _WIDE_MM, _WIDE_SD_MM = 12.0, 4.0
 #: Pericardium lies at the surface, in mm of depth.
 _PERICARDIUM_MM, _PERICARDIUM_SD_MM = 0.0, 1.8
@@ -73,6 +73,11 @@ _FAT_AROUND: dict[str, tuple[float, float]] = {
     "outside the heart": (1.5, 2.5),
     "something else": (1.0, 1.0),
 }  # fmt: skip
+#: Share of lung around: parameters of a beta distribution. Coronaries have pericardium and fat between them and the lung; hilar nodes and granulomas do not.
+_LUNG_AROUND: dict[str, tuple[float, float]] = {
+    "LM/LAD": (1.0, 10.0), "LCX": (1.0, 10.0), "RCA": (1.0, 10.0), "aortic root or valve": (1.0, 10.0), "mitral annulus": (1.0, 20.0),
+    "pericardium": (1.0, 3.0), "outside the heart": (1.0, 1.5), "something else": (1.0, 1.5),
+}  # fmt: skip
 #: What lies nowhere in particular is muscle, a scar, a leaking outline: as unlikely as a coronary three and a half standard deviations from its course.
 _ELSEWHERE = -6.0
 #: No kind is thrown out by the fat around alone: logarithms end here.
@@ -88,13 +93,15 @@ class Look:
     Attributes:
         points_mm: its voxels, patient coordinates (n, 3), in mm.
         depth_mm: below the heart's surface; negative outside.
-        fat_around: part of the shell around it that is fat, 0 to 1; None where there is no shell to see.
+        fat_around: part of the shell around it that is fat, of what is not lung, 0 to 1; None where there is no shell to see.
+        lung_around: part of that shell that is lung.
         thick_mm: diameter of the largest ball that fits into it, in mm.
     """
 
     points_mm: Points
     depth_mm: float
     fat_around: float | None
+    lung_around: float | None = None
     thick_mm: float = 0.0
 
 
@@ -106,6 +113,10 @@ class Guess:
     coronary: float
     vessel: Vessel
     vessel_probability: float
+
+    def but(self, kind: Kind) -> Guess:
+        """The same where something else than place shows that it is no coronary."""
+        return replace(self, kind=kind, coronary=0.0)
 
 
 class Places:
@@ -127,11 +138,18 @@ class Places:
             parts.append(a + (b - a) * np.linspace(0, 1, count, endpoint=False)[:, None])
         return np.concatenate([*parts, nodes[-1:]])
 
+    def parts(self, points: Points) -> NDArray[np.intp]:
+        """Which structure each point belongs to by its place alone, numbered from 0 as it happens to be: vessels, root, annulus."""
+        logs = [-0.5 * (_distances(points, c) / _COURSE_SD_MM) ** 2 + np.log(_PRIOR[v]) for v, c in self.courses.items()]
+        beyond = np.maximum(_distances(points, self._root) - _ROOT_MM, 0.0)
+        logs.append(-0.5 * (beyond / _ROOT_SD_MM) ** 2 + np.log(_PRIOR["aortic root or valve"]))
+        logs.append(-0.5 * (_distances(points, self._annulus) / _ANNULUS_SD_MM) ** 2 + np.log(_PRIOR["mitral annulus"]))
+        return np.asarray(np.argmax(logs, axis=0), np.intp)
+
     def guess(self, look: Look) -> Guess:
         """What a calcification is likely to be."""
         unlike = -0.5 * (max(-look.depth_mm - _CUT_MM, 0.0) / _CUT_SD_MM) ** 2
         unlike -= 0.5 * (max(look.thick_mm - _THICK_MM, 0.0) / _THICK_SD_MM) ** 2
-        unlike -= 0.5 * (max(_second_extent(look.points_mm) - _WIDE_MM, 0.0) / _WIDE_SD_MM) ** 2
         beyond = max(_distance(look.points_mm, self._root) - _ROOT_MM, 0.0)
         places: dict[str, float] = {
             "aortic root or valve": -0.5 * (beyond / _ROOT_SD_MM) ** 2,
@@ -141,11 +159,14 @@ class Places:
             "outside the heart": -0.5 * (max(look.depth_mm + _OUTSIDE_MM, 0.0) / _OUTSIDE_SD_MM) ** 2,
         }
         for vessel, course in self.courses.items():
-            places[vessel] = -0.5 * (_distance(look.points_mm, course) / _COURSE_SD_MM) ** 2 + unlike
+            away = _distances(look.points_mm, course)
+            wide = max(4 * float(away.std()) - _WIDE_MM, 0.0) / _WIDE_SD_MM
+            places[vessel] = -0.5 * (float(away.mean()) / _COURSE_SD_MM) ** 2 - 0.5 * wide**2 + unlike
         logs = {}
         for what, place in places.items():
             fat = _log_beta(look.fat_around, *_FAT_AROUND[what]) if look.fat_around is not None else 0.0
-            logs[what] = place + max(fat, _FLOOR) + float(np.log(_PRIOR[what]))
+            lung = _log_beta(look.lung_around, *_LUNG_AROUND[what]) if look.lung_around is not None else 0.0
+            logs[what] = place + max(fat, _FLOOR) + max(lung, _FLOOR) + float(np.log(_PRIOR[what]))
         top = max(logs.values())
         weights = {what: float(np.exp(v - top)) for what, v in logs.items()}
         total = sum(weights.values())
@@ -156,12 +177,22 @@ class Places:
         return Guess(kind, coronary, vessel, vessels[vessel] / max(coronary, 1e-9))
 
 
+def _distances(points: Points, course: Points) -> NDArray[np.float64]:
+    """Distance (n,) of points from a course, in mm."""
+    return np.asarray(np.linalg.norm(points[:, None] - course[None], axis=2).min(axis=1), np.float64)
+
+
 def _distance(points: Points, course: Points) -> float:
     """Mean distance of points from a course, in mm."""
-    return float(np.linalg.norm(points[:, None] - course[None], axis=2).min(axis=1).mean())
+    return float(_distances(points, course).mean())
 
 
-def _second_extent(points: Points) -> float:
+def is_bulky(points_mm: Points, thick_mm: float) -> bool:
+    """Whether a calcification is more than one vessel is: several that grew together, or no vessel at all."""
+    return thick_mm > _THICK_MM or second_extent(points_mm) > _WIDE_MM
+
+
+def second_extent(points: Points) -> float:
     """How far points spread in the second of their main directions, in mm: four standard deviations."""
     if len(points) < 3:
         return 0.0

@@ -95,6 +95,23 @@ def plant_coronary(anatomy: Anatomy, vessel: Vessel, along: float, radius_mm: fl
     return Calcification((float(x), float(y), float(z)), radius_mm, hu, vessel)
 
 
+def plant_vessel(
+    anatomy: Anatomy, vessel: Vessel, start: float, end: float, radius_mm: float, hu: float
+) -> list[Calcification]:
+    """A vessel that is calcified from one part (0 to 1) of its length to another."""
+    course = courses(anatomy)[vessel]
+    first, last = (round(at * (len(course) - 1)) for at in (start, end))
+    return plant_line(course[first : last + 1], radius_mm, hu, vessel)
+
+
+def plant_line(points_mm: Floats, radius_mm: float, hu: float, where: str) -> list[Calcification]:
+    """Balls a radius apart along a line of points (n, 3)."""
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points_mm, axis=0), axis=1))])
+    even = np.linspace(0, length[-1], max(int(np.ceil(length[-1] / radius_mm)), 1) + 1)
+    line = np.stack([np.interp(even, length, points_mm[:, k]) for k in range(3)], axis=1)
+    return [Calcification((float(x), float(y), float(z)), radius_mm, hu, where) for x, y, z in line]
+
+
 def plant_distractor(anatomy: Anatomy, kind: Distractor, radius_mm: float = 3.0, hu: float = 600.0) -> Calcification:
     """Something dense that is no coronary calcium."""
     axis = _LONG / np.linalg.norm(_LONG)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from rtqc.cardiac import Heart, Measured, measure
-from rtqc.core import Grid, Image, Structure
+from rtqc.core import Grid, Image, Mask, Structure
 from rtqc.core.acquisition import Acquisition
 from rtqc.core.cardiac import Calcification as Found
+from rtqc.geometry import rasterize, trace
 from rtqc.phantom import Anatomy
 from rtqc.phantom.coronary import Calcification, render_heart
 from rtqc.phantom.render import contours
@@ -56,6 +59,15 @@ def nearest(measured: Measured, planted: Calcification) -> Found | None:
     ]
     best = min(away, key=lambda pair: pair[0], default=None)
     return best[1] if best is not None and best[0] < 6 else None
+
+
+def moved_outline(heart: Structure, grid: Grid, seed: int, spread_mm: float, larger_mm: float = 0.0) -> Structure:
+    """An outline as another hand might draw it: its surface moved by a smooth random field, and outward everywhere."""
+    steps = (grid.slice_spacing_mm, *grid.spacing_mm)
+    inside = rasterize(heart, grid).array
+    depth = distance_transform_edt(inside, sampling=steps) - distance_transform_edt(~inside, sampling=steps)
+    field = gaussian_filter(np.random.default_rng(seed).standard_normal(grid.shape), [12 / s for s in steps])
+    return trace(Mask(grid, depth + spread_mm * field / field.std() + larger_mm > 0), "Heart")
 
 
 @pytest.fixture(scope="session")

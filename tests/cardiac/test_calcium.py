@@ -7,13 +7,24 @@ from math import pi
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
 
-from rtqc.cardiac import measure
+from rtqc.cardiac import agatston, measure
 from rtqc.cardiac.measure import Heart
 from rtqc.core import Grid, Image, Structure
 from rtqc.core.acquisition import Acquisition
 from rtqc.geometry import rasterize
-from rtqc.phantom.coronary import Distractor, Vessel, courses, plant_coronary, plant_distractor
+from rtqc.phantom.coronary import (
+    Calcification,
+    Distractor,
+    Vessel,
+    courses,
+    plant_coronary,
+    plant_distractor,
+    plant_line,
+    plant_vessel,
+)
 from tests.cardiac.conftest import AT_120, Scanned, anatomy_of, nearest, scanned
 
 VESSELS: tuple[Vessel, ...] = ("LM/LAD", "LCX", "RCA")
@@ -42,6 +53,64 @@ def test_coronaries_count_and_nothing_else(seed: int | None) -> None:
     # Most vessels are named right: it is a guess, and says so.
     right = sum(x is not None and x.vessel == p.where for x, p in zip(found, coronary, strict=True))
     assert right >= 5
+
+
+def score_at(image: Image, balls: list[Calcification]) -> float:
+    """The score of all that is dense within 4 mm of what was planted."""
+    grid = image.grid
+    dense = np.argwhere(image.hu >= 130)
+    away, _ = cKDTree([b.centre_mm for b in balls]).query(grid.patient_mm(dense))
+    voxels = np.zeros(grid.shape, bool)
+    voxels[tuple(dense[away < 4].T)] = True
+    return agatston(image.hu, voxels, grid)
+
+
+@pytest.mark.parametrize("seed", [None, 42, 43])
+def test_calcium_of_several_vessels_that_grew_together_counts_whole(seed: int | None) -> None:
+    """Left main, LAD and LCX in one piece, as in those who have most: wider than any vessel, and all of it coronary."""
+    anatomy = anatomy_of(seed)
+    lines = courses(anatomy)
+    fork = np.stack([lines["LM/LAD"][0], lines["LCX"][0]])
+    balls = [
+        *plant_vessel(anatomy, "LM/LAD", 0.0, 0.55, 1.8, 600.0),
+        *plant_line(fork, 1.8, 600.0, "LM/LAD"),
+        *plant_vessel(anatomy, "LCX", 0.0, 0.4, 1.8, 600.0),
+    ]
+    scan = scanned(anatomy, balls, noise_hu=5.0)
+    calcium = scan.measured().cardiac.calcium
+    assert calcium is not None
+    assert calcium.agatston == pytest.approx(score_at(scan.image, balls), rel=0.03)
+    assert calcium.calcium_class == ">300"
+    assert {x.vessel for x in calcium.lesions} >= {"LM/LAD", "LCX"}
+
+
+def test_a_vessel_that_touches_the_aortic_wall_counts() -> None:
+    anatomy = anatomy_of()
+    wall, rca = plant_distractor(anatomy, "aortic wall"), plant_vessel(anatomy, "RCA", 0.02, 0.5, 1.8, 600.0)
+    bridge = plant_line(np.array([wall.centre_mm, rca[0].centre_mm]), 2.0, 600.0, "aortic wall")
+    calcium = scanned(anatomy, [wall, *bridge, *rca]).measured().cardiac.calcium
+    alone = scanned(anatomy, rca).measured().cardiac.calcium
+    assert calcium is not None
+    assert alone is not None
+    assert calcium.agatston >= alone.agatston > 300
+
+
+def test_a_granuloma_of_the_lung_beside_the_heart_is_no_calcium(clean_heart: Scanned) -> None:
+    """At the courses' nearest and 3 mm from the outline, where a coronary would count: but there is lung around it."""
+    grid = clean_heart.image.grid
+    inside = rasterize(clean_heart.heart, grid).array
+    away = distance_transform_edt(~inside, sampling=(grid.slice_spacing_mm, *grid.spacing_mm))
+    lung = (clean_heart.image.hu < -600) & (away > 3) & (away < 6)
+    course = np.concatenate(list(courses(anatomy_of()).values()))
+    places = np.argwhere(lung)
+    nearest_first = np.argsort(cKDTree(course).query(grid.patient_mm(places))[0])
+    hu = clean_heart.image.hu.copy()
+    k, i, j = places[nearest_first[0]]
+    hu[k, i - 2 : i + 3, j - 2 : j + 3] = 400
+    calcium = measure(Image(grid, hu), Heart(clean_heart.heart), AT_120).cardiac.calcium
+    assert calcium is not None
+    assert calcium.agatston == 0
+    assert [x.kind for x in calcium.others] == ["outside the heart"]
 
 
 def test_a_score_is_that_of_the_balls_that_were_planted() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,10 @@ def network() -> PlainConvUNet:
     )  # fmt: skip
 
 
-def trained(plan: SyntheticPlan, iterations: int = 160, seed: int = 0) -> dict[str, Any]:
-    """Weights of a network that knows heart and lung of one synthetic patient."""
+def trained(
+    plan: SyntheticPlan, iterations: int = 160, seed: int = 0, start: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Weights of a network that knows heart and lung of one synthetic patient; ``start``: of one that already does."""
     image = plan.study.image
     heart = rasterize(plan.structures["Heart"], image.grid)
     step = (1, 3, 3)
@@ -55,6 +57,8 @@ def trained(plan: SyntheticPlan, iterations: int = 160, seed: int = 0) -> dict[s
     y = torch.from_numpy(labels).long()
     torch.manual_seed(seed)
     net = network()
+    if start is not None:
+        net.load_state_dict(start)
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     rng = np.random.default_rng(seed)
     for _ in range(iterations):
@@ -65,7 +69,7 @@ def trained(plan: SyntheticPlan, iterations: int = 160, seed: int = 0) -> dict[s
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return dict(net.state_dict())
+    return {name: values.clone() for name, values in net.state_dict().items()}
 
 
 def _coarse(image: Image, heart: Mask, step: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -24,7 +24,8 @@ from tests.training.nnunet_results import trained, write_results
 
 @pytest.fixture(scope="module")
 def weights(clean_plan: SyntheticPlan) -> list[dict[str, Any]]:
-    return [trained(clean_plan, seed=0), trained(clean_plan, seed=1)]
+    first = trained(clean_plan, seed=0)
+    return [first, trained(clean_plan, iterations=20, seed=1, start=first)]
 
 
 def _coarse(plan: SyntheticPlan) -> Image:
