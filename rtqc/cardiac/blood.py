@@ -18,8 +18,10 @@ CONTRAST_HU = 95.0
 _CONTRAST_SHARE = 0.06
 #: Width of the smoothing by which chambers are looked at, in mm.
 _CHAMBER_MM = 2.5
-#: Noise of soft kernels correlates over 1 to 2 mm.
-_APART_MM = 3.0
+#: Noise of soft kernels correlates over 1 to 2 mm, as if white noise had been smoothed by so much (standard deviation), in mm.
+_APART_MM, _KERNEL_MM = 3.0, 0.8
+#: Noise smoothed by a Gaussian hardly correlates (5 %) over so many of its standard deviations: exp(-d² / 4s²).
+_APART_SDS = 3.5
 #: Slices that noise and blood are measured on at most: neighbours tell the same.
 _MOST_SLICES = 24
 
@@ -60,18 +62,20 @@ def blood_of(region: Region) -> Blood:
     )
 
 
-def noise_of(hu: NDArray[np.float32], where: NDArray[np.bool_], pixel_mm: float) -> float | None:
+def noise_of(hu: NDArray[np.float32], where: NDArray[np.bool_], pixel_mm: float, smoothed_mm: float = 0.0) -> float | None:
     """Standard deviation of the noise, from differences of voxels so far apart that their noise hardly correlates; medians leave edges out.
 
     Args:
         hu: in HU, shape (slices, rows, columns).
         where: of that shape; evenly filled but for noise.
         pixel_mm: distance of columns.
+        smoothed_mm: standard deviation of the Gaussian that the image was smoothed by.
 
     Returns:
         In HU; None where no two such voxels lie in the area.
     """
-    gap = max(round(_APART_MM / pixel_mm), 2)
+    apart = max(_APART_MM, _APART_SDS * float(np.hypot(smoothed_mm, _KERNEL_MM)) if smoothed_mm else 0.0)
+    gap = max(round(apart / pixel_mm), 2)
     pairs = where[:, :, gap:] & where[:, :, :-gap]
     if not pairs.any():
         return None

@@ -18,7 +18,7 @@ from rtqc.cardiac.agatston import (
     voltage_factor,
 )
 from rtqc.cardiac.blood import Blood
-from rtqc.cardiac.candidates import METAL_HU, Candidate, Search
+from rtqc.cardiac.candidates import METAL_HU, Candidate, Search, box_of, marked, wider
 from rtqc.cardiac.notes import cardiac_note
 from rtqc.cardiac.quiet import QUIET_HU, Quiet, quieted
 from rtqc.cardiac.region import Region
@@ -81,8 +81,8 @@ def score_calcium(
         findings.append(cardiac_note("cardiac.noise_too_high", message, measured=quiet.noise_hu, limit=_LOUDEST_HU, unit="HU"))
         return Score(None, (), tuple(findings))
     if quiet.smoothed_mm or quiet.averaged > 1:
-        how = [f"{quiet.averaged} slices were averaged" if quiet.averaged > 1 else "", f"it was smoothed by {quiet.smoothed_mm:g} mm" if quiet.smoothed_mm else ""]  # fmt: skip
-        message = f"Noise in the heart is {blood.noise_hu:.0f} HU, which reaches the calcium threshold: {' and '.join(h for h in how if h)} before the image was scored ({quiet.noise_hu:.0f} HU left)."
+        how = [f"{quiet.averaged} slices were averaged" if quiet.averaged > 1 else "", f"the image was smoothed by {quiet.smoothed_mm:g} mm" if quiet.smoothed_mm else ""]  # fmt: skip
+        message = f"Noise in the heart is {blood.noise_hu:.0f} HU, which reaches the calcium threshold: {' and '.join(h for h in how if h)} before calcium was looked for ({quiet.noise_hu:.0f} HU left)."
         findings.append(cardiac_note("cardiac.noise", message, measured=blood.noise_hu, limit=QUIET_HU, unit="HU"))
     readers: dict[int, Literal["excluded", "included"]] = {
         **dict.fromkeys(included, "included"),
@@ -129,10 +129,7 @@ def _told(
     found: Candidate, number: int, reader: Literal["excluded", "included"] | None, quiet: Quiet, grid: Grid, factor: float
 ) -> Lesion:
     index, guess = found.index, found.guess
-    low, high = index.min(axis=0), index.max(axis=0) + 1
-    around = tuple(slice(max(a - 1, 0), min(b + 1, n)) for a, b, n in zip(low, high, grid.shape, strict=True))
-    own = np.zeros([s.stop - s.start for s in around], bool)
-    own[tuple((index - [s.start for s in around]).T)] = True
+    box = wider(box_of(index), grid.shape, (1, 1, 1))
     x, y, z = found.middle_mm
     sign = float(grid.orientation.transform_to(grid.orientation.canonical())[2, 2])
     coronary = guess.kind == "coronary"
@@ -143,7 +140,7 @@ def _told(
         probability=round(guess.coronary, 3),
         vessel_probability=round(guess.vessel_probability, 3) if coronary else None,
         agatston=round(found.agatston, 1),
-        volume_mm3=round(calcium_volume(quiet.hu[around], own, grid.crop(*around), factor), 1),
+        volume_mm3=round(calcium_volume(quiet.scored_hu[box], marked(index, box), grid.crop(*box), factor), 1),
         max_hu=round(found.max_hu, 0),
         position_mm=(round(float(x), 1), round(float(y), 1), round(float(z), 1)),
         slices_mm=tuple(sorted(round(float(sign * grid.positions_mm[k]), 2) for k in np.unique(index[:, 0]))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -40,6 +41,8 @@ _LEAST_PIECE_MM3 = 15.0
 _MOST_POINTS = 60
 #: More candidates than this are noise or bone, and the largest are looked at.
 _MOST_CANDIDATES = 400
+#: Beside what is seen in the smooth image calcium is scored as far as this, in mm: smoothing takes that much off a vessel.
+_BESIDE_MM = 1.5
 _ALL_AROUND = np.ones((3, 3, 3), bool)
 
 
@@ -48,7 +51,7 @@ class Candidate:
     """Something dense.
 
     Attributes:
-        index: its voxels (n, 3) on the region's image.
+        index: the voxels (n, 3) on the region's image that it scores with.
         guess: what it is taken for.
         agatston: its score, should it count.
         max_hu: its largest CT number.
@@ -71,7 +74,7 @@ class Search:
     Attributes:
         region: heart and image.
         blood: of the scan.
-        quiet: the image that is scored.
+        quiet: the images that are looked at and scored.
         factor: of the tube voltage, :func:`~rtqc.cardiac.agatston.voltage_factor`.
     """
 
@@ -91,17 +94,34 @@ class Search:
         large = [n for n in range(1, count + 1) if sizes[n] * grid.spacing_mm[0] * grid.spacing_mm[1] >= LEAST_MM2]
         near = self.region.within(-_OUTSIDE_MM)
         touching = [n for n in large if (near[boxes[n - 1]] & (labels[boxes[n - 1]] == n)).any()]
-        found = []
+        pieces = []
         for n in sorted(sorted(touching, key=lambda n: -sizes[n])[:_MOST_CANDIDATES]):
             box = boxes[n - 1]
             whole = labels[box] == n
-            if not self._is_near(box, whole):
-                continue
-            for piece in [whole] if self._goes_on(box) else self._pieces(box, whole):
-                candidate = self._looked_at(box, piece)
-                if candidate.agatston > 0:
-                    found.append(candidate)
-        return sorted(found, key=lambda f: tuple(-f.middle_mm[[2, 1, 0]]))
+            if self._is_near(box, whole):
+                pieces += [(box, piece) for piece in ([whole] if self._goes_on(box) else self._pieces(box, whole))]
+        found = [self._looked_at(box, piece, scored) for (box, piece), scored in zip(pieces, self._scored(pieces), strict=True)]
+        return sorted((f for f in found if f.agatston > 0), key=lambda f: tuple(-f.middle_mm[[2, 1, 0]]))
+
+    def _scored(self, pieces: list[tuple[Box, Voxels]]) -> list[NDArray[np.intp]]:
+        """The voxels (n, 3) that each scores with: those of the image that was not smoothed, in and right beside it, each for one only."""
+        found = [np.argwhere(own) + [s.start for s in box] for box, own in pieces]
+        if not self.quiet.smoothed_mm:
+            return found
+        dense = self.quiet.scored_hu >= CALCIUM_HU * self.factor
+        owner = np.zeros(dense.shape, np.int32)
+        for number, index in enumerate(found, 1):
+            owner[tuple(index.T)] = number
+        scored = []
+        for number, index in enumerate(found, 1):
+            around = wider(box_of(index), dense.shape, _reach(self._grid, _BESIDE_MM))
+            mine = owner[around]
+            reach = distance_transform_edt(mine != number, sampling=_steps(self._grid)) <= _BESIDE_MM
+            labels, _ = label(dense[around] & reach & ((mine == number) | (mine == 0)), _ALL_AROUND)
+            own = np.isin(labels, np.unique(labels[(mine == number) & (labels > 0)])) & (labels > 0)
+            mine[own] = number
+            scored.append(np.argwhere(own) + [s.start for s in around])
+        return scored
 
     @property
     def _grid(self) -> Grid:
@@ -146,22 +166,51 @@ class Search:
             near |= crumb
         return kept
 
-    def _looked_at(self, box: Box, own: Voxels) -> Candidate:
-        """What a calcification is taken for."""
+    def _looked_at(self, box: Box, own: Voxels, scored: NDArray[np.intp]) -> Candidate:
+        """What a calcification is taken for, and its score."""
         grid, quiet = self._grid, self.quiet
         index = np.argwhere(own) + [s.start for s in box]
         depth = float(self.region.depth_at(index).mean())
-        fat, lung = _surroundings(self.region.image.hu, grid, box, own)
+        fat, lung = _surroundings(quiet.hu, grid, box, own)
         guess = self._places.guess(Look(grid.patient_mm(_some(index)), depth, fat, lung, _thickness(own, grid)))
-        peak = float(quiet.hu[box][own].max())
         if self._goes_on(box):
             guess = guess.but("outside the heart")
         elif self._glow is not None and self._glow[tuple(index.T)].mean() > _GLOWING:
             guess = guess.but("metal")
-        elif peak < self.blood.hu + _ABOVE_NOISE * quiet.noise_hu:
+        elif quiet.hu[box][own].max() < self.blood.hu + _ABOVE_NOISE * quiet.noise_hu:
             guess = guess.but("noise")
-        score = agatston(quiet.hu[box], own, grid.crop(*box), self.factor)
-        return Candidate(index, guess, score, peak, depth, grid.patient_mm([index.mean(axis=0)])[0])
+        score = peak = 0.0
+        if len(scored):
+            part = box_of(scored)
+            score = agatston(quiet.scored_hu[part], marked(scored, part), grid.crop(*part), self.factor)
+            peak = float(quiet.scored_hu[tuple(scored.T)].max())
+        return Candidate(scored, guess, score, peak, depth, grid.patient_mm([index.mean(axis=0)])[0])
+
+
+def marked(index: NDArray[np.intp], box: Box) -> Voxels:
+    """Voxels (n, 3) as a mask of a box that holds them."""
+    own = np.zeros([s.stop - s.start for s in box], bool)
+    own[tuple((index - [s.start for s in box]).T)] = True
+    return own
+
+
+def box_of(index: NDArray[np.intp]) -> Box:
+    """The smallest box around voxels (n, 3)."""
+    return tuple(slice(int(a), int(b) + 1) for a, b in zip(index.min(axis=0), index.max(axis=0), strict=True))
+
+
+def _steps(grid: Grid) -> tuple[float, float, float]:
+    return (grid.slice_spacing_mm, *grid.spacing_mm)
+
+
+def wider(box: Box, shape: tuple[int, ...], by: Sequence[int]) -> Box:
+    """A box and so many voxels more on every side, as far as the image goes."""
+    return tuple(slice(max(s.start - r, 0), min(s.stop + r, n)) for s, r, n in zip(box, by, shape, strict=True))
+
+
+def _reach(grid: Grid, mm: float) -> list[int]:
+    """Voxels that reach so far, in each direction."""
+    return [int(np.ceil(mm / s)) for s in _steps(grid)]
 
 
 def _some(index: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -177,12 +226,10 @@ def _thickness(own: Voxels, grid: Grid) -> float:
 
 def _surroundings(hu: Volume, grid: Grid, box: Box, own: Voxels) -> tuple[float | None, float | None]:
     """Of the shell around a lesion, but for what is dense: the part that is fat, of what is not lung, and the part that is lung."""
-    steps = (grid.slice_spacing_mm, *grid.spacing_mm)
-    reach = [int(np.ceil(_SHELL_MM[1] / s)) for s in steps]
-    wide = tuple(slice(max(s.start - r, 0), min(s.stop + r, n)) for s, r, n in zip(box, reach, hu.shape, strict=True))
+    wide = wider(box, hu.shape, _reach(grid, _SHELL_MM[1]))
     inner = np.zeros([s.stop - s.start for s in wide], bool)
     inner[tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, wide, strict=True))] = own
-    away = distance_transform_edt(~inner, sampling=steps)
+    away = distance_transform_edt(~inner, sampling=_steps(grid))
     near = hu[wide]
     shell = near[(away > _SHELL_MM[0]) & (away <= _SHELL_MM[1]) & (near < CALCIUM_HU)]
     tissue = shell[shell > _LUNG_HU]
@@ -192,11 +239,7 @@ def _surroundings(hu: Volume, grid: Grid, box: Box, own: Voxels) -> tuple[float 
 
 def _around(voxels: Voxels, grid: Grid, reach_mm: float) -> Voxels:
     """What is near marked voxels; worked out in their box only."""
-    where = np.argwhere(voxels)
-    steps = np.array([grid.slice_spacing_mm, *grid.spacing_mm])
-    reach = np.ceil(reach_mm / steps).astype(int)
-    low, high = np.maximum(where.min(axis=0) - reach, 0), np.minimum(where.max(axis=0) + reach + 1, voxels.shape)
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    box = wider(box_of(np.argwhere(voxels)), voxels.shape, _reach(grid, reach_mm))
     near = np.zeros(voxels.shape, bool)
-    near[box] = distance_transform_edt(~voxels[box], sampling=steps) <= reach_mm
+    near[box] = distance_transform_edt(~voxels[box], sampling=_steps(grid)) <= reach_mm
     return near

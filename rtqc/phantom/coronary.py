@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -161,12 +162,8 @@ def render_heart(
         fat_mm: thickness of the fat below the pericardium.
         seed: of the noise.
     """
-    hu = render_ct(anatomy, grid, noise_hu=0.0).hu
-    x, y, z = grid.columns_mm, grid.rows_mm, grid.positions_mm
-    depth = np.empty(grid.shape, np.float32)
-    for k in range(grid.shape[0]):
-        plane = Points(x[None, :].astype(np.float32), y[:, None].astype(np.float32), np.float32(z[k]))  # type: ignore[arg-type]
-        depth[k] = -np.broadcast_to(heart_at(anatomy, plane), grid.size)
+    chest, depth = _chest(anatomy, grid)
+    hu = chest.copy()
     _put(hu, np.minimum(depth, fat_mm - depth), HU["fat"], grid)
     away = [_away(course, grid) for course in courses(anatomy).values()]
     for distance in away:
@@ -181,6 +178,17 @@ def render_heart(
     for k in range(grid.shape[0]):
         hu[k] += noise_hu * rng.standard_normal(grid.size, dtype=np.float32)
     return Image(grid, np.clip(hu, -1000, 3071))
+
+
+@lru_cache(maxsize=2)
+def _chest(anatomy: Anatomy, grid: Grid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The chest without noise, in HU, and depth below the heart's surface, in mm."""
+    x, y, z = grid.columns_mm, grid.rows_mm, grid.positions_mm
+    depth = np.empty(grid.shape, np.float32)
+    for k in range(grid.shape[0]):
+        plane = Points(x[None, :].astype(np.float32), y[:, None].astype(np.float32), np.float32(z[k]))  # type: ignore[arg-type]
+        depth[k] = -np.broadcast_to(heart_at(anatomy, plane), grid.size)
+    return render_ct(anatomy, grid, noise_hu=0.0).hu, depth
 
 
 def _put(hu: NDArray[np.float32], inside_mm: NDArray[np.float32], value: float, grid: Grid) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -46,7 +47,12 @@ def scanned(
 ) -> Scanned:
     grid = grid_of(anatomy, slice_mm, pixel_mm)
     image = render_heart(anatomy, grid, calcifications, **how)  # type: ignore[arg-type]
-    return Scanned(image, contours(anatomy, grid, {"Heart": "heart"})["Heart"])
+    return Scanned(image, _outline(anatomy, grid))
+
+
+@lru_cache(maxsize=2)
+def _outline(anatomy: Anatomy, grid: Grid) -> Structure:
+    return contours(anatomy, grid, {"Heart": "heart"})["Heart"]
 
 
 def nearest(measured: Measured, planted: Calcification) -> Found | None:

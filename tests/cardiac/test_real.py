@@ -5,10 +5,10 @@ from __future__ import annotations
 import nrrd
 import numpy as np
 import pytest
-from scipy.ndimage import label
+from scipy.ndimage import gaussian_filter, label
 
 from rtqc.cardiac import Heart, Measured, measure
-from rtqc.core import Case
+from rtqc.core import Case, Image
 from rtqc.dicom import read_case
 from rtqc.heart import draft_heart
 from rtqc.pipeline import heart_of
@@ -71,6 +71,25 @@ def test_another_hand_gives_the_same_class(patient: str, larger_mm: float) -> No
         for scan in (measure(case.image, Heart(heart), AT_120), *(measure(case.image, Heart(moved_outline(heart, case.image.grid, seed, 3.0, larger_mm)), AT_120) for seed in range(6)))
     }  # fmt: skip
     assert len(classes) == 1, classes
+
+
+@pytest.mark.parametrize("patient", HEARTS)
+@pytest.mark.parametrize(("kernel_mm", "within"), [(0.0, 0.25), (1.0, 0.5)])
+def test_noise_changes_a_score_little_and_never_makes_one(patient: str, kernel_mm: float, within: float) -> None:
+    """30 HU more, white as of a sharp kernel or smooth as of a soft one: half as much again as calcium scans may have."""
+    case = read_case(real("heart-ct", patient))
+    assert case.image is not None
+    scan, _ = in_narrow_view(case.image, case.structures["Heart"], 300, False)
+    heart = Heart(case.structures["Heart"])
+    quiet = measure(scan, heart, AT_120).cardiac.calcium
+    noise = np.random.default_rng(1).standard_normal(scan.hu.shape, np.float32)
+    if kernel_mm:
+        noise = gaussian_filter(noise, (0, *(kernel_mm / s for s in scan.grid.spacing_mm)))
+    loud = measure(Image(scan.grid, scan.hu + 30 * noise / noise.std()), heart, AT_120).cardiac.calcium
+    assert quiet is not None
+    assert loud is not None
+    assert loud.smoothed_mm > 0
+    assert loud.agatston == pytest.approx(quiet.agatston, rel=within)
 
 
 @pytest.mark.parametrize("patient", HEARTS)
