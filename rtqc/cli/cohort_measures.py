@@ -129,7 +129,7 @@ def report(
     try:
         found = outcomes_of(
             read_table(measures),
-            read_table(outcomes),
+            read_table(outcomes, id_column),
             id_column=id_column,
             time=time,
             event=event,

@@ -111,6 +111,34 @@ def test_agreement_with_a_reader(large: tuple[pd.DataFrame, pd.DataFrame]) -> No
     assert readers.kappa == pytest.approx(by_hand)
 
 
+def test_a_column_that_both_tables_have_is_that_of_the_events(large: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """A reader's scores are called agatston as ours are: they were once compared with themselves, and agreed."""
+    measures, events = large
+    own = outcomes_of(measures[:500], events, time="years", event="died", reader="read", adjust=["age"])
+    named = events.rename(columns={"read": "agatston", "age": "kvp", "died": "status"})
+    same = outcomes_of(
+        measures[:500].assign(kvp=120, status="measured"),
+        named,
+        time="years",
+        event="status",
+        reader="agatston",
+        adjust=["kvp"],
+    )
+    assert own.readers is not None
+    assert own.readers == same.readers
+    assert own.readers.right < 500
+    assert [t.ratio for m in own.models for t in m.terms] == [t.ratio for m in same.models for t in m.terms]
+
+
+def test_scores_alone_are_enough(large: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    measures, events = large
+    scores = measures[["patient_id", "agatston"]]
+    assert (
+        outcomes_of(scores, events, time="years", event="died").curves
+        == outcomes_of(measures, events, time="years", event="died").curves
+    )
+
+
 def test_who_is_left_out_is_said() -> None:
     measures, events = cohort(400)
     measures.loc[0, ["agatston", "calcium_class"]] = [np.nan, ""]
@@ -186,3 +214,5 @@ def test_a_cohort_of_4000_goes_through_the_command(tmp_path: Path) -> None:
 def test_tables_are_read_with_identifiers_as_text(tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text("patient_id,years\n007,1\n")
     assert list(read_table(tmp_path / "e.csv")["patient_id"]) == ["007"]
+    (tmp_path / "f.csv").write_text("Case;years\n007;1\n")
+    assert list(read_table(tmp_path / "f.csv", "Case")["Case"]) == ["007"]

@@ -106,8 +106,8 @@ class OutcomesReport:
     methods: str
 
 
-def read_table(path: Path) -> Any:
-    """A table as pandas has it: CSV or Parquet.
+def read_table(path: Path, id_column: str = "patient_id") -> Any:
+    """A table as pandas has it: CSV or Parquet; identifiers stay text, whatever they look like.
 
     Raises:
         OutcomesError: it cannot be read.
@@ -117,9 +117,7 @@ def read_table(path: Path) -> Any:
     try:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(
-            path, dtype={"patient_id": str, "calcium_class": str}, sep=None, engine="python", encoding="utf-8-sig"
-        )
+        return pd.read_csv(path, dtype={id_column: str, "calcium_class": str}, sep=None, engine="python", encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise OutcomesError(f"{path} does not exist") from error
     except Exception as error:  # pandas raises many kinds on what is no table
@@ -154,17 +152,19 @@ def outcomes_of(
     for column in (id_column, time, event, *adjust, *([reader] if reader else [])):
         if column not in events.columns:
             raise OutcomesError(f"the table of events has no column '{column}': it has {', '.join(map(str, events.columns))}")
-    for column in ("patient_id", "agatston", "calcium_class"):
+    for column in ("patient_id", "agatston"):
         if column not in measures.columns:
             raise OutcomesError(f"the table of measures has no column '{column}': give the one of rtqc cohort measure")
-    measures, left_out = _one_a_patient(measures)
+    measures, left_out = _one_a_patient(_classed(measures))
     events = events.rename(columns={id_column: "patient_id"})
     events = events.assign(patient_id=events["patient_id"].astype(str).str.strip())
     doubled = int(events["patient_id"].duplicated().sum())
     if doubled:
         raise OutcomesError(f"{doubled} patients stand more than once in the table of events: leave one row each")
-    own = [c for c in events.columns if c == "patient_id" or c not in measures.columns]
-    both = measures.merge(events[own], on="patient_id", how="inner")
+    # A column that both tables have is that of the events here: a reader's "agatston" is not ours.
+    names = {c: c if c not in measures.columns else f"{c} (of the events)" for c in (time, event, *adjust, reader) if c}
+    time, event, adjust, reader = names[time], names[event], [names[c] for c in adjust], names.get(reader, "")
+    both = measures.merge(events.rename(columns=names)[["patient_id", *names.values()]], on="patient_id", how="inner")
     left_out["measured, and not in the table of events"] = len(measures) - len(both)
     left_out["in the table of events, and not measured"] = len(events) - len(both)
     for column in (time, event):
@@ -190,6 +190,18 @@ def outcomes_of(
         readers=readers,
         methods=_methods(scored, adjust, reader),
     )
+
+
+def _classed(measures: Any) -> Any:
+    """With the class of each score, where the table has scores only."""
+    import pandas as pd
+
+    from rtqc.cardiac import calcium_class
+
+    if "calcium_class" in measures.columns:
+        return measures
+    scores = pd.to_numeric(measures["agatston"], errors="coerce")
+    return measures.assign(agatston=scores, calcium_class=[calcium_class(v) if v >= 0 else None for v in scores])
 
 
 def _one_a_patient(measures: Any) -> tuple[Any, dict[str, int]]:
