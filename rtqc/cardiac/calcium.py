@@ -33,6 +33,8 @@ USUAL_KVP = 120.0
 _LOUDEST_HU = 28.0
 #: Slices further apart than this blend a vessel with what is around it, in mm: coronaries are 2 to 5 mm wide.
 THICKEST_MM = 7.0
+#: Pixels wider than this lie less than twice across such a vessel, in mm: areas of single pixels, and their largest CT number too low.
+_COARSE_MM = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,9 @@ def score_calcium(
     factor = voltage_factor(kvp)
     findings += _about_voltage(acquisition, factor)
     findings += _about_gaps(grid, acquisition)
+    pixel = max(grid.spacing_mm)
+    if pixel > _COARSE_MM:
+        findings.append(cardiac_note("cardiac.coarse_pixels", f"Pixels are {pixel:.1f} mm wide and coronaries 2 to 5 mm: the score is rough.", measured=round(pixel, 2), limit=_COARSE_MM, unit="mm", source="Dodge et al., Circulation 86:232, 1992"))  # fmt: skip
     quiet = quieted(region, blood)
     if quiet.noise_hu > _LOUDEST_HU:
         message = f"Noise in the heart is {blood.noise_hu:.0f} HU, and {quiet.noise_hu:.0f} HU when smoothed: calcium cannot be told from it."

@@ -17,6 +17,7 @@ CARDIAC_RULES: dict[str, tuple[Certainty, str]] = {
     "cardiac.noise": ("estimate", "Noise reaches the calcium threshold: the image was smoothed before it was scored."),
     "cardiac.noise_too_high": ("estimate", "Noise is too high to tell calcium from it: the score is refused."),
     "cardiac.slice_gaps": ("fact", "Slices are thinner than their distance, or missing: the score stands for what is between them."),
+    "cardiac.coarse_pixels": ("fact", "Pixels are nearly as wide as a coronary: the score is rough."),
     "cardiac.thick_slices": ("fact", "Slices are thicker than calcium can be told from blood in: the score is refused."),
     "cardiac.metal": ("estimate", "There is metal in or near the heart; what lies around it is not counted."),
     "cardiac.series_chosen": ("fact", "There are several reconstructions: the one that suits calcium best was taken."),

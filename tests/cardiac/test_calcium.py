@@ -247,6 +247,12 @@ def test_slices_too_thick_are_refused(clean_heart: Scanned) -> None:
     assert "cardiac.thick_slices" in rules(measured)
 
 
+def test_pixels_as_wide_as_a_coronary_are_said() -> None:
+    measured = scanned(anatomy_of(), [], pixel_mm=2.0).measured()
+    assert rules(measured) == ["cardiac.coarse_pixels"]
+    assert measured.cardiac.calcium is not None
+
+
 def test_no_heart_no_numbers(clean_heart: Scanned) -> None:
     empty = Structure("Heart", {}, clean_heart.heart.orientation, "ORGAN", 3.0)
     measured = measure(clean_heart.image, Heart(empty, doubts=("there is no lung in the image",)), AT_120)
