@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, distance_transform_edt, find_objects, label
+from scipy.spatial.distance import pdist
 
 from rtqc.cardiac.agatston import CALCIUM_HU, LEAST_MM2, agatston
 from rtqc.cardiac.blood import Blood
@@ -172,7 +173,10 @@ class Search:
         index = np.argwhere(own) + [s.start for s in box]
         depth = float(self.region.depth_at(index).mean())
         fat, lung = _surroundings(quiet.hu, grid, box, own)
-        guess = self._places.guess(Look(grid.patient_mm(_some(index)), depth, fat, lung, _thickness(own, grid)))
+        points, thick = grid.patient_mm(_some(index)), _thickness(own, grid)
+        length = float(pdist(points).max()) + thick if len(points) > 1 else thick
+        wide = len(index) * float(np.prod(_steps(grid))) / (length * thick)
+        guess = self._places.guess(Look(points, depth, fat, lung, thick, wide))
         if self._goes_on(box):
             guess = guess.but("outside the heart")
         elif self._glow is not None and self._glow[tuple(index.T)].mean() > _GLOWING:

@@ -52,8 +52,10 @@ _OUTSIDE_MM, _OUTSIDE_SD_MM = 2.5, 2.5
 #: Coronaries are 2 to 5 mm wide (Dodge et al., Circulation 86:232, 1992), dense calcium glows by as much again: what is thicker is less and less likely one,
 #: standard deviation, in mm.
 _THICK_MM, _THICK_SD_MM = 8.0, 2.0
-#: They are tubes along their course; across it they are so wide (four standard deviations), and what is wider is bone or annulus, in mm.
-_WIDE_MM, _WIDE_SD_MM = 12.0, 4.0
+#: They are tubes, bent and branching: volume over length and thickness is so much, and what is wider is a plate, of bone or annulus, in mm.
+_WIDE_MM, _WIDE_SD_MM = 8.0, 2.5
+#: What spreads so far in the second of its main directions, in mm (four standard deviations), may be several vessels that grew together.
+_SPREAD_MM = 12.0
 #: Pericardium lies at the surface, in mm of depth.
 _PERICARDIUM_MM, _PERICARDIUM_SD_MM = 0.0, 1.8
 #: How often each is what is seen, before anything is known of it (autopsy and CT series: coronaries far before valves, those before the rest).
@@ -61,7 +63,8 @@ _PRIOR: dict[str, float] = {
     "LM/LAD": 0.38,
     "LCX": 0.14,
     "RCA": 0.22,
-    "aortic root or valve": 0.14,
+    "aortic root or valve": 0.08,
+    "aortic wall": 0.06,
     "mitral annulus": 0.08,
     "pericardium": 0.015,
     "outside the heart": 0.04,
@@ -69,13 +72,13 @@ _PRIOR: dict[str, float] = {
 }
 #: Share of fat around: parameters of a beta distribution.
 _FAT_AROUND: dict[str, tuple[float, float]] = {
-    "LM/LAD": (1.8, 2.6), "LCX": (1.8, 2.6), "RCA": (2.0, 2.4), "aortic root or valve": (1.0, 11.0), "mitral annulus": (1.2, 7.0), "pericardium": (1.8, 2.4),
+    "LM/LAD": (1.8, 2.6), "LCX": (1.8, 2.6), "RCA": (2.0, 2.4), "aortic root or valve": (1.0, 11.0), "aortic wall": (2.0, 4.0), "mitral annulus": (1.2, 7.0), "pericardium": (1.8, 2.4),
     "outside the heart": (1.5, 2.5),
     "something else": (1.0, 1.0),
 }  # fmt: skip
 #: Share of lung around: parameters of a beta distribution. Coronaries have pericardium and fat between them and the lung; hilar nodes and granulomas do not.
 _LUNG_AROUND: dict[str, tuple[float, float]] = {
-    "LM/LAD": (1.0, 10.0), "LCX": (1.0, 10.0), "RCA": (1.0, 10.0), "aortic root or valve": (1.0, 10.0), "mitral annulus": (1.0, 20.0),
+    "LM/LAD": (1.0, 10.0), "LCX": (1.0, 10.0), "RCA": (1.0, 10.0), "aortic root or valve": (1.0, 10.0), "aortic wall": (1.0, 10.0), "mitral annulus": (1.0, 20.0),
     "pericardium": (1.0, 3.0), "outside the heart": (1.0, 1.5), "something else": (1.0, 1.5),
 }  # fmt: skip
 #: What lies nowhere in particular is muscle, a scar, a leaking outline: as unlikely as a coronary three and a half standard deviations from its course.
@@ -96,6 +99,7 @@ class Look:
         fat_around: part of the shell around it that is fat, of what is not lung, 0 to 1; None where there is no shell to see.
         lung_around: part of that shell that is lung.
         thick_mm: diameter of the largest ball that fits into it, in mm.
+        wide_mm: its volume over its length and thickness, in mm.
     """
 
     points_mm: Points
@@ -103,6 +107,7 @@ class Look:
     fat_around: float | None
     lung_around: float | None = None
     thick_mm: float = 0.0
+    wide_mm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ class Places:
         """Which structure each point belongs to by its place alone, numbered from 0 as it happens to be: vessels, root, annulus."""
         logs = [-0.5 * (_distances(points, c) / _COURSE_SD_MM) ** 2 + np.log(_PRIOR[v]) for v, c in self.courses.items()]
         beyond = np.maximum(_distances(points, self._root) - _ROOT_MM, 0.0)
-        logs.append(-0.5 * (beyond / _ROOT_SD_MM) ** 2 + np.log(_PRIOR["aortic root or valve"]))
+        logs.append(-0.5 * (beyond / _ROOT_SD_MM) ** 2 + np.log(_PRIOR["aortic root or valve"] + _PRIOR["aortic wall"]))
         logs.append(-0.5 * (_distances(points, self._annulus) / _ANNULUS_SD_MM) ** 2 + np.log(_PRIOR["mitral annulus"]))
         return np.asarray(np.argmax(logs, axis=0), np.intp)
 
@@ -150,18 +155,18 @@ class Places:
         """What a calcification is likely to be."""
         unlike = -0.5 * (max(-look.depth_mm - _CUT_MM, 0.0) / _CUT_SD_MM) ** 2
         unlike -= 0.5 * (max(look.thick_mm - _THICK_MM, 0.0) / _THICK_SD_MM) ** 2
-        beyond = max(_distance(look.points_mm, self._root) - _ROOT_MM, 0.0)
+        unlike -= 0.5 * (max(look.wide_mm - _WIDE_MM, 0.0) / _WIDE_SD_MM) ** 2
+        root = -0.5 * (max(_distance(look.points_mm, self._root) - _ROOT_MM, 0.0) / _ROOT_SD_MM) ** 2
         places: dict[str, float] = {
-            "aortic root or valve": -0.5 * (beyond / _ROOT_SD_MM) ** 2,
+            "aortic root or valve": root,
+            "aortic wall": root,
             "mitral annulus": -0.5 * (_distance(look.points_mm, self._annulus) / _ANNULUS_SD_MM) ** 2,
             "pericardium": -0.5 * ((look.depth_mm - _PERICARDIUM_MM) / _PERICARDIUM_SD_MM) ** 2,
             "something else": _ELSEWHERE,
             "outside the heart": -0.5 * (max(look.depth_mm + _OUTSIDE_MM, 0.0) / _OUTSIDE_SD_MM) ** 2,
         }
         for vessel, course in self.courses.items():
-            away = _distances(look.points_mm, course)
-            wide = max(4 * float(away.std()) - _WIDE_MM, 0.0) / _WIDE_SD_MM
-            places[vessel] = -0.5 * (float(away.mean()) / _COURSE_SD_MM) ** 2 - 0.5 * wide**2 + unlike
+            places[vessel] = -0.5 * (_distance(look.points_mm, course) / _COURSE_SD_MM) ** 2 + unlike
         logs = {}
         for what, place in places.items():
             fat = _log_beta(look.fat_around, *_FAT_AROUND[what]) if look.fat_around is not None else 0.0
@@ -169,6 +174,7 @@ class Places:
             logs[what] = place + max(fat, _FLOOR) + max(lung, _FLOOR) + float(np.log(_PRIOR[what]))
         top = max(logs.values())
         weights = {what: float(np.exp(v - top)) for what, v in logs.items()}
+        weights["aortic root or valve"] += weights.pop("aortic wall")
         total = sum(weights.values())
         vessels: dict[Vessel, float] = {vessel: weights[vessel] / total for vessel in COURSES}
         coronary = sum(vessels.values())
@@ -189,10 +195,10 @@ def _distance(points: Points, course: Points) -> float:
 
 def is_bulky(points_mm: Points, thick_mm: float) -> bool:
     """Whether a calcification is more than one vessel is: several that grew together, or no vessel at all."""
-    return thick_mm > _THICK_MM or second_extent(points_mm) > _WIDE_MM
+    return thick_mm > _THICK_MM or _second_extent(points_mm) > _SPREAD_MM
 
 
-def second_extent(points: Points) -> float:
+def _second_extent(points: Points) -> float:
     """How far points spread in the second of their main directions, in mm: four standard deviations."""
     if len(points) < 3:
         return 0.0
