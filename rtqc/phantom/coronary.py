@@ -32,6 +32,8 @@ _LEFT, _LONG, _RIGHT = np.array([32.0, -22.0, -16.0]), np.array([0.68, -0.52, -0
 DEPTH_MM, VESSEL_MM, FAT_MM = 5.5, 1.8, 7.5
 #: The left ventricle's base lies so far up its axis from its middle, in mm.
 _BASE_MM = 26.0
+#: Radius of the mitral annulus, in mm.
+_ANNULUS_MM = 14.0
 #: Calcium sticks out of nothing: steps of a course, in mm.
 _STEP_MM = 1.0
 
@@ -111,6 +113,17 @@ def plant_line(points_mm: Floats, radius_mm: float, hu: float, where: str) -> li
     even = np.linspace(0, length[-1], max(int(np.ceil(length[-1] / radius_mm)), 1) + 1)
     line = np.stack([np.interp(even, length, points_mm[:, k]) for k in range(3)], axis=1)
     return [Calcification((float(x), float(y), float(z)), radius_mm, hu, where) for x, y, z in line]
+
+
+def plant_annulus(anatomy: Anatomy, radius_mm: float, hu: float) -> list[Calcification]:
+    """The back half of the mitral annulus, where it calcifies: the ring around the left ventricle's base."""
+    axis = _LONG / np.linalg.norm(_LONG)
+    base = _LEFT - _BASE_MM * axis
+    back = np.array([0.0, 1.0, 0.0]) - axis[1] * axis
+    back /= np.linalg.norm(back)
+    side = np.cross(axis, back)
+    ring = [base + _ANNULUS_MM * (np.cos(a) * back + np.sin(a) * side) for a in np.radians(np.linspace(-75, 75, 30))]
+    return plant_line(in_heart(anatomy, ring), radius_mm, hu, "mitral annulus")
 
 
 def plant_distractor(anatomy: Anatomy, kind: Distractor, radius_mm: float = 3.0, hu: float = 600.0) -> Calcification:

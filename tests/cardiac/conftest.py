@@ -8,14 +8,15 @@ from functools import lru_cache
 import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.spatial import cKDTree
 
-from rtqc.cardiac import Heart, Measured, measure
+from rtqc.cardiac import Heart, Measured, agatston, measure
 from rtqc.core import Grid, Image, Mask, Structure
 from rtqc.core.acquisition import Acquisition
 from rtqc.core.cardiac import Calcification as Found
 from rtqc.geometry import rasterize, trace
 from rtqc.phantom import Anatomy
-from rtqc.phantom.coronary import Calcification, render_heart
+from rtqc.phantom.coronary import Calcification, courses, plant_annulus, plant_line, plant_vessel, render_heart
 from rtqc.phantom.render import contours
 
 AT_120 = Acquisition(kvp=120.0)
@@ -65,6 +66,39 @@ def nearest(measured: Measured, planted: Calcification) -> Found | None:
     ]
     best = min(away, key=lambda pair: pair[0], default=None)
     return best[1] if best is not None and best[0] < 6 else None
+
+
+def score_at(image: Image, balls: list[Calcification]) -> float:
+    """The score of all that is dense within 4 mm of what was planted."""
+    grid = image.grid
+    dense = np.argwhere(image.hu >= 130)
+    away, _ = cKDTree([b.centre_mm for b in balls]).query(grid.patient_mm(dense))
+    voxels = np.zeros(grid.shape, bool)
+    voxels[tuple(dense[away < 4].T)] = True
+    return agatston(image.hu, voxels, grid)
+
+
+def fork(anatomy: Anatomy) -> list[Calcification]:
+    """Left main, half of the LAD and LCX, calcified in one piece."""
+    lines = courses(anatomy)
+    return [
+        *plant_vessel(anatomy, "LM/LAD", 0.0, 0.55, 1.8, 600.0),
+        *plant_line(np.stack([lines["LM/LAD"][0], lines["LCX"][0]]), 1.8, 600.0, "LM/LAD"),
+        *plant_vessel(anatomy, "LCX", 0.0, 0.4, 1.8, 600.0),
+    ]
+
+
+def annulus(anatomy: Anatomy) -> list[Calcification]:
+    """The back half of the mitral annulus, thick."""
+    return plant_annulus(anatomy, 3.5, 700.0)
+
+
+def noise_like(grid: Grid, kernel_mm: float, seed: int) -> np.ndarray:  # type: ignore[type-arg]
+    """Noise of standard deviation 1: white, or as smooth as a soft kernel makes it."""
+    noise = np.random.default_rng(seed).standard_normal(grid.shape, np.float32)
+    if kernel_mm:
+        noise = gaussian_filter(noise, (0, *(kernel_mm / s for s in grid.spacing_mm)))
+    return np.asarray(noise / noise.std())
 
 
 def moved_outline(heart: Structure, grid: Grid, seed: int, spread_mm: float, larger_mm: float = 0.0) -> Structure:

@@ -10,13 +10,12 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from rtqc.cardiac import agatston, measure
+from rtqc.cardiac import measure
 from rtqc.cardiac.measure import Heart
 from rtqc.core import Grid, Image, Structure
 from rtqc.core.acquisition import Acquisition
 from rtqc.geometry import rasterize
 from rtqc.phantom.coronary import (
-    Calcification,
     Distractor,
     Vessel,
     courses,
@@ -25,7 +24,7 @@ from rtqc.phantom.coronary import (
     plant_line,
     plant_vessel,
 )
-from tests.cardiac.conftest import AT_120, Scanned, anatomy_of, nearest, scanned
+from tests.cardiac.conftest import AT_120, Scanned, anatomy_of, annulus, fork, nearest, scanned, score_at
 
 VESSELS: tuple[Vessel, ...] = ("LM/LAD", "LCX", "RCA")
 DISTRACTORS: tuple[Distractor, ...] = ("aortic valve", "aortic wall", "mitral annulus", "pericardium", "clip", "lead")
@@ -55,33 +54,26 @@ def test_coronaries_count_and_nothing_else(seed: int | None) -> None:
     assert right >= 5
 
 
-def score_at(image: Image, balls: list[Calcification]) -> float:
-    """The score of all that is dense within 4 mm of what was planted."""
-    grid = image.grid
-    dense = np.argwhere(image.hu >= 130)
-    away, _ = cKDTree([b.centre_mm for b in balls]).query(grid.patient_mm(dense))
-    voxels = np.zeros(grid.shape, bool)
-    voxels[tuple(dense[away < 4].T)] = True
-    return agatston(image.hu, voxels, grid)
-
-
 @pytest.mark.parametrize("seed", [None, 42, 43])
 def test_calcium_of_several_vessels_that_grew_together_counts_whole(seed: int | None) -> None:
     """Left main, LAD and LCX in one piece, as in those who have most: wider than any vessel, and all of it coronary."""
     anatomy = anatomy_of(seed)
-    lines = courses(anatomy)
-    fork = np.stack([lines["LM/LAD"][0], lines["LCX"][0]])
-    balls = [
-        *plant_vessel(anatomy, "LM/LAD", 0.0, 0.55, 1.8, 600.0),
-        *plant_line(fork, 1.8, 600.0, "LM/LAD"),
-        *plant_vessel(anatomy, "LCX", 0.0, 0.4, 1.8, 600.0),
-    ]
+    balls = fork(anatomy)
     scan = scanned(anatomy, balls, noise_hu=5.0)
     calcium = scan.measured().cardiac.calcium
     assert calcium is not None
     assert calcium.agatston == pytest.approx(score_at(scan.image, balls), rel=0.03)
     assert calcium.calcium_class == ">300"
     assert {x.vessel for x in calcium.lesions} >= {"LM/LAD", "LCX"}
+
+
+@pytest.mark.parametrize("seed", [None, 41, 43])
+def test_a_calcified_mitral_annulus_does_not_count(seed: int | None) -> None:
+    anatomy = anatomy_of(seed)
+    calcium = scanned(anatomy, annulus(anatomy)).measured().cardiac.calcium
+    assert calcium is not None
+    assert calcium.agatston == 0
+    assert {x.kind for x in calcium.others} <= {"mitral annulus", "aortic root or valve"}
 
 
 def test_a_vessel_that_touches_the_aortic_wall_counts() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import nrrd
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter, label
+from scipy.ndimage import label
 
 from rtqc.cardiac import Heart, Measured, measure
 from rtqc.core import Case, Image
 from rtqc.dicom import read_case
 from rtqc.heart import draft_heart
 from rtqc.pipeline import heart_of
-from tests.cardiac.conftest import AT_120, moved_outline
+from tests.cardiac.conftest import AT_120, moved_outline, noise_like
 from tests.conftest import HEARTS, real
 from tests.heart.test_view import scanned as in_narrow_view
 
@@ -82,10 +82,7 @@ def test_noise_changes_a_score_little_and_never_makes_one(patient: str, kernel_m
     scan, _ = in_narrow_view(case.image, case.structures["Heart"], 300, False)
     heart = Heart(case.structures["Heart"])
     quiet = measure(scan, heart, AT_120).cardiac.calcium
-    noise = np.random.default_rng(1).standard_normal(scan.hu.shape, np.float32)
-    if kernel_mm:
-        noise = gaussian_filter(noise, (0, *(kernel_mm / s for s in scan.grid.spacing_mm)))
-    loud = measure(Image(scan.grid, scan.hu + 30 * noise / noise.std()), heart, AT_120).cardiac.calcium
+    loud = measure(Image(scan.grid, scan.hu + 30 * noise_like(scan.grid, kernel_mm, 1)), heart, AT_120).cardiac.calcium
     assert quiet is not None
     assert loud is not None
     assert loud.smoothed_mm > 0
