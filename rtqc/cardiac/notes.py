@@ -14,7 +14,7 @@ CARDIAC_RULES: dict[str, tuple[Certainty, str]] = {
     "cardiac.kvp_absent": ("fact", "The tube voltage is not said: 120 kV is assumed."),
     "cardiac.kvp_adapted": ("fact", "The tube voltage is not 120 kV: the calcium thresholds were changed for it."),
     "cardiac.kvp_unusual": ("fact", "Calcium is not scored outside 70 to 150 kV."),
-    "cardiac.noise": ("estimate", "Noise reaches the calcium threshold: the image was smoothed before it was scored."),
+    "cardiac.noise": ("estimate", "Noise reaches the calcium threshold: calcium was looked for in a smoothed image."),
     "cardiac.noise_too_high": ("estimate", "Noise is too high to tell calcium from it: the score is refused."),
     "cardiac.slice_gaps": ("fact", "Slices are thinner than their distance, or missing: the score stands for what is between them."),
     "cardiac.coarse_pixels": ("fact", "Pixels are nearly as wide as a coronary: the score is rough."),

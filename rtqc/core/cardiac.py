@@ -78,7 +78,7 @@ class Calcium(_Model):
     """Coronary calcium. ``class``: as in DeepCAC (Zeleznik 2021); ``cac_drs``: as in CAC-DRS (Hecht 2018), N of three vessels.
 
     ``threshold_hu``: 130 HU at 120 kVp, else what gives the same calcium the same weight; ``smoothed_mm``: standard deviation of the Gaussian that noise
-    made necessary, 0 where the image was scored as it is. ``lesions``: what counts; ``others``: what does not.
+    made necessary to look for calcium, 0 where there was none; what is scored is not smoothed. ``lesions``: what counts; ``others``: what does not.
     """
 
     agatston: float
