@@ -132,7 +132,7 @@ def draft_with(image: Image, engine: Engine) -> Draft:
     piece = largest_piece(found.logits)
     volume = float(piece.sum() * found.grid.voxel_volumes_ml[0])
     if volume < NO_HEART_ML:
-        return _nothing(image.grid, engine, f"no heart was found in the image (largest candidate {volume:.0f} ml)")
+        return _nothing(image.grid, engine, f"nothing in the image looks like a heart (largest candidate {volume:.0f} ml)")
     coarse = found if own_grid else _sampled(found, grid)
     coarse_piece = piece if own_grid else largest_piece(coarse.logits)
     if lung_share(coarse_piece, lungs, grid.slice_spacing_mm) < LEAST_LUNG_AROUND:
