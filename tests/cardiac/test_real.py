@@ -5,15 +5,16 @@ from __future__ import annotations
 import nrrd
 import numpy as np
 import pytest
-from scipy.ndimage import label
+from scipy.ndimage import binary_dilation, gaussian_filter, label
 
-from rtqc.cardiac import Heart, Measured, measure
-from rtqc.core import Case, Image
+from rtqc.cardiac import Heart, Measured, agatston, measure
+from rtqc.core import Case, Grid, Image
 from rtqc.dicom import read_case
 from rtqc.heart import draft_heart
 from rtqc.pipeline import heart_of
 from tests.cardiac.conftest import AT_120, moved_outline, noise_like
 from tests.conftest import HEARTS, real
+from tests.heart.test_draft import resampled
 from tests.heart.test_view import scanned as in_narrow_view
 
 #: A mark of the original resolution and a voxel of 3 mm belong together within this, in mm.
@@ -57,6 +58,37 @@ def test_what_counts_was_marked_and_what_was_marked_and_is_dense_counts(patient:
         middle = grid.patient_mm([np.argwhere(dense == n).mean(axis=0)])[0]
         there = [x for x in calcium.lesions if np.linalg.norm(middle - x.position_mm) < _NEAR_MM]
         assert there, f"marked at {middle.round()} and not counted"
+
+
+def as_marked(patient: str, density_hu: float) -> tuple[Image, float]:
+    """The CT in the pixels of the radiologists' marks, with calcium of a density where they marked it instead of its own; and the score of the marks."""
+    case = read_case(real("heart-ct", patient))
+    assert case.image is not None
+    values, header = nrrd.read(str(real("heart-masks", f"{patient}.nrrd")))
+    assert header["space"] == "left-posterior-superior"
+    steps = np.diag(np.asarray(header["space directions"]))[::-1]
+    grid = Grid.regular(values.shape[::-1], tuple(steps), tuple(header["space origin"]))
+    low, high = case.image.grid.positions_mm[[0, -1]]
+    there = np.flatnonzero((grid.positions_mm >= low) & (grid.positions_mm <= high))
+    slices = slice(int(there[0]), int(there[-1]) + 1)
+    marks = np.transpose(values == 3)[slices]
+    grid = grid.crop(slices, slice(None, grid.size[0]), slice(None, grid.size[1]))
+    hu = resampled(case.image, grid).hu
+    around = np.ones((3, 3, 3), bool)
+    blurred = binary_dilation(marks, around, iterations=5)
+    hu[blurred] = np.minimum(hu[blurred], 60)
+    hu += gaussian_filter(marks.astype(np.float32), (0.4, 0.7, 0.7)) * np.maximum(density_hu - hu, 0)
+    hu += 12 * noise_like(grid, 0.0, 0)
+    return Image(grid, hu), agatston(hu, binary_dilation(marks, around, iterations=2), grid)
+
+
+@pytest.mark.parametrize("patient", HEARTS)
+def test_marks_at_their_own_resolution_give_their_score(patient: str) -> None:
+    """Lesions as radiologists outlined them, in pixels of 0.7 mm and slices of 2.5 mm, with the draft."""
+    image, score = as_marked(patient, 300.0)
+    calcium = measure(image, heart_of(draft_heart(image, device="cpu")), AT_120).cardiac.calcium
+    assert calcium is not None
+    assert calcium.agatston == pytest.approx(score, rel=0.02, abs=0.5)
 
 
 @pytest.mark.parametrize("patient", HEARTS)
