@@ -143,7 +143,7 @@ def _told(
         kind=guess.kind,
         vessel=guess.vessel if coronary or reader == "included" else None,
         probability=round(guess.coronary, 3),
-        vessel_probability=round(guess.vessel_probability, 3) if coronary else None,
+        vessel_probability=round(guess.vessels[guess.vessel], 3) if coronary else None,
         agatston=round(found.agatston, 1),
         volume_mm3=round(calcium_volume(quiet.scored_hu[box], marked(index, box), grid.crop(*box), factor), 1),
         max_hu=round(found.max_hu, 0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist
 
 from rtqc.cardiac.agatston import CALCIUM_HU, LEAST_MM2, agatston
 from rtqc.cardiac.blood import Blood
-from rtqc.cardiac.coronaries import Guess, Look, Places, is_bulky
+from rtqc.cardiac.coronaries import RIGHT, Guess, Look, Places, is_bulky
 from rtqc.cardiac.quiet import Quiet
 from rtqc.cardiac.region import Region
 from rtqc.core.grid import Grid
@@ -44,6 +44,8 @@ _MOST_POINTS = 60
 _MOST_CANDIDATES = 400
 #: Beside what is seen in the smooth image calcium is scored as far as this, in mm: smoothing takes that much off a vessel.
 _BESIDE_MM = 1.5
+#: A piece that is less surely coronary follows the rest of its calcification where the most of that is not.
+_SURE = 0.8
 _ALL_AROUND = np.ones((3, 3, 3), bool)
 
 
@@ -95,14 +97,18 @@ class Search:
         large = [n for n in range(1, count + 1) if sizes[n] * grid.spacing_mm[0] * grid.spacing_mm[1] >= LEAST_MM2]
         near = self.region.within(-_OUTSIDE_MM)
         touching = [n for n in large if (near[boxes[n - 1]] & (labels[boxes[n - 1]] == n)).any()]
-        pieces = []
+        pieces: list[tuple[Box, Voxels]] = []
+        together: list[slice] = []
         for n in sorted(sorted(touching, key=lambda n: -sizes[n])[:_MOST_CANDIDATES]):
             box = boxes[n - 1]
             whole = labels[box] == n
             if self._is_near(box, whole):
-                pieces += [(box, piece) for piece in ([whole] if self._goes_on(box) else self._pieces(box, whole))]
+                parts = [whole] if self._goes_on(box) else self._pieces(box, whole)
+                together.append(slice(len(pieces), len(pieces) + len(parts)))
+                pieces += [(box, part) for part in parts]
         found = [self._looked_at(box, piece, scored) for (box, piece), scored in zip(pieces, self._scored(pieces), strict=True)]
-        return sorted((f for f in found if f.agatston > 0), key=lambda f: tuple(-f.middle_mm[[2, 1, 0]]))
+        whole_vessels = [c for which in together for c in self._joined(_of_one_origin(found[which]))]
+        return sorted((f for f in whole_vessels if f.agatston > 0), key=lambda f: tuple(-f.middle_mm[[2, 1, 0]]))
 
     def _scored(self, pieces: list[tuple[Box, Voxels]]) -> list[NDArray[np.intp]]:
         """The voxels (n, 3) that each scores with: those of the image that was not smoothed, in and right beside it, each for one only."""
@@ -183,12 +189,50 @@ class Search:
             guess = guess.but("metal")
         elif quiet.hu[box][own].max() < self.blood.hu + _ABOVE_NOISE * quiet.noise_hu:
             guess = guess.but("noise")
-        score = peak = 0.0
-        if len(scored):
-            part = box_of(scored)
-            score = agatston(quiet.scored_hu[part], marked(scored, part), grid.crop(*part), self.factor)
-            peak = float(quiet.scored_hu[tuple(scored.T)].max())
-        return Candidate(scored, guess, score, peak, depth, grid.patient_mm([index.mean(axis=0)])[0])
+        return self._candidate(scored, guess, depth, index)
+
+    def _candidate(self, scored: NDArray[np.intp], guess: Guess, depth: float, index: NDArray[np.intp]) -> Candidate:
+        """With the score of these voxels, in the middle of the others."""
+        grid, hu = self._grid, self.quiet.scored_hu
+        middle = grid.patient_mm([index.mean(axis=0)])[0]
+        if not len(scored):
+            return Candidate(scored, guess, 0.0, 0.0, depth, middle)
+        box = box_of(scored)
+        score = agatston(hu[box], marked(scored, box), grid.crop(*box), self.factor)
+        return Candidate(scored, guess, score, float(hu[tuple(scored.T)].max()), depth, middle)
+
+    def _joined(self, pieces: list[Candidate]) -> list[Candidate]:
+        """Pieces of one calcification, with those of one vessel put together again: they are one lesion."""
+        kept = [p for p in pieces if p.guess.kind != "coronary" or not len(p.index)]
+        vessels = [p for p in pieces if p.guess.kind == "coronary" and len(p.index)]
+        for name in dict.fromkeys(p.guess.vessel for p in vessels):
+            same = [p for p in vessels if p.guess.vessel == name]
+            largest = max(same, key=lambda p: len(p.index))
+            if len(same) > 1:
+                index = np.concatenate([p.index for p in same])
+                depth = float(np.average([p.depth_mm for p in same], weights=[len(p.index) for p in same]))
+                largest = self._candidate(index, largest.guess, depth, index)
+            kept.append(largest)
+        return kept
+
+
+def _of_one_origin(pieces: list[Candidate]) -> list[Candidate]:
+    """What pieces of one calcification tell about each other.
+
+    A doubtful piece goes with the most of it. The coronaries leave the aorta from two sides, so that what grew together is of one, unless the aorta is between.
+    """
+    others = [p for p in pieces if p.guess.kind != "coronary"]
+    most = max(others, key=lambda p: p.agatston, default=None)
+    if most is not None and sum(p.agatston for p in others) > sum(p.agatston for p in pieces) / 2:
+        pieces = [
+            replace(p, guess=p.guess.but(most.guess.kind)) if p.guess.kind == "coronary" and p.guess.coronary < _SURE else p
+            for p in pieces
+        ]
+    coronary = [p for p in pieces if p.guess.kind == "coronary"]
+    if len(coronary) < 2 or any(p.guess.kind == "aortic root or valve" for p in pieces):
+        return pieces
+    right = sum(p.agatston * (2 * p.guess.vessels[RIGHT] - 1) for p in coronary) > 0
+    return [replace(p, guess=p.guess.of_side(right)) if p.guess.kind == "coronary" else p for p in pieces]
 
 
 def marked(index: NDArray[np.intp], box: Box) -> Voxels:

@@ -8,7 +8,7 @@ where the place does not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,6 +38,8 @@ COURSES: dict[Vessel, tuple[tuple[tuple[float, float, float], ...], ...]] = {
         ),
     ),
 }  # fmt: skip
+#: The right coronary; the others are of the left.
+RIGHT: Vessel = "RCA"
 #: Middle of the aortic root, from the valve up; and the mitral annulus, whose back part calcifies.
 _ROOT = ((0.02, -0.05, 0.22), (-0.06, -0.12, 0.6), (-0.12, -0.15, 1.05))
 _ANNULUS = ((0.1, 0.55, -0.12), (0.3, 0.62, -0.25), (0.48, 0.5, -0.2), (0.52, 0.28, 0.02))
@@ -112,12 +114,22 @@ class Look:
 
 @dataclass(frozen=True)
 class Guess:
-    """What it is taken for: the kind, the probability that it is coronary, the most likely vessel and its probability among vessels."""
+    """What it is taken for: the kind, the probability that it is coronary, and of each vessel if it is."""
 
     kind: Kind
     coronary: float
-    vessel: Vessel
-    vessel_probability: float
+    vessels: Mapping[Vessel, float]
+
+    @property
+    def vessel(self) -> Vessel:
+        """The most likely one."""
+        return max(self.vessels, key=lambda v: self.vessels[v])
+
+    def of_side(self, right: bool) -> Guess:
+        """The same where it is known to be of the right coronary, or of the left."""
+        known = {v: p for v, p in self.vessels.items() if (v == RIGHT) == right}
+        total = max(sum(known.values()), 1e-9)
+        return replace(self, vessels={v: p / total for v, p in known.items()})
 
     def but(self, kind: Kind) -> Guess:
         """The same where something else than place shows that it is no coronary."""
@@ -176,11 +188,11 @@ class Places:
         weights = {what: float(np.exp(v - top)) for what, v in logs.items()}
         weights["aortic root or valve"] += weights.pop("aortic wall")
         total = sum(weights.values())
-        vessels: dict[Vessel, float] = {vessel: weights[vessel] / total for vessel in COURSES}
-        coronary = sum(vessels.values())
-        vessel = max(vessels, key=lambda v: vessels[v])
+        among = sum(weights[vessel] for vessel in COURSES)
+        coronary = among / total
+        vessels = {vessel: weights[vessel] / max(among, 1e-300) for vessel in COURSES}
         kind: Kind = "coronary" if coronary >= 0.5 else max(_OTHERS, key=lambda k: weights[k])
-        return Guess(kind, coronary, vessel, vessels[vessel] / max(coronary, 1e-9))
+        return Guess(kind, coronary, vessels)
 
 
 def _distances(points: Points, course: Points) -> NDArray[np.float64]:

@@ -64,16 +64,16 @@ def test_calcium_of_several_vessels_that_grew_together_counts_whole(seed: int | 
     assert calcium is not None
     assert calcium.agatston == pytest.approx(score_at(scan.image, balls), rel=0.03)
     assert calcium.calcium_class == ">300"
-    assert {x.vessel for x in calcium.lesions} >= {"LM/LAD", "LCX"}
+    assert sorted(x.vessel or "" for x in calcium.lesions) == ["LCX", "LM/LAD"]
 
 
-@pytest.mark.parametrize("seed", [None, 41, 43])
+@pytest.mark.parametrize("seed", [None, 42, 46])
 def test_a_calcified_mitral_annulus_does_not_count(seed: int | None) -> None:
     anatomy = anatomy_of(seed)
     calcium = scanned(anatomy, annulus(anatomy)).measured().cardiac.calcium
     assert calcium is not None
     assert calcium.agatston == 0
-    assert {x.kind for x in calcium.others} <= {"mitral annulus", "aortic root or valve"}
+    assert "mitral annulus" in {x.kind for x in calcium.others}
 
 
 def test_a_vessel_that_touches_the_aortic_wall_counts() -> None:
