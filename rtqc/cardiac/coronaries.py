@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from rtqc.core.cardiac import Kind, Vessel
 
@@ -197,7 +198,7 @@ class Places:
 
 def _distances(points: Points, course: Points) -> NDArray[np.float64]:
     """Distance (n,) of points from a course, in mm."""
-    return np.asarray(np.linalg.norm(points[:, None] - course[None], axis=2).min(axis=1), np.float64)
+    return np.asarray(cKDTree(course).query(points)[0], np.float64)
 
 
 def _distance(points: Points, course: Points) -> float:
