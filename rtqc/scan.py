@@ -159,7 +159,5 @@ def found_scans(path: Path) -> list[FoundScan]:
     scans = [FoundScan(s.patient_id, s) for s in scans_of(index)]
     if scans:
         return scans
-    message = (
-        f"There is no CT in {path.name or path} ({index.others} DICOM objects of other kinds): give the folder of a chest CT, or NRRD and NIfTI files by name."
-    )
+    message = f"There is no CT in {path.name or path} ({index.others} DICOM objects of other kinds): give the folder of a chest CT, or NRRD and NIfTI files by name."
     return [FoundScan(path.name, None, (*index.findings, note("ct.absent", message, files=[path.name])))]
