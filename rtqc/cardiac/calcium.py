@@ -77,9 +77,6 @@ def score_calcium(
     factor = voltage_factor(kvp)
     findings += _about_voltage(acquisition, factor)
     findings += _about_gaps(grid, acquisition)
-    pixel = max(grid.spacing_mm)
-    if pixel > _COARSE_MM:
-        findings.append(cardiac_note("cardiac.coarse_pixels", f"Pixels are {pixel:.1f} mm wide and coronaries 2 to 5 mm: the score is rough.", measured=round(pixel, 2), limit=_COARSE_MM, unit="mm", source="Dodge et al., Circulation 86:232, 1992"))  # fmt: skip
     quiet = quieted(region, blood)
     if quiet.noise_hu > _LOUDEST_HU:
         message = f"Noise in the heart is {blood.noise_hu:.0f} HU, and {quiet.noise_hu:.0f} HU when smoothed: calcium cannot be told from it."
@@ -101,6 +98,9 @@ def score_calcium(
         findings.append(
             cardiac_note("cardiac.metal", message, measured=max(x.told.max_hu for x in metal), limit=METAL_HU, unit="HU")
         )
+    pixel = max(grid.spacing_mm)
+    if pixel > _COARSE_MM and any(x.told.counted for x in lesions):
+        findings.append(cardiac_note("cardiac.coarse_pixels", f"Pixels are {pixel:.1f} mm wide and coronaries 2 to 5 mm: the score is rough.", measured=round(pixel, 2), limit=_COARSE_MM, unit="mm", source="Dodge et al., Circulation 86:232, 1992"))  # fmt: skip
     decided = [x.told.number for x in lesions if x.told.reader]
     if decided:
         findings.append(cardiac_note("cardiac.reader", f"A reader decided about calcification {', '.join(map(str, decided))}."))

@@ -239,10 +239,11 @@ def test_slices_too_thick_are_refused(clean_heart: Scanned) -> None:
     assert "cardiac.thick_slices" in rules(measured)
 
 
-def test_pixels_as_wide_as_a_coronary_are_said() -> None:
-    measured = scanned(anatomy_of(), [], pixel_mm=2.0).measured()
+def test_pixels_as_wide_as_a_coronary_are_said_where_something_counts() -> None:
+    anatomy = anatomy_of()
+    measured = scanned(anatomy, [plant_coronary(anatomy, "RCA", 0.5, 4.0, 600.0)], pixel_mm=2.0).measured()
     assert rules(measured) == ["cardiac.coarse_pixels"]
-    assert measured.cardiac.calcium is not None
+    assert rules(scanned(anatomy, [], pixel_mm=2.0).measured()) == []
 
 
 def test_no_heart_no_numbers(clean_heart: Scanned) -> None:
