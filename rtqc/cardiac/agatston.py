@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects, label, zoom
 
+from rtqc.cardiac.boxes import box_of, wider
 from rtqc.core.cardiac import CalciumClass
 from rtqc.core.grid import Grid
 
@@ -81,8 +82,7 @@ def calcium_volume(hu: Volume, voxels: Voxels, grid: Grid, factor: float = 1.0) 
     where = np.argwhere(voxels)
     if not where.size:
         return 0.0
-    low, high = np.maximum(where.min(axis=0) - 1, 0), np.minimum(where.max(axis=0) + 2, voxels.shape)
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    box = wider(box_of(where), voxels.shape, (1, 1, 1))
     fine = min(_FINE_MM, *grid.spacing_mm)
     steps = (grid.slice_spacing_mm, *grid.spacing_mm)
     # Interpolated nodes at the voxels' centres and between them; each stands for as much as it is apart from the next.

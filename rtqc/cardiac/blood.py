@@ -47,10 +47,8 @@ def blood_of(region: Region) -> Blood:
     """Measure."""
     step = max(region.image.grid.shape[0] // _MOST_SLICES, 1)
     slices = slice(None, None, step)
-    core = region.within(region.core_mm, slices)
+    core = region.core(slices)
     hu = region.image.hu[slices]
-    if not core.any():
-        core = region.within(0.0, slices)
     sigma = [_CHAMBER_MM / s for s in region.image.grid.spacing_mm]
     smooth = gaussian_filter(hu, (0, *sigma))
     bright = float((smooth[core] > CONTRAST_HU).mean())

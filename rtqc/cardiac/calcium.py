@@ -18,7 +18,8 @@ from rtqc.cardiac.agatston import (
     voltage_factor,
 )
 from rtqc.cardiac.blood import Blood
-from rtqc.cardiac.candidates import METAL_HU, Candidate, Search, box_of, marked, wider
+from rtqc.cardiac.boxes import box_of, marked, wider
+from rtqc.cardiac.candidates import METAL_HU, Candidate, Search
 from rtqc.cardiac.notes import cardiac_note
 from rtqc.cardiac.quiet import QUIET_HU, Quiet, quieted
 from rtqc.cardiac.region import Region

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,6 +12,7 @@ from scipy.spatial.distance import pdist
 
 from rtqc.cardiac.agatston import CALCIUM_HU, LEAST_MM2, agatston
 from rtqc.cardiac.blood import Blood
+from rtqc.cardiac.boxes import Box, box_of, marked, wider
 from rtqc.cardiac.coronaries import RIGHT, Guess, Look, Places, is_bulky
 from rtqc.cardiac.quiet import Quiet
 from rtqc.cardiac.region import Region
@@ -20,7 +20,6 @@ from rtqc.core.grid import Grid
 
 Volume = NDArray[np.float32]
 Voxels = NDArray[np.bool_]
-Box = tuple[slice, ...]
 
 #: A lesion's largest CT number is so many standard deviations above blood, or noise may have made it.
 _ABOVE_NOISE = 5.0
@@ -71,6 +70,36 @@ class Candidate:
 
 
 @dataclass(frozen=True, eq=False)
+class _Piece:
+    """Voxels ``own`` of a box of the region's image."""
+
+    box: Box
+    own: Voxels
+    grid: Grid
+
+    @cached_property
+    def index(self) -> NDArray[np.intp]:
+        """Its voxels (n, 3) on the region's image."""
+        return np.asarray(np.argwhere(self.own) + [s.start for s in self.box], np.intp)
+
+    @cached_property
+    def some_mm(self) -> NDArray[np.float64]:
+        """Of its voxels as many as are needed to see where they lie, patient coordinates (n, 3)."""
+        return self.grid.patient_mm(self.index[:: max(len(self.index) // _MOST_POINTS, 1)])
+
+    @cached_property
+    def thick_mm(self) -> float:
+        """Diameter of the largest ball within."""
+        return float(2 * distance_transform_edt(np.pad(self.own, 1), sampling=_steps(self.grid)).max())
+
+    @property
+    def wide_mm(self) -> float:
+        """Volume over length and thickness."""
+        length = self.thick_mm + (float(pdist(self.some_mm).max()) if len(self.some_mm) > 1 else 0.0)
+        return len(self.index) * float(np.prod(_steps(self.grid))) / (length * self.thick_mm)
+
+
+@dataclass(frozen=True, eq=False)
 class Search:
     """Where candidates are looked for.
 
@@ -97,22 +126,17 @@ class Search:
         large = [n for n in range(1, count + 1) if sizes[n] * grid.spacing_mm[0] * grid.spacing_mm[1] >= LEAST_MM2]
         near = self.region.within(-_OUTSIDE_MM)
         touching = [n for n in large if (near[boxes[n - 1]] & (labels[boxes[n - 1]] == n)).any()]
-        pieces: list[tuple[Box, Voxels]] = []
-        together: list[slice] = []
-        for n in sorted(sorted(touching, key=lambda n: -sizes[n])[:_MOST_CANDIDATES]):
-            box = boxes[n - 1]
-            whole = labels[box] == n
-            if self._is_near(box, whole):
-                parts = [whole] if self._goes_on(box) else self._pieces(box, whole)
-                together.append(slice(len(pieces), len(pieces) + len(parts)))
-                pieces += [(box, part) for part in parts]
-        found = [self._looked_at(box, piece, scored) for (box, piece), scored in zip(pieces, self._scored(pieces), strict=True)]
-        whole_vessels = [c for which in together for c in self._joined(_of_one_origin(found[which]))]
+        largest = sorted(touching, key=lambda n: -sizes[n])[:_MOST_CANDIDATES]
+        whole = [_Piece(boxes[n - 1], labels[boxes[n - 1]] == n, grid) for n in sorted(largest)]
+        calcifications = [self._pieces(w) for w in whole if self._is_near(w)]
+        scored = iter(self._scored([piece for pieces in calcifications for piece in pieces]))
+        found = [[self._looked_at(piece, next(scored)) for piece in pieces] for pieces in calcifications]
+        whole_vessels = [c for pieces in found for c in self._joined(_of_one_origin(pieces))]
         return sorted((f for f in whole_vessels if f.agatston > 0), key=lambda f: tuple(-f.middle_mm[[2, 1, 0]]))
 
-    def _scored(self, pieces: list[tuple[Box, Voxels]]) -> list[NDArray[np.intp]]:
+    def _scored(self, pieces: list[_Piece]) -> list[NDArray[np.intp]]:
         """The voxels (n, 3) that each scores with: those of the image that was not smoothed, in and right beside it, each for one only."""
-        found = [np.argwhere(own) + [s.start for s in box] for box, own in pieces]
+        found = [piece.index for piece in pieces]
         if not self.quiet.smoothed_mm:
             return found
         dense = self.quiet.scored_hu >= CALCIUM_HU * self.factor
@@ -144,50 +168,44 @@ class Search:
         metal = self.region.image.hu > METAL_HU * self.factor
         return _around(metal, self._grid, _GLOW_MM) if metal.any() else None
 
-    def _is_near(self, box: Box, own: Voxels) -> bool:
-        index = np.argwhere(own) + [s.start for s in box]
-        return bool((self.region.depth_at(index) > -_OUTSIDE_MM).mean() >= _LEAST_INSIDE)
+    def _is_near(self, piece: _Piece) -> bool:
+        return bool((self.region.depth_at(piece.index) > -_OUTSIDE_MM).mean() >= _LEAST_INSIDE)
 
-    def _goes_on(self, box: Box) -> bool:
+    def _goes_on(self, piece: _Piece) -> bool:
         """Whether a candidate reaches the rim of what was cut out around the heart: bone does."""
-        return any(s.start == 0 or s.stop == n for s, n in zip(box[1:], self.quiet.hu.shape[1:], strict=True))
+        return any(s.start == 0 or s.stop == n for s, n in zip(piece.box[1:], self.quiet.hu.shape[1:], strict=True))
 
-    def _pieces(self, box: Box, own: Voxels) -> list[Voxels]:
+    def _pieces(self, whole: _Piece) -> list[_Piece]:
         """A calcification, or what it is made of where several structures have grown together: each piece is judged by itself."""
-        part = self._grid.crop(*box)
-        index = np.argwhere(own)
-        if not is_bulky(part.patient_mm(_some(index)), _thickness(own, part)):
-            return [own]
+        if self._goes_on(whole) or not is_bulky(whole.some_mm, whole.thick_mm):
+            return [whole]
+        grid, own = self._grid, whole.own
         structure = np.full(own.shape, -1)
-        structure[own] = self._places.parts(part.patient_mm(index))
+        structure[own] = self._places.parts(grid.patient_mm(whole.index))
         pieces = []
         for which in np.unique(structure[own]):
             labels, count = label(structure == which, _ALL_AROUND)
             pieces += [labels == n for n in range(1, count + 1)]
         pieces.sort(key=lambda p: -int(p.sum()))
-        least = _LEAST_PIECE_MM3 / (part.slice_spacing_mm * part.spacing_mm[0] * part.spacing_mm[1])
+        least = _LEAST_PIECE_MM3 / float(np.prod(_steps(grid)))
         kept = [p for p in pieces if p.sum() >= least] or pieces[:1]
         for crumb in pieces[len(kept) :]:
             beside = binary_dilation(crumb, _ALL_AROUND)
             near = max(kept, key=lambda p: int((beside & p).sum()))
             near |= crumb
-        return kept
+        return [_Piece(whole.box, p, grid) for p in kept]
 
-    def _looked_at(self, box: Box, own: Voxels, scored: NDArray[np.intp]) -> Candidate:
+    def _looked_at(self, piece: _Piece, scored: NDArray[np.intp]) -> Candidate:
         """What a calcification is taken for, and its score."""
-        grid, quiet = self._grid, self.quiet
-        index = np.argwhere(own) + [s.start for s in box]
+        quiet, index = self.quiet, piece.index
         depth = float(self.region.depth_at(index).mean())
-        fat, lung = _surroundings(quiet.hu, grid, box, own)
-        points, thick = grid.patient_mm(_some(index)), _thickness(own, grid)
-        length = float(pdist(points).max()) + thick if len(points) > 1 else thick
-        wide = len(index) * float(np.prod(_steps(grid))) / (length * thick)
-        guess = self._places.guess(Look(points, depth, fat, lung, thick, wide))
-        if self._goes_on(box):
+        fat, lung = _surroundings(quiet.hu, piece)
+        guess = self._places.guess(Look(piece.some_mm, depth, fat, lung, piece.thick_mm, piece.wide_mm))
+        if self._goes_on(piece):
             guess = guess.but("outside the heart")
         elif self._glow is not None and self._glow[tuple(index.T)].mean() > _GLOWING:
             guess = guess.but("metal")
-        elif quiet.hu[box][own].max() < self.blood.hu + _ABOVE_NOISE * quiet.noise_hu:
+        elif quiet.hu[tuple(index.T)].max() < self.blood.hu + _ABOVE_NOISE * quiet.noise_hu:
             guess = guess.but("noise")
         return self._candidate(scored, guess, depth, index)
 
@@ -235,25 +253,8 @@ def _of_one_origin(pieces: list[Candidate]) -> list[Candidate]:
     return [replace(p, guess=p.guess.of_side(right)) if p.guess.kind == "coronary" else p for p in pieces]
 
 
-def marked(index: NDArray[np.intp], box: Box) -> Voxels:
-    """Voxels (n, 3) as a mask of a box that holds them."""
-    own = np.zeros([s.stop - s.start for s in box], bool)
-    own[tuple((index - [s.start for s in box]).T)] = True
-    return own
-
-
-def box_of(index: NDArray[np.intp]) -> Box:
-    """The smallest box around voxels (n, 3)."""
-    return tuple(slice(int(a), int(b) + 1) for a, b in zip(index.min(axis=0), index.max(axis=0), strict=True))
-
-
 def _steps(grid: Grid) -> tuple[float, float, float]:
     return (grid.slice_spacing_mm, *grid.spacing_mm)
-
-
-def wider(box: Box, shape: tuple[int, ...], by: Sequence[int]) -> Box:
-    """A box and so many voxels more on every side, as far as the image goes."""
-    return tuple(slice(max(s.start - r, 0), min(s.stop + r, n)) for s, r, n in zip(box, by, shape, strict=True))
 
 
 def _reach(grid: Grid, mm: float) -> list[int]:
@@ -261,23 +262,10 @@ def _reach(grid: Grid, mm: float) -> list[int]:
     return [int(np.ceil(mm / s)) for s in _steps(grid)]
 
 
-def _some(index: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Of many voxels as many as are needed to see where they lie."""
-    return index[:: max(len(index) // _MOST_POINTS, 1)]
-
-
-def _thickness(own: Voxels, grid: Grid) -> float:
-    """Diameter of the largest ball within, in mm."""
-    inside = distance_transform_edt(np.pad(own, 1), sampling=(grid.slice_spacing_mm, *grid.spacing_mm))
-    return float(2 * inside.max())
-
-
-def _surroundings(hu: Volume, grid: Grid, box: Box, own: Voxels) -> tuple[float | None, float | None]:
+def _surroundings(hu: Volume, piece: _Piece) -> tuple[float | None, float | None]:
     """Of the shell around a lesion, but for what is dense: the part that is fat, of what is not lung, and the part that is lung."""
-    wide = wider(box, hu.shape, _reach(grid, _SHELL_MM[1]))
-    inner = np.zeros([s.stop - s.start for s in wide], bool)
-    inner[tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, wide, strict=True))] = own
-    away = distance_transform_edt(~inner, sampling=_steps(grid))
+    wide = wider(piece.box, hu.shape, _reach(piece.grid, _SHELL_MM[1]))
+    away = distance_transform_edt(~marked(piece.index, wide), sampling=_steps(piece.grid))
     near = hu[wide]
     shell = near[(away > _SHELL_MM[0]) & (away <= _SHELL_MM[1]) & (near < CALCIUM_HU)]
     tissue = shell[shell > _LUNG_HU]

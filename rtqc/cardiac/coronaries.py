@@ -8,8 +8,9 @@ where the place does not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,28 +159,33 @@ class Places:
 
     def parts(self, points: Points) -> NDArray[np.intp]:
         """Which structure each point belongs to by its place alone, numbered from 0 as it happens to be: vessels, root, annulus."""
-        logs = [-0.5 * (_distances(points, c) / _COURSE_SD_MM) ** 2 + np.log(_PRIOR[v]) for v, c in self.courses.items()]
-        beyond = np.maximum(_distances(points, self._root) - _ROOT_MM, 0.0)
-        logs.append(-0.5 * (beyond / _ROOT_SD_MM) ** 2 + np.log(_PRIOR["aortic root or valve"] + _PRIOR["aortic wall"]))
-        logs.append(-0.5 * (_distances(points, self._annulus) / _ANNULUS_SD_MM) ** 2 + np.log(_PRIOR["mitral annulus"]))
+        prior = {**_PRIOR, "aortic root or valve": _PRIOR["aortic root or valve"] + _PRIOR["aortic wall"]}
+        logs = [
+            place + np.log(prior[what]) for what, place in self._by_place(lambda course: _distances(points, course)).items()
+        ]
         return np.asarray(np.argmax(logs, axis=0), np.intp)
+
+    def _by_place(self, away: Callable[[Points], Any]) -> dict[str, Any]:
+        """Logarithm of how well a distance from each course suits what lies along it."""
+        placed: dict[str, Any] = {vessel: -0.5 * (away(course) / _COURSE_SD_MM) ** 2 for vessel, course in self.courses.items()}
+        root = -0.5 * (np.maximum(away(self._root) - _ROOT_MM, 0.0) / _ROOT_SD_MM) ** 2
+        return {**placed, "aortic root or valve": root, "mitral annulus": -0.5 * (away(self._annulus) / _ANNULUS_SD_MM) ** 2}
 
     def guess(self, look: Look) -> Guess:
         """What a calcification is likely to be."""
         unlike = -0.5 * (max(-look.depth_mm - _CUT_MM, 0.0) / _CUT_SD_MM) ** 2
         unlike -= 0.5 * (max(look.thick_mm - _THICK_MM, 0.0) / _THICK_SD_MM) ** 2
         unlike -= 0.5 * (max(look.wide_mm - _WIDE_MM, 0.0) / _WIDE_SD_MM) ** 2
-        root = -0.5 * (max(_distance(look.points_mm, self._root) - _ROOT_MM, 0.0) / _ROOT_SD_MM) ** 2
+        by_place = self._by_place(lambda course: float(_distances(look.points_mm, course).mean()))
         places: dict[str, float] = {
-            "aortic root or valve": root,
-            "aortic wall": root,
-            "mitral annulus": -0.5 * (_distance(look.points_mm, self._annulus) / _ANNULUS_SD_MM) ** 2,
+            **by_place,
+            "aortic wall": by_place["aortic root or valve"],
             "pericardium": -0.5 * ((look.depth_mm - _PERICARDIUM_MM) / _PERICARDIUM_SD_MM) ** 2,
             "something else": _ELSEWHERE,
             "outside the heart": -0.5 * (max(look.depth_mm + _OUTSIDE_MM, 0.0) / _OUTSIDE_SD_MM) ** 2,
         }
-        for vessel, course in self.courses.items():
-            places[vessel] = -0.5 * (_distance(look.points_mm, course) / _COURSE_SD_MM) ** 2 + unlike
+        for vessel in COURSES:
+            places[vessel] += unlike
         logs = {}
         for what, place in places.items():
             fat = _log_beta(look.fat_around, *_FAT_AROUND[what]) if look.fat_around is not None else 0.0
@@ -199,11 +205,6 @@ class Places:
 def _distances(points: Points, course: Points) -> NDArray[np.float64]:
     """Distance (n,) of points from a course, in mm."""
     return np.asarray(cKDTree(course).query(points)[0], np.float64)
-
-
-def _distance(points: Points, course: Points) -> float:
-    """Mean distance of points from a course, in mm."""
-    return float(_distances(points, course).mean())
 
 
 def is_bulky(points_mm: Points, thick_mm: float) -> bool:

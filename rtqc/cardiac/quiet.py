@@ -44,8 +44,7 @@ def quieted(region: Region, blood: Blood) -> Quiet:
     scored, noise, averaged, smoothed = hu, blood.noise_hu, 1, 0.0
     if noise > QUIET_HU:
         averaged = max(int(SLICE_MM / grid.slice_spacing_mm + 1e-6), 1)
-        core = region.within(region.core_mm)
-        core = core if core.any() else region.within(0.0)
+        core = region.core()
         if averaged > 1:
             hu = uniform_filter1d(hu, averaged, axis=0, mode="nearest")
             noise = noise_of(hu, core, grid.spacing_mm[1]) or 0.0

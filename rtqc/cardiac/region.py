@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
+from rtqc.cardiac.boxes import box_of, wider
 from rtqc.core.grid import Grid
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Image
@@ -67,6 +68,11 @@ class Region:
         """Depth below which nothing but blood and muscle lies."""
         return min(_CORE_MM, 2 * float(self.depth.max()) / 3)
 
+    def core(self, slices: slice = slice(None)) -> NDArray[np.bool_]:
+        """Voxels of these slices in which there is nothing but blood and muscle; the whole heart where none lies that deep."""
+        core = self.within(self.core_mm, slices)
+        return core if core.any() else self.within(0.0, slices)
+
 
 def region_of(image: Image, heart: Structure) -> Region | None:
     """Cut out; None where the heart has no voxel of the image."""
@@ -75,12 +81,8 @@ def region_of(image: Image, heart: Structure) -> Region | None:
     inside = cover(heart, coarse) >= 0.5
     if not inside.any():
         return None
-    where = np.argwhere(inside)
     step = np.array([grid.slice_spacing_mm, *coarse.spacing_mm])
-    reach = np.ceil(MARGIN_MM / step).astype(int)
-    low = np.maximum(where.min(axis=0) - reach, 0)
-    high = np.minimum(where.max(axis=0) + reach + 1, inside.shape)
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    box = wider(box_of(np.argwhere(inside)), inside.shape, [int(np.ceil(MARGIN_MM / s)) for s in step])
     coarse, inside = coarse.crop(*box), inside[box]
     depth = distance_transform_edt(inside, sampling=step) - distance_transform_edt(~inside, sampling=step)
     rows, columns = (

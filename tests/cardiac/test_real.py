@@ -8,8 +8,8 @@ import pytest
 from scipy.ndimage import binary_dilation, gaussian_filter, label
 
 from rtqc.cardiac import Heart, Measured, agatston, measure
-from rtqc.core import Case, Grid, Image
-from rtqc.dicom import read_case
+from rtqc.core import Case, Image
+from rtqc.dicom import read_case, read_volume
 from rtqc.heart import draft_heart
 from rtqc.pipeline import heart_of
 from tests.cardiac.conftest import AT_120, moved_outline, noise_like
@@ -64,14 +64,11 @@ def as_marked(patient: str, density_hu: float) -> tuple[Image, float]:
     """The CT in the pixels of the radiologists' marks, with calcium of a density where they marked it instead of its own; and the score of the marks."""
     case = read_case(real("heart-ct", patient))
     assert case.image is not None
-    values, header = nrrd.read(str(real("heart-masks", f"{patient}.nrrd")))
-    assert header["space"] == "left-posterior-superior"
-    steps = np.diag(np.asarray(header["space directions"]))[::-1]
-    grid = Grid.regular(values.shape[::-1], tuple(steps), tuple(header["space origin"]))
+    grid, values = read_volume(real("heart-masks", f"{patient}.nrrd"))
     low, high = case.image.grid.positions_mm[[0, -1]]
     there = np.flatnonzero((grid.positions_mm >= low) & (grid.positions_mm <= high))
     slices = slice(int(there[0]), int(there[-1]) + 1)
-    marks = np.transpose(values == 3)[slices]
+    marks = (values == 3)[slices]
     grid = grid.crop(slices, slice(None, grid.size[0]), slice(None, grid.size[1]))
     hu = resampled(case.image, grid).hu
     around = np.ones((3, 3, 3), bool)
