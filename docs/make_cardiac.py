@@ -16,13 +16,12 @@ from rtqc.core.volumes import Image
 from rtqc.dicom import read_case
 from rtqc.heart import draft_heart
 from rtqc.phantom.coronary import Distractor, Vessel, plant_coronary, plant_distractor, plant_line, plant_vessel
-from rtqc.pipeline import heart_of
 from tests.cardiac.conftest import (
     AT_120,
-    Scanned,
     anatomy_of,
     annulus,
     fork,
+    measured_in_draft,
     moved_outline,
     nearest,
     noise_like,
@@ -111,7 +110,7 @@ def kinds() -> list[str]:
             balls = [plant_coronary(anatomy, v, at, 2.5, 500.0) for v in _VESSELS for at in (0.1, 0.35, 0.6, 0.85)]
             things = [plant_distractor(anatomy, kind) for kind in _DISTRACTORS]
             scan = scanned(anatomy, [*balls, *things], noise_hu=12.0)
-            measured = scan.measured() if how == "known" else _with_draft(scan)
+            measured = scan.measured() if how == "known" else measured_in_draft(scan.image)
             found: list[Calcification | None] = [nearest(measured, b) for b in balls]
             total += len(balls)
             counted += sum(x is not None and x.counted for x in found)
@@ -127,10 +126,6 @@ def kinds() -> list[str]:
         "radiologists' outline; the third patient has none and gets none (`tests/cardiac/test_real.py`).",
         "",
     ]
-
-
-def _with_draft(scan: Scanned):  # type: ignore[no-untyped-def]
-    return measure(scan.image, heart_of(draft_heart(scan.image, device="cpu")), AT_120)
 
 
 def grown_together() -> list[str]:
@@ -182,7 +177,7 @@ def marks() -> list[str]:
         cells = []
         for density in (250.0, 400.0, 700.0):
             image, score = as_marked(folder.name, density)
-            calcium = measure(image, heart_of(draft_heart(image, device="cpu")), AT_120).cardiac.calcium
+            calcium = measured_in_draft(image).cardiac.calcium
             assert calcium is not None
             cells.append(f"{calcium.agatston:.0f}, {score:.0f}")
         lines.append(f"| {folder.name} | {' | '.join(cells)} |")

@@ -15,9 +15,11 @@ from rtqc.core import Grid, Image, Mask, Structure
 from rtqc.core.acquisition import Acquisition
 from rtqc.core.cardiac import Calcification as Found
 from rtqc.geometry import rasterize, trace
+from rtqc.heart import draft_heart
 from rtqc.phantom import Anatomy
 from rtqc.phantom.coronary import Calcification, courses, plant_annulus, plant_line, plant_vessel, render_heart
 from rtqc.phantom.render import contours
+from rtqc.pipeline import heart_of
 
 AT_120 = Acquisition(kvp=120.0)
 
@@ -54,6 +56,11 @@ def scanned(
 @lru_cache(maxsize=2)
 def _outline(anatomy: Anatomy, grid: Grid) -> Structure:
     return contours(anatomy, grid, {"Heart": "heart"})["Heart"]
+
+
+def measured_in_draft(image: Image) -> Measured:
+    """As a user would measure a scan: in the model's own draft."""
+    return measure(image, heart_of(draft_heart(image, device="cpu")), AT_120)
 
 
 def nearest(measured: Measured, planted: Calcification) -> Found | None:

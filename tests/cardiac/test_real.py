@@ -10,9 +10,7 @@ from scipy.ndimage import binary_dilation, gaussian_filter, label
 from rtqc.cardiac import Heart, Measured, agatston, measure
 from rtqc.core import Case, Image
 from rtqc.dicom import read_case, read_volume
-from rtqc.heart import draft_heart
-from rtqc.pipeline import heart_of
-from tests.cardiac.conftest import AT_120, moved_outline, noise_like
+from tests.cardiac.conftest import AT_120, measured_in_draft, moved_outline, noise_like
 from tests.conftest import HEARTS, real
 from tests.heart.test_draft import resampled
 from tests.heart.test_view import scanned as in_narrow_view
@@ -32,8 +30,7 @@ def marks_mm(patient: str) -> np.ndarray:  # type: ignore[type-arg]
 
 def measured_of(case: Case, drafted: bool) -> Measured:
     assert case.image is not None
-    heart = heart_of(draft_heart(case.image, device="cpu")) if drafted else Heart(case.structures["Heart"])
-    return measure(case.image, heart, AT_120)
+    return measured_in_draft(case.image) if drafted else measure(case.image, Heart(case.structures["Heart"]), AT_120)
 
 
 @pytest.mark.parametrize("patient", HEARTS)
@@ -83,7 +80,7 @@ def as_marked(patient: str, density_hu: float) -> tuple[Image, float]:
 def test_marks_at_their_own_resolution_give_their_score(patient: str) -> None:
     """Lesions as radiologists outlined them, in pixels of 0.7 mm and slices of 2.5 mm, with the draft."""
     image, score = as_marked(patient, 300.0)
-    calcium = measure(image, heart_of(draft_heart(image, device="cpu")), AT_120).cardiac.calcium
+    calcium = measured_in_draft(image).cardiac.calcium
     assert calcium is not None
     assert calcium.agatston == pytest.approx(score, rel=0.02, abs=0.5)
 
@@ -127,7 +124,7 @@ def test_a_narrow_view_gives_the_same_class(patient: str) -> None:
     whole, _ = in_narrow_view(case.image, case.structures["Heart"], 336, False)
     classes = []
     for scan in (whole, image):
-        calcium = measure(scan, heart_of(draft_heart(scan, device="cpu")), AT_120).cardiac.calcium
+        calcium = measured_in_draft(scan).cardiac.calcium
         assert calcium is not None
         classes.append(calcium.calcium_class)
     assert classes[0] == classes[1]
