@@ -4,7 +4,17 @@ Values only: nothing here reads a file, a clock or the environment. Patient coor
 """
 
 from rtqc.core.assessment import Agreement, Assessment
-from rtqc.core.case import Case, ContourDefect, Plan, Prescription, Provenance, Roi
+from rtqc.core.case import (
+    Beam,
+    Case,
+    ContourDefect,
+    DoseAttributes,
+    Plan,
+    Prescription,
+    Provenance,
+    Roi,
+    StructureSetAttributes,
+)
 from rtqc.core.finding import Certainty, Evidence, Finding, Severity
 from rtqc.core.grid import Grid
 from rtqc.core.orientation import AXIAL, Orientation
@@ -15,10 +25,12 @@ __all__ = [
     "AXIAL",
     "Agreement",
     "Assessment",
+    "Beam",
     "Case",
     "Certainty",
     "ContourDefect",
     "Dose",
+    "DoseAttributes",
     "Evidence",
     "Finding",
     "Grid",
@@ -31,4 +43,5 @@ __all__ = [
     "Roi",
     "Severity",
     "Structure",
+    "StructureSetAttributes",
 ]

@@ -14,6 +14,12 @@ from rtqc.core.finding import Finding
 
 SCHEMA_VERSION = "1.0"
 Verdict = Literal["pass", "flag", "error"]
+#: What a verdict is asked to cover: the whole plan, or the contour on its image only.
+Scope = Literal["plan", "contour"]
+#: What was there and usable, so that it could be checked.
+CheckedPart = Literal["contour", "dose", "plan", "image"]
+#: Which of a constraint's two limits it is: above ``ideal`` somebody must look, above ``acceptable`` the plan must not go on.
+Tier = Literal["ideal", "acceptable"]
 
 
 class _Model(BaseModel):
@@ -278,7 +284,9 @@ class ConstraintResult(_Model):
     """A dose constraint with both hearts. ``limit`` in ``unit``; a value above it is exceeded.
 
     ``structure``: what it limits, as the protocol names it; empty: the heart. ``metric``: as in the dose object, with any dose or volume
-    (docs/protocols.md); ``eqd2``: whether in fractions of 2 Gy.
+    (docs/protocols.md); ``eqd2``: whether in fractions of 2 Gy. ``tier``: which limit it is. ``contoured_met`` and ``draft_met`` are null
+    where it is not known, because a part of the structure has no dose that could decide. ``draft_error``: how far the draft's value may be off
+    (same unit) because its surface is uncertain; an outcome flips only where the difference of both values is larger.
     """
 
     id: str
@@ -286,11 +294,13 @@ class ConstraintResult(_Model):
     structure: str = ""
     metric: str
     eqd2: bool = False
+    tier: Tier = "acceptable"
     limit: float
     unit: str
     source: str
     contoured: float | None = None
     draft: float | None = None
+    draft_error: float | None = None
     contoured_met: bool | None = None
     draft_met: bool | None = None
     outcome_flips: bool = False
@@ -315,10 +325,15 @@ class Run(_Model):
 
 
 class Assessment(_Model):
-    """A case, assessed. ``protocol_reason``: why the case was judged by that protocol."""
+    """A case, assessed. ``protocol_reason``: why the case was judged by that protocol.
+
+    ``scope``: what the verdict was asked to cover; ``checked``: what was there and was checked. What was not checked is not passed.
+    """
 
     schema_version: str = SCHEMA_VERSION
     verdict: Verdict
+    scope: Scope = "plan"
+    checked: tuple[CheckedPart, ...] = ()
     headline: str
     protocol: str = ""
     protocol_reason: str = ""

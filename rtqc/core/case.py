@@ -71,8 +71,33 @@ class Prescription:
 
 
 @dataclass(frozen=True)
+class Beam:
+    """A beam that treats: it has a meterset, whatever its delivery type says.
+
+    Attributes:
+        number: Beam Number.
+        name: Beam Name.
+        radiation_type: Radiation Type (``PHOTON``, ``ELECTRON``, ``PROTON`` ...).
+        isocentre_mm: Isocenter Position of its first control point, in patient coordinates (LPS), in mm; None where absent.
+        gantry_deg: Gantry Angle of its first control point, in degrees; None where absent.
+        meterset: Beam Meterset in one fraction; None where absent.
+        dose_gy: Beam Dose to its dose specification point in one fraction, in Gy; None where absent.
+        fraction_group: number of the fraction group that refers to it; None where none does.
+    """
+
+    number: int
+    name: str = ""
+    radiation_type: str = ""
+    isocentre_mm: tuple[float, float, float] | None = None
+    gantry_deg: float | None = None
+    meterset: float | None = None
+    dose_gy: float | None = None
+    fraction_group: int | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What rtqc needs of an RTPLAN.
+    """What rtqc needs of an RTPLAN or an RT Ion Plan.
 
     Attributes:
         label: RT Plan Label.
@@ -81,9 +106,15 @@ class Plan:
         fractions: planned number of fractions; None where the plan does not say, or says none.
         fraction_groups: number of fraction groups that have fractions.
         beams: number of treatment beams.
+        treatment_beams: the treatment beams, in file order.
+        kind: ``photon`` for an RTPLAN (electrons too), ``ion`` for an RT Ion Plan, ``brachy`` for an RTPLAN of application setups only.
         approval: Approval Status.
+        approved_at: Review Date and Review Time of the approval (YYYYMMDDHHMMSS); empty where absent.
         operator, reviewer: Operators' Name; Reviewer Name of the approval.
-        date: RT Plan Date (YYYYMMDD).
+        date, time: RT Plan Date (YYYYMMDD) and RT Plan Time (HHMMSS).
+        intent: Plan Intent (``CURATIVE``, ``VERIFICATION`` ...).
+        geometry: RT Plan Geometry (``PATIENT`` or ``TREATMENT_DEVICE``).
+        previous_plan_uids: SOP Instance UIDs that Referenced RT Plan Sequence calls ``PREDECESSOR`` or ``PRIOR``: plans that this one replaces.
         planning_system: Manufacturer, Manufacturer's Model Name and Software Versions.
     """
 
@@ -93,16 +124,57 @@ class Plan:
     fractions: int | None = None
     fraction_groups: int = 1
     beams: int = 0
+    treatment_beams: tuple[Beam, ...] = ()
+    kind: Literal["photon", "ion", "brachy"] = "photon"
     approval: str = ""
+    approved_at: str = ""
     operator: str = ""
     reviewer: str = ""
     date: str = ""
+    time: str = ""
+    intent: str = ""
+    geometry: str = ""
+    previous_plan_uids: tuple[str, ...] = ()
     planning_system: str = ""
 
     @property
     def alike_fractions(self) -> int | None:
         """The number of fractions where each gives the same; None of several groups, whose doses are only known as a sum."""
         return self.fractions if self.fraction_groups == 1 else None
+
+
+@dataclass(frozen=True)
+class DoseAttributes:
+    """What the RTDOSE objects that were used say of themselves (PS3.3 C.8.8.3).
+
+    Attributes:
+        dose_type: Dose Type (``PHYSICAL``, ``EFFECTIVE``); of several objects the one that is not ``PHYSICAL``.
+        summation_type: Dose Summation Type.
+        heterogeneity: Tissue Heterogeneity Correction (``IMAGE``, ``ROI_OVERRIDE``, ``WATER``), joined by a backslash; empty where absent.
+        created_at: Instance Creation Date and Time of the latest object (YYYYMMDDHHMMSS); empty where absent.
+    """
+
+    dose_type: str = ""
+    summation_type: str = ""
+    heterogeneity: str = ""
+    created_at: str = ""
+
+
+@dataclass(frozen=True)
+class StructureSetAttributes:
+    """What the structure set says of itself.
+
+    Attributes:
+        approval: Approval Status.
+        approved_at: Review Date and Review Time (YYYYMMDDHHMMSS); empty where absent.
+        drawn_at: Structure Set Date and Structure Set Time (YYYYMMDDHHMMSS), which change with the contours; empty where absent.
+        created_at: Instance Creation Date and Time (YYYYMMDDHHMMSS), which also change with a re-export; empty where absent.
+    """
+
+    approval: str = ""
+    approved_at: str = ""
+    drawn_at: str = ""
+    created_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,6 +249,7 @@ class Case:
         findings: made while reading.
         has_structure_set: whether a structure set was read at all.
         acquisition: how the CT was made.
+        dose_attributes, structure_set_attributes: what these files say of themselves; empty without them.
         planning_dvhs: the planning system's own DVHs, by ROI Number; empty where the dose carries none.
     """
 
@@ -188,6 +261,8 @@ class Case:
     findings: tuple[Finding, ...] = ()
     has_structure_set: bool = False
     acquisition: Acquisition = Acquisition()
+    dose_attributes: DoseAttributes = DoseAttributes()
+    structure_set_attributes: StructureSetAttributes = StructureSetAttributes()
     planning_dvhs: Mapping[int, PlanningDvh] = field(default_factory=dict)
 
     @property
