@@ -98,6 +98,12 @@ class Grid:
         return slab_bounds_mm(self.positions_mm, self.slice_spacing_mm)
 
     @cached_property
+    def canonical_positions_mm(self) -> NDArray[np.float64]:
+        """Slice positions along the normal of the canonical orientation (axial: z), ascending, in mm."""
+        sign = round(float(self.orientation.transform_to(self.orientation.canonical())[2, 2]))
+        return np.sort(self.positions_mm * sign)
+
+    @cached_property
     def local_spacings_mm(self) -> NDArray[np.float64]:
         """The spacing that the stack has at each step, shape (slices - 1,), in mm; a missing slice does not change it."""
         return local_spacings_mm(self.positions_mm)

@@ -167,10 +167,11 @@ def _half_end(steps: Floats, position: float, way: int, slices: Floats | None, u
     own = _lower_median(steps) if steps.size else None
     if slices is None:
         return (usual if own is None else own) / 2
-    nearest = int(np.abs(slices - position).argmin())
-    image = float(half_slices_mm(slices)[nearest, 0 if way < 0 else 1])
-    # Somebody who draws on every n-th slice means half of that beyond the last.
-    return own / 2 if own is not None and own >= _SPARSE * 2 * image and own <= WIDEST_DRAWN_STEP_MM else image
+    down, up = half_slices_mm(slices)[int(np.abs(slices - position).argmin())].tolist()
+    beyond, within = (down, up) if way < 0 else (up, down)
+    # Somebody who draws on every n-th slice means half of that beyond the last, and so does somebody who draws between slices.
+    skips = own is not None and (own >= _SPARSE * 2 * within or own * _SPARSE <= 2 * within)
+    return own / 2 if own is not None and skips and own <= WIDEST_DRAWN_STEP_MM else beyond
 
 
 def _image_spacings(positions: Floats, slices: Floats) -> Floats:

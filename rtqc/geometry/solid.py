@@ -42,7 +42,10 @@ _ACROSS, _MOST_SAMPLES = 60, 8e6
 
 
 def shifted(
-    structure: Structure, planes: dict[float, MultiPolygon], orientation: Orientation, slices_mm: tuple[float, ...] | None = None
+    structure: Structure,
+    planes: dict[float, MultiPolygon],
+    orientation: Orientation,
+    slices_mm: tuple[float, ...] | None = None,
 ) -> Structure:
     """The structure with other planes, orientation and slices of its image; name, kind and spacing stay."""
     return replace(structure, planes=planes, orientation=orientation, slices_mm=slices_mm)
