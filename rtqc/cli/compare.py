@@ -11,7 +11,7 @@ import click
 from rtqc.cli.console import PathArgument, console, json_option, pick_structure, plain, stop
 
 if TYPE_CHECKING:
-    from rtqc.core import Agreement, Orientation, Structure
+    from rtqc.core import Agreement, Grid, Structure
 
 
 @click.command("compare")
@@ -47,9 +47,9 @@ def command(
     """
     from rtqc.comparison import TOLERANCES_MM, compare
 
-    orientation, spacing = _geometry(ct)
-    a = _structure(rtstruct_a, roi, orientation, spacing)
-    b = _structure(rtstruct_b, roi_b or roi, orientation, spacing)
+    grid = _geometry(ct)
+    a = _structure(rtstruct_a, roi, grid)
+    b = _structure(rtstruct_b, roi_b or roi, grid)
     agreement = compare(a, b, tolerances or TOLERANCES_MM)
     if as_json:
         sides = {key: {"name": s.name, "volume_ml": round(s.volume_ml, 3)} for key, s in (("a", a), ("b", b))}
@@ -58,23 +58,25 @@ def command(
         console().print(_table(a, b, agreement))
 
 
-def _geometry(ct: Path | None) -> tuple[Orientation | None, float | None]:
+def _geometry(ct: Path | None) -> Grid | None:
     from rtqc.dicom import read_cases
 
     if ct is None:
-        return None, None
+        return None
     images = [case.image for case in read_cases(ct) if case.image is not None]
     if not images:
         stop(f"there is no usable CT in {ct}: give the folder of the CT that the structures were drawn on")
-    grid = images[0].grid
-    return grid.orientation, grid.slice_spacing_mm
+    return images[0].grid
 
 
-def _structure(path: Path, name: str | None, orientation: Orientation | None, spacing: float | None) -> Structure:
+def _structure(path: Path, name: str | None, grid: Grid | None) -> Structure:
     from rtqc.dicom import DEFAULT_SLICE_MM, StructureSetError, structures_of_file
 
     try:
-        structures = structures_of_file(path, orientation, spacing or DEFAULT_SLICE_MM)
+        if grid is None:
+            structures = structures_of_file(path, None, DEFAULT_SLICE_MM)
+        else:
+            structures = structures_of_file(path, grid.orientation, grid.slice_spacing_mm, grid.canonical_positions_mm)
     except StructureSetError as error:
         stop(str(error))
     return pick_structure(structures, name, path.name)

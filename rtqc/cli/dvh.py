@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Rules that speak of a structure and a dose whatever the structure is.
 _RULES = frozenset(
     {
-        "contour.single_plane", "contour.degenerate", "dose.outside_grid", "dose.small_structure", "plan.absent", "plan.fractions_missing",
+        "contour.single_plane", "contour.degenerate", "contour.repeated", "contour.off_plane", "contour.slice_missing", "dose.outside_grid", "dose.small_structure", "plan.absent", "plan.fractions_missing",
         "plan.fraction_groups", "plan.prescription_missing", "plan.prescription_per_beam", "plan.several_prescriptions",
     }
 )  # fmt: skip
@@ -50,6 +50,8 @@ def command(path: Path, roi: str | None, fractions: int | None, alpha_beta: floa
     if case.dose is None:
         reasons = [f.message for f in case.findings if f.rule.startswith(("dose.", "reference.dose", "reference.patient"))]
         stop(" ".join(reasons) or f"there is no RTDOSE below {path}: export the dose of the plan too")
+    if structure.is_empty:
+        stop(" ".join(_why_empty(case, structure)))
     histogram = dvh(structure, case.dose)
     if histogram.is_empty:
         stop(f"{structure.name} is empty or lies wholly outside the dose grid: there is no dose to tell")
@@ -115,6 +117,17 @@ def _findings(case: Case, structure: Structure, histogram: DVH, protocol: Protoc
     measurements = Measurements(case, roi, dose=DoseComparison(contoured=metrics_of(histogram)))
     about_files = [f for f in case.findings if f.rule.startswith(("dose.", "plan.", "reference.", "structure_set.", "file."))]
     return worst_first([*about_files, *run_rules(measurements, protocol, _RULES)])
+
+
+def _why_empty(case: Case, structure: Structure) -> list[str]:
+    """Sentences that say why a structure has no contours that could be used."""
+    from rtqc.qc import Measurements, choose_protocol, run_rules
+
+    named = [f.message for f in case.findings if structure.name in f.evidence.structures]
+    roi = next((r for r in case.rois if r.structure is structure), None)
+    rules = frozenset({"contour.degenerate"})
+    found = [f.message for f in run_rules(Measurements(case, roi), choose_protocol(case).protocol, rules)]
+    return [f"{structure.name} has no contour that can be used.", *named, *found]
 
 
 def _structure(case: Case, name: str | None) -> Structure:

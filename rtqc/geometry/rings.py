@@ -189,7 +189,7 @@ def _inside(inner: MultiPolygon, outer: MultiPolygon) -> bool:
 
 def _slack(a: MultiPolygon, b: MultiPolygon) -> float:
     """Area that coordinates rounded to :data:`SAME_OUTLINE_MM` may make along the shorter outline."""
-    return SAME_OUTLINE_MM * min(a.length, b.length)
+    return SAME_OUTLINE_MM * min(float(a.length), float(b.length))
 
 
 def _without_slivers(area: MultiPolygon) -> MultiPolygon:
