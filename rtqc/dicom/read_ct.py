@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from filecmp import cmp
 from functools import cache
 from itertools import pairwise
 
@@ -20,12 +21,15 @@ from rtqc.core.orientation import PARALLEL_TOLERANCE, Orientation
 from rtqc.core.slabs import BRIDGED_MM, MAX_BRIDGED_SPACINGS, local_spacings_mm
 from rtqc.core.volumes import Image
 from rtqc.dicom.ct_slices import Slice, slice_of
+from rtqc.dicom.elements import text
 from rtqc.dicom.index import Header
 from rtqc.dicom.notes import named, note
 from rtqc.dicom.read_enhanced_ct import ENHANCED_CT_CLASSES, FramesError, absent_parts, flattened, slices_of_frames
 
 #: Slices nearer than this are at one position: coordinates are written to 0.01 mm.
 SAME_POSITION_MM = 0.02
+#: What must be equal in two files of one object, beside the pixels.
+_CONTENT = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept")
 #: Rank of slices that belong to another acquisition than the one that is used.
 _OTHER_ACQUISITION = 2
 #: Slices whose far corners differ by less than this many pixels are of one geometry: headers are rounded differently from file to file.
@@ -100,12 +104,42 @@ def _asked_once(referenced: Callable[[], frozenset[str]] | None) -> Callable[[],
 
 
 def _without_copies(headers: list[Header], findings: list[Finding]) -> list[Header]:
+    """Each object once; two contents under one SOP Instance UID are said, and the first by name is read."""
     seen: dict[str, Header] = {}
-    copies = [h.name for h in headers if seen.setdefault(h.uid, h) is not h]
+    copies: list[str] = []
+    contradictions: list[tuple[str, str]] = []
+    for header in sorted(headers, key=lambda h: h.name):
+        first = seen.setdefault(header.uid, header)
+        if first is header:
+            continue
+        if _same_content(first, header):
+            copies.append(header.name)
+        else:
+            contradictions.append((first.name, header.name))
     if copies:
         message = f"{len(copies)} CT slice(s) are there more than once ({named(copies)}); each was used once."
         findings.append(note("ct.exported_twice", message, files=copies))
-    return list(seen.values())
+    if contradictions:
+        (used, other), more = contradictions[0], len(contradictions) - 1
+        further = f", and {more} more such pairs" if more else ""
+        message = f"{used} and {other} have one SOP Instance UID but not one content{further}: {used} was read, which may be the wrong one. Export the series again."
+        files = [name for pair in contradictions for name in pair]
+        findings.append(note("ct.one_uid_two_contents", message, files=files, measured=float(len(contradictions))))
+    kept = {id(h) for h in seen.values()}
+    return [h for h in headers if id(h) in kept]
+
+
+def _same_content(a: Header, b: Header) -> bool:
+    """Whether two files of one object hold the same image; one that cannot be read is said elsewhere."""
+    try:
+        if cmp(a.path, b.path, shallow=False):
+            return True
+        first, second = (pydicom.dcmread(h.path, force=True) for h in (a, b))
+        if any(text(first, keyword) != text(second, keyword) for keyword in _CONTENT):
+            return False
+        return first.get("PixelData") == second.get("PixelData") or bool(np.array_equal(first.pixel_array, second.pixel_array))
+    except Exception:  # a damaged file makes pydicom and its codecs raise nearly anything
+        return True
 
 
 def _of_one_geometry(slices: list[Slice], referenced: Callable[[], frozenset[str]], findings: list[Finding]) -> list[Slice]:
