@@ -31,6 +31,7 @@ _DEFECTS: dict[DefectKind, str] = {
     "not_planar": "points that do not lie on one image plane",
     "no_area": "a contour without area",
     "too_many_points": "tens of thousands of points (thinned to 0.01 mm)",
+    "tangled": "hundreds of outlines over each other",
     "decimal_comma": "decimal commas instead of points",
 }
 
