@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,8 +25,9 @@ from rtqc.core.assessment import (
     LimitUsed,
     PrescribedDose,
     Run,
+    Scope,
 )
-from rtqc.core.case import Case, Roi
+from rtqc.core.case import Case, DoseAttributes, Roi
 from rtqc.core.finding import Finding, worst_first
 from rtqc.core.names import find_hearts, heart_score
 from rtqc.core.structure import Structure
@@ -36,13 +37,17 @@ from rtqc.dicom import write_rtstruct as write_structure
 from rtqc.dosimetry import AlphaBeta, BothHearts, evaluate, organ_doses
 from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
 from rtqc.qc import (
+    CONTOUR_PROTOCOL,
     Choice,
     Measurements,
     Population,
     Protocol,
+    checked_parts,
     choose_protocol,
     headline_of,
     image_summary,
+    in_scope,
+    load_protocol,
     run_rules,
     shipped_population,
     undone_finding,
@@ -67,6 +72,8 @@ class Options:
         model: shipped model's name or model folder.
         device: ``auto``, ``cpu``, ``cuda`` ...
         threads: of the model on the CPU; 0: all cores.
+        scope: ``plan``: the verdict covers contour, dose, plan and image, and a plan without one of them does not pass; ``contour``: contour
+            and image only, and nothing is said of plan and dose.
         second_check: whether to run the independent dose calculation.
         populations: a clinic's own hearts by name of their protocol; of the others, those that ship are taken.
         progress: called with the name of each step as it begins.
@@ -76,6 +83,7 @@ class Options:
     model: str = DEFAULT_MODEL
     device: Device = "auto"
     threads: int = 0
+    scope: Scope = "plan"
     second_check: bool = True
     populations: Mapping[str, Population] = field(default_factory=dict)
     progress: Callable[[str], None] | None = None
@@ -135,7 +143,9 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     """
     started = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
     clock = _Clock(options.progress)
-    choice = Choice(options.protocol, "named", "as asked for") if options.protocol else choose_protocol(case)
+    if options.scope == "contour":
+        case = _without_plan(case)
+    choice = _choice(case, options)
     protocol = choice.protocol
     findings = with_severities(case.findings, protocol)
     candidates, roi = choose_heart(case, protocol)
@@ -170,12 +180,16 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
             choice,
             population,
             measured.cardiac if measured is not None else None,
+            options.scope,
         )
         findings = worst_first(findings + run_rules(measurements, protocol))
-    verdict = verdict_of(findings)
+    checked = checked_parts(case, heart, dose)
+    verdict = verdict_of(findings, checked, options.scope)
     assessment = Assessment(
         verdict=verdict,
-        headline=headline_of(verdict, findings, dose),
+        scope=options.scope,
+        checked=checked,
+        headline=headline_of(verdict, findings, dose, checked, options.scope),
         protocol=protocol.name,
         protocol_reason=choice.reason,
         case=_summary(case),
@@ -196,6 +210,21 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         ),
     )
     return Assessed(assessment, case, heart, draft, measured)
+
+
+def _choice(case: Case, options: Options) -> Choice:
+    """The protocol that was named, else the one that the case asks for."""
+    if options.protocol is not None:
+        return Choice(options.protocol, "named", "as asked for")
+    if options.scope == "contour":
+        return Choice(load_protocol(CONTOUR_PROTOCOL), "named", "contour only, as asked for")
+    return choose_protocol(case)
+
+
+def _without_plan(case: Case) -> Case:
+    """What there is of a case for a verdict on its contour alone."""
+    kept = tuple(f for f in case.findings if in_scope(f, "contour"))
+    return replace(case, plan=None, dose=None, planning_dvhs={}, dose_attributes=DoseAttributes(), findings=kept)
 
 
 def write_rtstruct(

@@ -20,6 +20,7 @@ from rtqc.cli.console import (
     model_options,
     plain,
     progress,
+    scope_option,
     stop,
 )
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from rtqc.core import Assessment
+    from rtqc.core.assessment import Scope
     from rtqc.heart import Device
     from rtqc.pipeline import Assessed, Options
 
@@ -43,6 +45,7 @@ _WORDS = {"pass": "[bold green]PASSED[/]", "flag": "[bold red]FLAGGED[/]", "erro
     metavar="NAME|FILE",
     help="Thresholds and constraints (TOML). [default: the shipped one that fits the plan's site and fractionation]",
 )
+@scope_option
 @model_options
 @click.option("--out", type=PathArgument(exists=False), metavar="DIR", help="Write report.html and assessment.json there.")
 @click.option(
@@ -55,6 +58,7 @@ _WORDS = {"pass": "[bold green]PASSED[/]", "flag": "[bold red]FLAGGED[/]", "erro
 def command(
     path: Path,
     protocol: str | None,
+    scope: Scope,
     model: str,
     device: Device,
     threads: int,
@@ -65,7 +69,10 @@ def command(
 ) -> None:
     """Check every plan below PATH and flag what a physicist must look at.
 
-    Exit status: 0 all pass, 1 something is flagged, 2 something could not be assessed.
+    A pass covers contour, dose, plan and image: a plan without RTDOSE or RTPLAN is flagged. With --scope contour it covers contour and image
+    only, and says so.
+
+    Exit status: 0 all pass (in the scope asked for), 1 something is flagged, 2 something could not be assessed, 130 interrupted.
     """
     from rtqc.heart import DeviceError, ModelError, load_model
     from rtqc.pipeline import Options
@@ -75,11 +82,13 @@ def command(
         stop("--dicom needs --out DIR to write to")
     try:
         named = load_protocol(protocol, rule_ids()) if protocol else None
-        options = Options(named, model, device, threads)
+        options = Options(named, model, device, threads, scope=scope)
         load_model(model)
         assessments = _check_all(path, options, out, force, as_json, dicom)
     except (ProtocolError, ModelError, DeviceError) as error:
         stop(str(error))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         stop(f"{error.filename or out or path}: {error.strerror or error}. Nothing half-written was left there.")
     if as_json:
@@ -148,11 +157,13 @@ def _write_objects(assessed: Assessed, folder: Path) -> None:
 def show(assessment: Assessment, folder: Path | None) -> None:
     """Print one case's verdict, findings and where its report is."""
     from rtqc.core.finding import Finding
+    from rtqc.qc import coverage_words
 
     out = console()
     case = assessment.case
     name = " · ".join(plain(v) for v in (case.patient_id, case.patient_name, case.plan_label) if v) or "unknown patient"
-    out.print(f"{_WORDS[assessment.verdict]}  {name}")
+    covers = coverage_words(assessment.verdict, assessment.checked, assessment.scope)
+    out.print(f"{_WORDS[assessment.verdict]}  {name}  [dim]({covers})[/dim]")
     out.print(plain(assessment.headline))
     findings: tuple[Finding, ...] = assessment.findings
     if findings:

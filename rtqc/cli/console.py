@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
+
+from rtqc.cli.streams import json_on_stdout
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,17 +63,39 @@ def model_options(function: Function) -> Function:
     return model(device_options(function))
 
 
+def scope_option(function: Function) -> Function:
+    """``--scope``."""
+    return click.option(
+        "--scope",
+        type=click.Choice(["plan", "contour"]),
+        default="plan",
+        show_default=True,
+        help="What a pass must cover: contour, dose, plan and image, or contour and image only.",
+    )(function)
+
+
 def json_option(function: Function) -> Function:
     """``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else there.")(function)
+    return click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        callback=lambda ctx, param, value: json_on_stdout(value),
+        help="One JSON document on stdout, nothing else there.",
+    )(function)
 
 
 def console(stderr: bool = False) -> Console:
     """A console that colours on a terminal only and breaks lines at 80 columns elsewhere."""
     from rich.console import Console
 
+    class _Console(Console):
+        def on_broken_pipe(self) -> None:
+            """Rich would end with 1, which means "flagged"; :mod:`rtqc.cli.main` knows what a reader that has gone means."""
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
     width = None if (sys.stderr if stderr else sys.stdout).isatty() else 120
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+    return _Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
 
 
 @contextmanager

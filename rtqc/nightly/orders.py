@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from rtqc.core.assessment import Assessment
+from rtqc.core.assessment import Assessment, Scope
 from rtqc.core.version import rtqc_version
 from rtqc.dicom import Index, Parts, fingerprint
 from rtqc.heart import DEFAULT_MODEL, Device, load_model
@@ -27,6 +27,7 @@ class Settings:
         all_reports: whether plans that pass get a report too.
         populations: the clinic's own hearts by protocol. They grow every night and are no part of a result's key: a plan is not judged anew
             because others were.
+        scope: what a pass must cover.
     """
 
     protocol: Protocol | None = None
@@ -37,23 +38,31 @@ class Settings:
     seconds: float = 600.0
     all_reports: bool = False
     populations: Mapping[str, Population] = field(default_factory=dict)
+    scope: Scope = "plan"
 
     @classmethod
     def of(
-        cls, protocol: Protocol | None, model: str, device: Device, threads: int, seconds: float, all_reports: bool
+        cls,
+        protocol: Protocol | None,
+        model: str,
+        device: Device,
+        threads: int,
+        seconds: float,
+        all_reports: bool,
+        scope: Scope = "plan",
     ) -> Settings:
         """With the model's hash.
 
         Raises:
             ModelError: the model cannot be used.
         """
-        return cls(protocol, model, load_model(model).manifest.sha256, device, threads, seconds, all_reports)
+        return cls(protocol, model, load_model(model).manifest.sha256, device, threads, seconds, all_reports, scope=scope)
 
     @cached_property
     def fingerprint(self) -> str:
         """Of what results follow from, apart from the files."""
         protocol = self.protocol.model_dump_json() if self.protocol is not None else "by plan"
-        return hashlib.sha256("\n".join((protocol, self.model_hash, rtqc_version())).encode()).hexdigest()
+        return hashlib.sha256("\n".join((protocol, self.scope, self.model_hash, rtqc_version())).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

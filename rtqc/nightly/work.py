@@ -96,7 +96,14 @@ def _assessed(order: Order, settings: Settings, outcome: Outcome) -> Outcome:
 
 
 def _options(settings: Settings) -> Options:
-    return Options(settings.protocol, settings.model, settings.device, settings.threads, populations=settings.populations)
+    return Options(
+        settings.protocol,
+        settings.model,
+        settings.device,
+        settings.threads,
+        populations=settings.populations,
+        scope=settings.scope,
+    )
 
 
 def _picture(assessed: Assessed, settings: Settings, outcome: Outcome) -> None:

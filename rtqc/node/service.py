@@ -55,7 +55,11 @@ class Node:
         self.outbox = Outbox(config.state, config.destinations, self._send)
         self.receiver = Receiver(config.door(), self.inbox.folder, Inbox.folder_name, self.inbox.touched)
         self.options = Options(
-            load_protocol(config.protocol, rule_ids()) if config.protocol else None, config.model, config.device, config.threads
+            load_protocol(config.protocol, rule_ids()) if config.protocol else None,
+            config.model,
+            config.device,
+            config.threads,
+            scope=config.scope,
         )
 
     def run(self) -> None:

@@ -8,12 +8,13 @@ from rtqc.qc.choice import Choice, choose_protocol
 from rtqc.qc.image import image_summary
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.population import LEAST_HEARTS, Population, numbers_of_assessment, population_of, shipped_population
-from rtqc.qc.protocol import DEFAULT_PROTOCOL, Protocol, ProtocolError, list_protocols, load_protocol
+from rtqc.qc.protocol import CONTOUR_PROTOCOL, DEFAULT_PROTOCOL, Protocol, ProtocolError, list_protocols, load_protocol
 from rtqc.qc.rule import RULES, rule_ids, run_rules, with_severities
 from rtqc.qc.undone import UNDONE_RULES, undone, undone_finding
-from rtqc.qc.verdict import headline_of, verdict_of
+from rtqc.qc.verdict import checked_parts, coverage_words, headline_of, in_scope, verdict_of
 
 __all__ = [
+    "CONTOUR_PROTOCOL",
     "DEFAULT_PROTOCOL",
     "LEAST_HEARTS",
     "RULES",
@@ -25,11 +26,14 @@ __all__ = [
     "ProtocolError",
     "agreement_rules",
     "cardiac_rules",
+    "checked_parts",
     "choose_protocol",
     "contour_rules",
+    "coverage_words",
     "dose_rules",
     "headline_of",
     "image_summary",
+    "in_scope",
     "list_protocols",
     "load_protocol",
     "numbers_of_assessment",

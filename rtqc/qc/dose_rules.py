@@ -172,11 +172,11 @@ def planning_system(m: Measurements, limits: Limits) -> Iterable[Hit]:
         )
 
 
-@rule("dose.absent", "info", "fact", "There is no dose, so nothing can be said about it.")
+@rule("dose.absent", "warning", "fact", "There is no dose, so the plan does not pass: what was not checked is not passed.")
 def dose_absent(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """No dose object at all; one that cannot be used has its own finding."""
     refused = any(f.rule.startswith("dose.") or f.rule == "reference.dose_plan" for f in m.case.findings)
-    if m.case.dose is None and not refused:
+    if m.scope == "plan" and m.case.dose is None and not refused:
         yield Hit(
-            "There is no dose in the folder: heart dose and constraints were not assessed. Export the RTDOSE of the plan too."
+            "There is no dose in the folder, so heart dose and constraints were not checked: export the RTDOSE of the plan too, or ask for the contour only (--scope contour)."
         )

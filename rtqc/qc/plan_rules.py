@@ -9,12 +9,12 @@ from rtqc.qc.protocol import Limits
 from rtqc.qc.rule import Hit, rule
 
 
-@rule("plan.absent", "info", "fact", "There is no plan, so prescription and fractions are unknown.")
+@rule("plan.absent", "warning", "fact", "There is no plan, so prescription and fractions are unknown and were not checked.")
 def plan_absent(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """No plan object."""
-    if m.case.plan is None and not any(f.rule == "plan.unusable" for f in m.case.findings):
+    if m.scope == "plan" and m.case.plan is None and not any(f.rule == "plan.unusable" for f in m.case.findings):
         yield Hit(
-            f"There is no plan in the folder: prescription and fractions are unknown{_judged_by(m)}. Export the RTPLAN too."
+            f"There is no plan in the folder: prescription and fractions are unknown{_judged_by(m)}. Export the RTPLAN too, or ask for the contour only (--scope contour)."
         )
 
 

@@ -12,6 +12,8 @@ from rtqc.core.settings import SettingsError, explained, nearest, read_toml
 from rtqc.dosimetry import EXAMPLES, Metric
 
 DEFAULT_PROTOCOL = "breast"
+#: Thresholds for a contour, whatever is treated; no dose constraints.
+CONTOUR_PROTOCOL = "heart"
 _FOLDER = Path(__file__).parent / "protocols"
 
 

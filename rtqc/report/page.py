@@ -8,6 +8,7 @@ from rtqc.core.assessment import Assessment
 from rtqc.core.version import rtqc_version
 from rtqc.core.whole_file import whole_file
 from rtqc.pipeline import Assessed
+from rtqc.qc import coverage_words
 from rtqc.report.cardiac import LESION_WINDOW, lesion_pictures
 from rtqc.report.environment import templates
 from rtqc.report.plots import PLOT_HEIGHT, PLOT_WIDTH, dvh_plot, strip
@@ -60,6 +61,7 @@ def render_report(assessment: Assessment | Assessed) -> str:
         a=a,
         word=word,
         mark=mark,
+        covers=coverage_words(a.verdict, a.checked, a.scope),
         counts=counts(a.findings),
         tiles=tiles(a),
         hero=painter.at(shown, wash=True) if painter is not None and shown is not None else None,
