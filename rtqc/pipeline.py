@@ -36,13 +36,14 @@ from rtqc.dicom import write_rtstruct as write_structure
 from rtqc.dosimetry import AlphaBeta, BothHearts, evaluate, organ_doses
 from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
 from rtqc.qc import (
-    Choice,
     Measurements,
     Population,
     Protocol,
+    applicable_constraints,
     choose_protocol,
     headline_of,
     image_summary,
+    named_choice,
     run_rules,
     shipped_population,
     undone_finding,
@@ -135,7 +136,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     """
     started = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
     clock = _Clock(options.progress)
-    choice = Choice(options.protocol, "named", "as asked for") if options.protocol else choose_protocol(case)
+    choice = named_choice(options.protocol, case) if options.protocol else choose_protocol(case)
     protocol = choice.protocol
     findings = with_severities(case.findings, protocol)
     candidates, roi = choose_heart(case, protocol)
@@ -149,9 +150,11 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     with clock.step("dose"):
         alpha_beta = AlphaBeta(protocol.alpha_beta.value, protocol.alpha_beta.source)
         hearts = BothHearts.of(case, roi, heart, drawn, alpha_beta)
-        dose = hearts.comparison(options.second_check)
-        others = organ_doses(case, (c.structure for c in protocol.constraints), alpha_beta)
-        results = evaluate(protocol.constraints, hearts.heart_dose, hearts.draft_dose, others)
+        breast_of_a_woman = choice.site == "breast" and case.provenance.patient_sex.strip().upper() == "F"
+        dose = hearts.comparison(options.second_check, breast_of_a_woman)
+        applicable = applicable_constraints(choice, case)
+        others = organ_doses(case, (c.structure for c in applicable), alpha_beta)
+        results = evaluate(applicable, hearts.heart_dose, hearts.draft_dose, others)
         constraints = results if case.dose is not None else ()
     with clock.step("cardiac"):
         measured = _cardiac(case, draft)
