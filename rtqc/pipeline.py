@@ -42,12 +42,14 @@ from rtqc.qc import (
     Measurements,
     Population,
     Protocol,
+    applicable_constraints,
     checked_parts,
     choose_protocol,
     headline_of,
     image_summary,
     in_scope,
     load_protocol,
+    named_choice,
     run_rules,
     shipped_population,
     undone_finding,
@@ -159,9 +161,11 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     with clock.step("dose"):
         alpha_beta = AlphaBeta(protocol.alpha_beta.value, protocol.alpha_beta.source)
         hearts = BothHearts.of(case, roi, heart, drawn, alpha_beta)
-        dose = hearts.comparison(options.second_check)
-        others = organ_doses(case, (c.structure for c in protocol.constraints), alpha_beta)
-        results = evaluate(protocol.constraints, hearts.heart_dose, hearts.draft_dose, others)
+        breast_of_a_woman = choice.site == "breast" and case.provenance.patient_sex.strip().upper() == "F"
+        dose = hearts.comparison(options.second_check, breast_of_a_woman)
+        applicable = applicable_constraints(choice, case)
+        others = organ_doses(case, (c.structure for c in applicable), alpha_beta)
+        results = evaluate(applicable, hearts.heart_dose, hearts.draft_dose, others)
         constraints = results if case.dose is not None else ()
     with clock.step("cardiac"):
         measured = _cardiac(case, draft)
@@ -215,7 +219,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
 def _choice(case: Case, options: Options) -> Choice:
     """The protocol that was named, else the one that the case asks for."""
     if options.protocol is not None:
-        return Choice(options.protocol, "named", "as asked for")
+        return named_choice(options.protocol, case)
     if options.scope == "contour":
         return Choice(load_protocol(CONTOUR_PROTOCOL), "named", "contour only, as asked for")
     return choose_protocol(case)

@@ -3,8 +3,19 @@
 ``RULES`` is the whole catalogue; importing this room registers every rule.
 """
 
-from rtqc.qc import agreement_rules, cardiac_rules, contour_rules, dose_rules, organ_rules, plan_rules, population_rules
-from rtqc.qc.choice import Choice, choose_protocol
+from rtqc.qc import (
+    agreement_rules,
+    cardiac_rules,
+    constraint_rules,
+    contour_rules,
+    dose_rules,
+    organ_rules,
+    plan_rules,
+    population_rules,
+    substructure_rules,
+)
+from rtqc.qc.applicable import applicable_constraints
+from rtqc.qc.choice import Choice, choose_protocol, named_choice
 from rtqc.qc.image import image_summary
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.population import LEAST_HEARTS, Population, numbers_of_assessment, population_of, shipped_population
@@ -25,9 +36,11 @@ __all__ = [
     "Protocol",
     "ProtocolError",
     "agreement_rules",
+    "applicable_constraints",
     "cardiac_rules",
     "checked_parts",
     "choose_protocol",
+    "constraint_rules",
     "contour_rules",
     "coverage_words",
     "dose_rules",
@@ -36,6 +49,7 @@ __all__ = [
     "in_scope",
     "list_protocols",
     "load_protocol",
+    "named_choice",
     "numbers_of_assessment",
     "organ_rules",
     "plan_rules",
@@ -44,6 +58,7 @@ __all__ = [
     "rule_ids",
     "run_rules",
     "shipped_population",
+    "substructure_rules",
     "undone",
     "undone_finding",
     "verdict_of",
