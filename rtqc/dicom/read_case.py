@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rtqc.core.acquisition import Acquisition
-from rtqc.core.case import Case, Plan, Provenance
+from rtqc.core.case import Case, DoseAttributes, Plan, Provenance, StructureSetAttributes
 from rtqc.core.finding import Finding
 from rtqc.core.orientation import AXIAL
 from rtqc.core.volumes import Dose
@@ -18,7 +18,7 @@ from rtqc.dicom.read_acquisition import read_acquisition
 from rtqc.dicom.read_ct import Series, read_series
 from rtqc.dicom.read_dose import read_doses
 from rtqc.dicom.read_dvh import read_planning_dvhs
-from rtqc.dicom.read_plan import read_plan
+from rtqc.dicom.read_plan import REVIEWED, date_time, read_plan
 from rtqc.dicom.read_structures import StructureSet, read_structure_set
 
 #: Thickness of an ROI on a single plane where no CT says it: the usual planning slice.
@@ -63,10 +63,10 @@ def load_case(parts: Parts, index: Index) -> Case:
         )
     structure_set = _load_structures(parts, series, findings)
     plan = _load_plan(parts, structure_set, findings)
-    dose, used_doses, dose_findings = read_doses(parts.doses, plan.beams if plan else 0)
-    findings += dose_findings
-    if dose is not None:
-        dose = _in_frame(dose, used_doses, parts, findings)
+    plan_dose = read_doses(parts.doses, plan)
+    findings += plan_dose.findings
+    used_doses = plan_dose.headers
+    dose = _in_frame(plan_dose.dose, used_doses, parts, findings) if plan_dose.dose is not None else None
     return Case(
         provenance=_provenance(parts, series, structure_set, plan, used_doses),
         image=series.image,
@@ -76,6 +76,8 @@ def load_case(parts: Parts, index: Index) -> Case:
         findings=tuple(findings),
         has_structure_set=structure_set is not None,
         acquisition=read_acquisition(series.first) if series.first is not None else Acquisition(),
+        dose_attributes=plan_dose.attributes if dose is not None else DoseAttributes(),
+        structure_set_attributes=_structure_set_attributes(structure_set) if structure_set else StructureSetAttributes(),
         planning_dvhs=read_planning_dvhs(used_doses[0].path) if dose is not None and len(used_doses) == 1 else {},
     )
 
@@ -126,6 +128,17 @@ def _load_plan(parts: Parts, structure_set: StructureSet | None, findings: list[
         message = f"The plan {parts.plan.name} could not be read ({why}): export it again."
         findings.append(note("plan.unusable", message, files=[parts.plan.name]))
         return None
+
+
+def _structure_set_attributes(structure_set: StructureSet) -> StructureSetAttributes:
+    dataset = structure_set.dataset
+    approval = text(dataset, "ApprovalStatus")
+    return StructureSetAttributes(
+        approval=approval,
+        approved_at=date_time(dataset, "ReviewDate", "ReviewTime") if approval.upper() in REVIEWED else "",
+        drawn_at=date_time(dataset, "StructureSetDate", "StructureSetTime"),
+        created_at=date_time(dataset, "InstanceCreationDate", "InstanceCreationTime"),
+    )
 
 
 def _in_frame(dose: Dose, used: tuple[Header, ...], parts: Parts, findings: list[Finding]) -> Dose | None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
+from rtqc.core.case import DoseAttributes, Plan
 from rtqc.core.finding import Finding
 from rtqc.core.grid import EVEN_STEP_TOLERANCE_MM, Grid
 from rtqc.core.orientation import Orientation
 from rtqc.core.volumes import Dose
-from rtqc.dicom.elements import number, numbers, text
+from rtqc.dicom.elements import get, number, numbers, text
 from rtqc.dicom.index import Header
 from rtqc.dicom.notes import named, note
+from rtqc.dicom.read_plan import date_time
 
 #: Summation types that are the dose of the whole plan (PS3.3 C.8.8.3).
 _WHOLE = {"PLAN", "MULTI_PLAN", "PLAN_OVERVIEW"}
@@ -22,18 +25,42 @@ _WHOLE = {"PLAN", "MULTI_PLAN", "PLAN_OVERVIEW"}
 _PARTS = {"BEAM", "FRACTION"}
 
 
-def read_doses(headers: list[Header], beams: int) -> tuple[Dose | None, tuple[Header, ...], tuple[Finding, ...]]:
+@dataclass(frozen=True)
+class PlanDose:
+    """The dose of one plan as its dose objects hold it.
+
+    Attributes:
+        dose: in Gy; None where there is none that can be used.
+        headers: the objects used.
+        attributes: what they say of themselves.
+        findings: what was wrong with them.
+    """
+
+    dose: Dose | None
+    headers: tuple[Header, ...]
+    attributes: DoseAttributes
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class _Object:
+    """A dose object that could be decoded."""
+
+    header: Header
+    summation: str
+    dose: Dose
+    attributes: DoseAttributes
+
+
+def read_doses(headers: list[Header], plan: Plan | None) -> PlanDose:
     """The plan's dose from its dose objects.
 
     Args:
         headers: dose objects that belong to one plan, in the order of their creation.
-        beams: number of the plan's beams; as many beam doses make a plan dose. 0: unknown.
-
-    Returns:
-        The dose (None where there is none that can be used), the objects used, and what was found.
+        plan: its beams say which beam doses make a plan dose; None: unknown.
     """
     findings: list[Finding] = []
-    read: list[tuple[Header, str, Dose]] = []
+    read: list[_Object] = []
     for header in headers:
         try:
             dataset = pydicom.dcmread(header.path, force=True)
@@ -41,12 +68,36 @@ def read_doses(headers: list[Header], beams: int) -> tuple[Dose | None, tuple[He
             if refused:
                 findings.append(note("dose.unusable", f"{header.name}: {refused}", files=[header.name]))
                 continue
-            read.append((header, text(dataset, "DoseSummationType").upper() or "PLAN", _decode(dataset)))
+            read.append(
+                _Object(header, text(dataset, "DoseSummationType").upper() or "PLAN", _decode(dataset), _attributes(dataset))
+            )
         except Exception as error:  # a damaged dose makes pydicom and numpy raise nearly anything
             message = f"{header.name} could not be read as a dose grid ({error}): export it again."
             findings.append(note("dose.unusable", message, files=[header.name]))
-    dose, used = _whole_dose(read, beams, findings)
-    return dose, used, tuple(findings)
+    dose, used = _whole_dose([(o.header, o.summation, o.dose) for o in read], plan.beams if plan else 0, findings)
+    attributes = _together(o.attributes for o in read if o.header in used) if dose is not None else DoseAttributes()
+    return PlanDose(dose, used, attributes, tuple(findings))
+
+
+def _attributes(dataset: Dataset) -> DoseAttributes:
+    correction = get(dataset, "TissueHeterogeneityCorrection") or ""
+    return DoseAttributes(
+        dose_type=text(dataset, "DoseType").upper(),
+        summation_type=text(dataset, "DoseSummationType").upper(),
+        heterogeneity=(correction if isinstance(correction, str) else "\\".join(map(str, correction))).upper(),
+        created_at=date_time(dataset, "InstanceCreationDate", "InstanceCreationTime"),
+    )
+
+
+def _together(found: Iterable[DoseAttributes]) -> DoseAttributes:
+    """What several objects of one plan say together."""
+    every = tuple(found)
+    return DoseAttributes(
+        dose_type=next((a.dose_type for a in every if a.dose_type != "PHYSICAL"), "PHYSICAL"),
+        summation_type=every[0].summation_type,
+        heterogeneity=every[0].heterogeneity,
+        created_at=max(a.created_at for a in every),
+    )
 
 
 def _refusal(dataset: Dataset) -> str:

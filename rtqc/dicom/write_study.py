@@ -32,6 +32,8 @@ Floats = NDArray[np.float64]
 #: All synthetic plans are made at one time of day, so that files are the same each time.
 _TIME = "080000"
 _INTERCEPT = -1024
+#: Beam Meterset of a tangential field in one fraction, about what 1.3 Gy in 10 cm depth need.
+_METERSET = 150.0
 
 
 def uid_of(*words: object) -> UID:
@@ -93,12 +95,21 @@ class Study:
         prescription_gy: None: the plan has none.
         target: what it is prescribed to.
         gantry_deg: one beam each.
+        isocentre_mm: of all beams, in patient coordinates (LPS), in mm.
+        metersets: Beam Meterset of each beam in one fraction; None: that of an average field for each. A beam of None has none.
+        beam_names: Beam Name of each beam; empty: made up.
         left_out: slices that are not written.
         doubled: slices that are written a second time, under another UID.
         resized: slices that are written with half the pixels.
         tilt_deg: gantry tilt; slices shift along the columns with it.
         rescaled: whether RescaleSlope and RescaleIntercept are written.
-        dose_units, dose_summation: as in RTDOSE.
+        dose_units, dose_summation, dose_type: as in RTDOSE.
+        heterogeneity: Tissue Heterogeneity Correction of the dose; empty: absent.
+        dose_created, plan_created, drawn: date and time (YYYYMMDDHHMMSS) at which the dose was calculated, the plan made and the contours
+            drawn; empty: those of everything.
+        plan_approved, structure_set_approved: date and time of their approval; empty: not approved.
+        replaces: key of the study whose plan this plan replaces (RT Plan Relationship ``PREDECESSOR``); empty: none.
+        plan_intent: Plan Intent; empty: absent.
         dose_patient_id: another patient's; empty: the same.
         dose_plan_key, plan_structure_set_key, structure_set_ct_key: keys that references point to; empty: the right ones.
         contour_images: whether contours name their slices.
@@ -119,6 +130,9 @@ class Study:
     target: str = "Breast"
     fractions: int = 15
     gantry_deg: tuple[float, ...] = (305.0, 125.0)
+    isocentre_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    metersets: tuple[float | None, ...] | None = None
+    beam_names: tuple[str, ...] = ()
     left_out: frozenset[int] = frozenset()
     doubled: frozenset[int] = frozenset()
     resized: frozenset[int] = frozenset()
@@ -126,6 +140,15 @@ class Study:
     rescaled: bool = True
     dose_units: str = "GY"
     dose_summation: str = "PLAN"
+    dose_type: str = "PHYSICAL"
+    heterogeneity: str = "IMAGE"
+    dose_created: str = ""
+    plan_created: str = ""
+    drawn: str = ""
+    plan_approved: str = ""
+    structure_set_approved: str = ""
+    replaces: str = ""
+    plan_intent: str = ""
     dose_patient_id: str = ""
     dose_plan_key: str = ""
     plan_structure_set_key: str = ""
@@ -228,8 +251,9 @@ def _set_pixels(dataset: Dataset, pixels: NDArray[np.unsignedinteger], bits: int
 def _structure_set(study: Study) -> FileDataset:
     dataset = _object(study, RTStructureSetStorage, "structure-set", "RTSTRUCT", "structure-set-series")
     dataset.StructureSetLabel = study.structure_set_label
-    dataset.StructureSetDate, dataset.StructureSetTime = study.date, _TIME
-    dataset.ApprovalStatus = "UNAPPROVED"
+    dataset.StructureSetDate, dataset.StructureSetTime = _moment(study, study.drawn)
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = dataset.StructureSetDate, dataset.StructureSetTime
+    _approve(dataset, study.structure_set_approved)
     slices = range(study.image.grid.shape[0])
     series = Dataset()
     series.SeriesInstanceUID = study.uid("ct-series", study.structure_set_ct_key)
@@ -292,8 +316,16 @@ _COLOURS = ((0, 200, 80), (220, 40, 40), (60, 120, 255), (255, 200, 0), (200, 80
 
 def _plan(study: Study) -> FileDataset:
     dataset = _object(study, RTPlanStorage, "plan", "RTPLAN", "plan-series")
-    dataset.RTPlanLabel, dataset.RTPlanDate, dataset.RTPlanTime = study.plan_label[:16], study.date, _TIME
-    dataset.RTPlanGeometry, dataset.ApprovalStatus = "PATIENT", "UNAPPROVED"
+    dataset.RTPlanLabel, dataset.RTPlanGeometry = study.plan_label[:16], "PATIENT"
+    dataset.RTPlanDate, dataset.RTPlanTime = _moment(study, study.plan_created)
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = dataset.RTPlanDate, dataset.RTPlanTime
+    _approve(dataset, study.plan_approved)
+    if study.plan_intent:
+        dataset.PlanIntent = study.plan_intent
+    if study.replaces:
+        replaced = image_reference(RTPlanStorage, study.uid("plan", study.replaces))
+        replaced.RTPlanRelationship = "PREDECESSOR"
+        dataset.ReferencedRTPlanSequence = [replaced]
     if study.prescription_gy is not None:
         reference = Dataset()
         reference.DoseReferenceNumber, reference.DoseReferenceStructureType = 1, "SITE"
@@ -303,9 +335,10 @@ def _plan(study: Study) -> FileDataset:
     group = Dataset()
     group.FractionGroupNumber, group.NumberOfFractionsPlanned = 1, study.fractions
     group.NumberOfBeams, group.NumberOfBrachyApplicationSetups = len(study.gantry_deg), 0
-    group.ReferencedBeamSequence = [_referenced_beam(n) for n in range(1, len(study.gantry_deg) + 1)]
+    metersets = study.metersets if study.metersets is not None else (_METERSET,) * len(study.gantry_deg)
+    group.ReferencedBeamSequence = [_referenced_beam(n, meterset) for n, meterset in enumerate(metersets, 1)]
     dataset.FractionGroupSequence = [group]
-    dataset.BeamSequence = [_beam(n, angle) for n, angle in enumerate(study.gantry_deg, 1)]
+    dataset.BeamSequence = [_beam(study, n, angle) for n, angle in enumerate(study.gantry_deg, 1)]
     setup = Dataset()
     setup.PatientSetupNumber, setup.PatientPosition = 1, "HFS"
     dataset.PatientSetupSequence = [setup]
@@ -314,15 +347,29 @@ def _plan(study: Study) -> FileDataset:
     return dataset
 
 
-def _referenced_beam(number: int) -> Dataset:
+def _moment(study: Study, when: str) -> tuple[str, str]:
+    """Date and time of YYYYMMDDHHMMSS; of everything where it is empty."""
+    return (when[:8], when[8:]) if when else (study.date, _TIME)
+
+
+def _approve(dataset: Dataset, when: str) -> None:
+    dataset.ApprovalStatus = "APPROVED" if when else "UNAPPROVED"
+    if when:
+        dataset.ReviewDate, dataset.ReviewTime, dataset.ReviewerName = when[:8], when[8:], "Reviewer"
+
+
+def _referenced_beam(number: int, meterset: float | None) -> Dataset:
     beam = Dataset()
-    beam.ReferencedBeamNumber, beam.BeamMeterset = number, "150"
+    beam.ReferencedBeamNumber = number
+    if meterset is not None:
+        beam.BeamMeterset = f"{meterset:g}"
     return beam
 
 
-def _beam(number: int, gantry_deg: float) -> Dataset:
+def _beam(study: Study, number: int, gantry_deg: float) -> Dataset:
     beam = Dataset()
-    beam.BeamNumber, beam.BeamName = number, f"Tangent {number}"
+    beam.BeamNumber = number
+    beam.BeamName = study.beam_names[number - 1] if study.beam_names else f"Tangent {number}"
     beam.BeamType, beam.RadiationType, beam.TreatmentDeliveryType = "STATIC", "PHOTON", "TREATMENT"
     beam.TreatmentMachineName, beam.PrimaryDosimeterUnit, beam.SourceAxisDistance = "LINAC", "MU", "1000"
     beam.Manufacturer = "rtqc"
@@ -347,7 +394,7 @@ def _beam(number: int, gantry_deg: float) -> Dataset:
     first.PatientSupportAngle, first.PatientSupportRotationDirection = "0", "NONE"
     first.TableTopEccentricAngle, first.TableTopEccentricRotationDirection = "0", "NONE"
     first.TableTopVerticalPosition = first.TableTopLongitudinalPosition = first.TableTopLateralPosition = None
-    first.IsocenterPosition = ["0", "0", "0"]
+    first.IsocenterPosition = [f"{v:.6g}" for v in study.isocentre_mm]
     last.ControlPointIndex, last.CumulativeMetersetWeight = 1, "1"
     beam.ControlPointSequence = [first, last]
     beam.ReferencedPatientSetupNumber = 1
@@ -362,7 +409,10 @@ def _dose(study: Study, dose: Dose) -> FileDataset:
     dataset.ImageOrientationPatient = [f"{v:.10g}" for v in (*grid.orientation.row, *grid.orientation.column)]
     dataset.PixelSpacing = [f"{v:.8g}" for v in grid.spacing_mm]
     dataset.SliceThickness = f"{grid.slice_spacing_mm:.6g}"
-    dataset.DoseUnits, dataset.DoseType = study.dose_units, "PHYSICAL"
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = _moment(study, study.dose_created)
+    dataset.DoseUnits, dataset.DoseType = study.dose_units, study.dose_type
+    if study.heterogeneity:
+        dataset.TissueHeterogeneityCorrection = study.heterogeneity
     dataset.DoseSummationType = study.dose_summation
     dataset.NumberOfFrames = grid.shape[0]
     dataset.FrameIncrementPointer = 0x3004000C

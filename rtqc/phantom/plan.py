@@ -124,6 +124,7 @@ def _study(key: str, anatomy: Anatomy, image: Image, structures: Mapping[str, St
         prescription_gy=beams.prescription_gy,
         fractions=beams.fractions,
         gantry_deg=beams.gantry_deg,
+        isocentre_mm=beams.centre_mm,
     )
 
 

@@ -20,7 +20,8 @@ def _replanned(plan: SyntheticPlan, heart_in_field_mm: float) -> SyntheticPlan:
     beams = tangents_for(plan.anatomy, heart_in_field_mm)
     assert plan.study.dose is not None
     dose = tangential_dose(plan.anatomy, beams, plan.study.dose.grid)
-    return replace(plan.with_study(dose=dose, gantry_deg=beams.gantry_deg), beams=beams)
+    changed = plan.with_study(dose=dose, gantry_deg=beams.gantry_deg, isocentre_mm=beams.centre_mm)
+    return replace(changed, beams=beams)
 
 
 @planted("constraint.exceeded", 22, "mm", "the field reaches this far into the heart")
