@@ -7,7 +7,7 @@ from rtqc.phantom import contour_errors, plan_errors  # they register themselves
 from rtqc.phantom.anatomy import Anatomy
 from rtqc.phantom.beams import Tangents, tangential_dose, tangents_for
 from rtqc.phantom.errors import PLANTED, PlantedError, plant
-from rtqc.phantom.plan import Resolution, SyntheticPlan, synthetic_plan, write_plan
+from rtqc.phantom.plan import Resolution, SyntheticPlan, synthetic_plan, with_target, write_plan
 
 __all__ = [
     "PLANTED",
@@ -22,5 +22,6 @@ __all__ = [
     "synthetic_plan",
     "tangential_dose",
     "tangents_for",
+    "with_target",
     "write_plan",
 ]

@@ -15,6 +15,7 @@ from rtqc.dicom.write_study import DrawnRoi, Study, write_study
 from rtqc.phantom.anatomy import Anatomy
 from rtqc.phantom.beams import Tangents, tangential_dose, tangents_for
 from rtqc.phantom.render import contours, render_ct
+from rtqc.phantom.target import breast_target
 
 #: TG-263 names of the structure set -> field of :class:`~rtqc.phantom.anatomy.Organs`.
 STRUCTURES: Mapping[str, str] = {
@@ -81,7 +82,11 @@ class SyntheticPlan:
 
 
 def synthetic_plan(
-    anatomy: Anatomy, resolution: Resolution = Resolution(), key: str = "demo", heart_in_field_mm: float = -4.0
+    anatomy: Anatomy,
+    resolution: Resolution = Resolution(),
+    key: str = "demo",
+    heart_in_field_mm: float = -4.0,
+    target: bool = False,
 ) -> SyntheticPlan:
     """Render a patient and plan a breast treatment.
 
@@ -90,12 +95,21 @@ def synthetic_plan(
         resolution: of the CT.
         key: UIDs are made of it; plans with different keys have nothing in common.
         heart_in_field_mm: how far the heart reaches into the field; see :func:`~rtqc.phantom.beams.tangents_for`.
+        target: whether the treated breast is contoured (``PTV_Breast_L`` or ``PTV_Breast_R``) and prescribed to.
     """
     grid = ct_grid(resolution)
     image = render_ct(anatomy, grid, resolution.noise_hu)
     structures = contours(anatomy, grid, dict(STRUCTURES))
     beams = tangents_for(anatomy, heart_in_field_mm)
-    return SyntheticPlan(anatomy, beams, structures, _study(key, anatomy, image, structures, beams))
+    plan = SyntheticPlan(anatomy, beams, structures, _study(key, anatomy, image, structures, beams))
+    return with_target(plan) if target else plan
+
+
+def with_target(plan: SyntheticPlan) -> SyntheticPlan:
+    """The same plan with its treated breast contoured and prescribed to; see :mod:`rtqc.phantom.target`."""
+    ptv = breast_target(plan.anatomy, plan.beams, plan.study.image.grid)
+    contoured = plan.with_study(rois=(*plan.study.rois, DrawnRoi.of(ptv)), target=ptv.name)
+    return replace(contoured, structures={**plan.structures, ptv.name: ptv})
 
 
 def _study(key: str, anatomy: Anatomy, image: Image, structures: Mapping[str, Structure], beams: Tangents) -> Study:

@@ -28,6 +28,7 @@ from rtqc.geometry.pieces import Piece, pieces_of
 from rtqc.geometry.rasterize import in_frame, rasterize
 from rtqc.heart import Draft
 from rtqc.qc.choice import Choice
+from rtqc.qc.dose_level import Level, TargetLevel, level_of, target_levels
 from rtqc.qc.population import Ends, Population, numbers_of
 from rtqc.qc.shape import heart_shape
 
@@ -159,6 +160,16 @@ class Measurements:
             if side and not roi.structure.is_empty:
                 found.setdefault(side, roi.structure)
         return found
+
+    @cached_property
+    def dose_level(self) -> Level | None:
+        """How high the dose is; None without one."""
+        return level_of(self.case.dose) if self.case.dose is not None else None
+
+    @cached_property
+    def target_levels(self) -> tuple[TargetLevel, ...]:
+        """Doses of the contoured targets that prescriptions are for, best covered first."""
+        return target_levels(self.case)
 
     @cached_property
     def pieces(self) -> list[Piece]:

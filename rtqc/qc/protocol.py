@@ -61,6 +61,24 @@ class Limits(BaseModel):
     prescription_total: Limit
     substructure_distance: Limit
     population_z: Limit
+    dose_level_low: Limit
+    dose_level_reached: Limit
+    dose_level_unusual: Limit
+    dose_level_high: Limit
+    dose_level_high_stereotactic: Limit
+    dose_level_target_low: Limit
+    dose_level_target_high: Limit
+    dose_target_coverage: Limit
+    dose_grid_spacing: Limit
+    dose_grid_spacing_stereotactic: Limit
+    side_offset: Limit
+    side_share: Limit
+    approval_delay: Limit
+    anatomy_overlap_spine: Limit
+    anatomy_overlap_cord: Limit
+    anatomy_overlap_oesophagus: Limit
+    anatomy_overlap_target: Limit
+    anatomy_lung_gap: Limit
 
 
 class Constraint(BaseModel):
