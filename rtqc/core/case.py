@@ -12,7 +12,10 @@ from rtqc.core.finding import Finding
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose, Image
 
-DefectKind = Literal["few_points", "open", "self_intersecting", "not_a_number", "not_planar", "no_area", "too_many_points"]
+DefectKind = Literal[
+    "few_points", "open", "self_intersecting", "not_a_number", "not_planar", "no_area", "too_many_points",
+    "repeated", "moved_to_slice", "decimal_comma",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,15 @@ class ContourDefect:
         kind: what is wrong.
         position_mm: its plane, in mm; None where even that is unknown.
         dropped: whether the contour was left out.
+        detail: the text that could not be read as a number; empty for other kinds.
+        offset_mm: how far it lay off the slice that it was moved to, in mm; 0 for other kinds.
     """
 
     kind: DefectKind
     position_mm: float | None
     dropped: bool
+    detail: str = ""
+    offset_mm: float = 0.0
 
 
 @dataclass(frozen=True)

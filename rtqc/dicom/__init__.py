@@ -16,7 +16,13 @@ from rtqc.dicom.query import DimseArchive
 from rtqc.dicom.read_acquisition import read_acquisition
 from rtqc.dicom.read_case import DEFAULT_SLICE_MM, load_case, read_case, read_cases
 from rtqc.dicom.read_ct import read_series
-from rtqc.dicom.read_structures import StructureSet, StructureSetError, read_structure_set, structures_of_file
+from rtqc.dicom.read_structures import (
+    StructureSet,
+    StructureSetError,
+    read_structure_set,
+    structure_set_of_file,
+    structures_of_file,
+)
 from rtqc.dicom.receive import Caller, Door, Receiver
 from rtqc.dicom.rtstruct_items import Writing
 from rtqc.dicom.scans import Scan, described, scans_of
@@ -75,6 +81,7 @@ __all__ = [
     "scans_of",
     "split_archive",
     "store",
+    "structure_set_of_file",
     "structures_of_file",
     "write_pdf",
     "write_rtstruct",

@@ -119,9 +119,11 @@ SKIPPED_FOLDERS = frozenset(
     )
 )  # fmt: skip
 
-#: Modality by SOP Class; a CT is only a CT Image Storage object (or its enhanced form is refused with its name).
+#: Modality by SOP Class; a CT is a CT Image Storage object or its multi-frame form.
 _MODALITY_OF_CLASS = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
+    "1.2.840.10008.5.1.4.1.1.2.1": "CT",  # Enhanced CT Image Storage: all slices in one object, or in the parts of a concatenation
+    "1.2.840.10008.5.1.4.1.1.2.2": "CT",  # Legacy Converted Enhanced CT Image Storage
     "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
     "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
     "1.2.840.10008.5.1.4.1.1.481.5": "RTPLAN",

@@ -29,6 +29,22 @@ READING_RULES: dict[str, tuple[Severity, str]] = {
     "dose.unusable": ("fail", "The dose cannot be used: relative units, a damaged grid, or a type that is not a dose."),
     "dose.summation": ("fail", "The dose objects do not add up to the plan's dose."),
     "dose.frame_of_reference": ("fail", "The dose has another frame of reference than the CT."),
+    "structure_set.roi_number": (
+        "fail",
+        "Several ROIs have one ROI number: their contours cannot be told apart and were not used.",
+    ),
+    "structure_set.contours_without_roi": (
+        "warning",
+        "Contours belong to an ROI number that the structure set does not name; they were left out.",
+    ),
+    "reference.series_chosen": (
+        "warning",
+        "The structure set does not say on which of several CT series it was drawn; the one on whose slices its contours lie was taken.",
+    ),
+    "ct.frames_unusable": (
+        "fail",
+        "An Enhanced (multi-frame) CT does not say where its frames lie, or a part of it is absent.",
+    ),
     "plan.unusable": ("warning", "The plan cannot be read."),
     "plan.several": (
         "info",

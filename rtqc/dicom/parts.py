@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from rtqc.core.finding import Finding
 from rtqc.dicom.index import Header, Index
 from rtqc.dicom.notes import named, note
+from rtqc.dicom.series_choice import SeriesChoice, series_under_contours
 
 #: A finding names so many files of its own kind at most.
 _MOST_FILES = 20
@@ -145,15 +146,35 @@ def _series_of(structure_set: Header, tables: _Tables, findings: list[Finding]) 
             _check_patient(structure_set, series[0], "The structure set", "CT", findings)
             return series
     own = tables.series_of.get(structure_set.patient_id, [])
-    in_frame = _by_frame(tables.series_in.get(structure_set.frame_uid, []), structure_set.frame_uid)
-    chosen = in_frame or (max(own, key=len) if own else [])
-    if not chosen:
+    framed = tables.series_in.get(structure_set.frame_uid, []) if structure_set.frame_uid else []
+    candidates = framed or own
+    if not candidates:
         return []
-    if not structure_set.refers_to and (in_frame or len(own) == 1):
+    if len(candidates) == 1:
+        chosen = candidates[0]
+        if not structure_set.refers_to:
+            return chosen
+        choice = None
+    else:
+        choice = series_under_contours(structure_set, candidates)
+        chosen = choice.series
+    if choice is not None and not structure_set.refers_to:
+        findings.append(_chosen(structure_set, choice, len(candidates)))
         return chosen
     message = f"The structure set {structure_set.name} was drawn on a CT series that is not here; the series of {chosen[0].name} was taken: export the structure set's own CT."
     findings.append(note("reference.structure_set_ct", message, files=[structure_set.name, chosen[0].name]))
     return chosen
+
+
+def _chosen(structure_set: Header, choice: SeriesChoice, count: int) -> Finding:
+    fit = (
+        "none of its contours says which"
+        if choice.on_slices is None
+        else f"{100 * choice.on_slices:.0f} % of its contours lie on its slices"
+    )
+    sure = "" if choice.clear else ", as they do on another's"
+    message = f"{structure_set.name} does not say on which of {count} CT series it was drawn: that of {choice.series[0].name} was taken, {fit}{sure}. Export it with its reference."
+    return note("reference.series_chosen", message, files=[structure_set.name, choice.series[0].name], measured=float(count))
 
 
 def _doses_of(plan: Header, plans: list[Header], tables: _Tables, findings: list[Finding]) -> list[Header]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pydicom
+
 from rtqc.core.acquisition import Acquisition
 from rtqc.core.case import Case, DoseAttributes, Plan, Provenance, StructureSetAttributes
 from rtqc.core.finding import Finding
@@ -20,6 +22,7 @@ from rtqc.dicom.read_dose import read_doses
 from rtqc.dicom.read_dvh import read_planning_dvhs
 from rtqc.dicom.read_plan import REVIEWED, date_time, read_plan
 from rtqc.dicom.read_structures import StructureSet, read_structure_set
+from rtqc.dicom.series_choice import referenced_images
 
 #: Thickness of an ROI on a single plane where no CT says it: the usual planning slice.
 DEFAULT_SLICE_MM = 3.0
@@ -55,7 +58,7 @@ def read_cases(path: str | Path) -> list[Case]:
 def load_case(parts: Parts, index: Index) -> Case:
     """Decode one case's files."""
     findings = [*parts.findings, *index.findings]
-    series = read_series(parts.series) if parts.series else Series(None, (), None, ())
+    series = read_series(parts.series, lambda: _referenced(parts)) if parts.series else Series(None, (), None, ())
     findings += series.findings
     if not parts.series:
         findings.append(
@@ -92,6 +95,14 @@ def _why_no_ct(parts: Parts, index: Index) -> str:
     return f"There is no DICOM file in {index.root.name or index.root}: give the folder that the planning system exported to."
 
 
+def _referenced(parts: Parts) -> frozenset[str]:
+    """The slices that the structure set refers to; none where it cannot be read, which its own reading says."""
+    try:
+        return referenced_images(pydicom.dcmread(parts.structure_set.path, force=True)) if parts.structure_set else frozenset()
+    except Exception:  # a damaged structure set makes pydicom raise nearly anything
+        return frozenset()
+
+
 def _load_structures(parts: Parts, series: Series, findings: list[Finding]) -> StructureSet | None:
     if parts.structure_set is None:
         if parts.series or parts.plan:
@@ -104,10 +115,13 @@ def _load_structures(parts: Parts, series: Series, findings: list[Finding]) -> S
         return None
     orientation = series.image.grid.orientation if series.image else AXIAL
     spacing = series.image.grid.slice_spacing_mm if series.image else None
+    slices = series.image.grid.canonical_positions_mm if series.image else None
     if spacing is None and series.first is not None:
         spacing = number(series.first, "SliceThickness")
     try:
-        return read_structure_set(parts.structure_set.path, orientation, spacing or DEFAULT_SLICE_MM)
+        structure_set = read_structure_set(parts.structure_set.path, orientation, spacing or DEFAULT_SLICE_MM, slices)
+        findings += structure_set.findings
+        return structure_set
     except Exception as error:  # a damaged structure set makes pydicom raise nearly anything
         why = error if isinstance(error, EOFError) else type(error).__name__
         message = f"The structure set {parts.structure_set.name} could not be read ({why}): export it again."
