@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EINVAL, EPIPE
@@ -105,11 +106,13 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run a command and end with its exit status; nobody sees a traceback unless RTQC_DEBUG is set.
+    """Run a command and end with its exit status; nobody sees a traceback or a library's warning unless RTQC_DEBUG is set.
 
     0 passed (in the scope asked for), 1 flagged, 2 could not assess (or could not say so: the reader of the output has gone), 130 interrupted.
     """
     prepare_streams()
+    if not os.environ.get("RTQC_DEBUG") and not sys.warnoptions:
+        warnings.simplefilter("ignore")
     status = _run()
     # What could not be printed was not said: then a script must not take the status for a verdict, and least of all for "flagged".
     sys.exit(status if flush_streams() or status == EXIT_INTERRUPTED else EXIT_NOT_ASSESSED)

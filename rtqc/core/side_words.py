@@ -31,7 +31,21 @@ _RIGHT_WORDS = frozenset(
 #: Characters and stems of languages that are not written in Latin letters.
 _LEFT_STEMS, _RIGHT_STEMS = ("左", "좌측", "왼", "лев", "αριστερ"), ("右", "우측", "오른", "прав", "δεξι")
 _BOTH_WORDS = frozenset(
-    {"both", "bilateral", "bilat", "bilaterale", "bilaterales", "bilateralis", "beidseits", "beidseitig", "bds", "bdsts", "beide", "両側", "双侧"}
+    {
+        "both",
+        "bilateral",
+        "bilat",
+        "bilaterale",
+        "bilaterales",
+        "bilateralis",
+        "beidseits",
+        "beidseitig",
+        "bds",
+        "bdsts",
+        "beide",
+        "両側",
+        "双侧",
+    }
 )
 _MIDLINE_WORDS = frozenset(
     {
@@ -69,7 +83,9 @@ _VERTEBRAE = frozenset({"spine", "vertebra", "vertebrae", "lws", "bws", "lwk", "
 _PAIRED_TOGETHER = frozenset({"chestwall", "tumorbed", "tumourbed", "thoracicwall", "lymphnodes", "upperlobe", "lowerlobe"})
 
 #: Letters that have no accent to take off.
-_LETTERS = str.maketrans({"ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "ł": "l", "Ł": "L", "ß": "ss", "ı": "i", "œ": "oe", "Œ": "OE"})
+_LETTERS = str.maketrans(
+    {"ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "ł": "l", "Ł": "L", "ß": "ss", "ı": "i", "œ": "oe", "Œ": "OE"}
+)
 
 
 def side_of_text(text: str, context: str = "") -> NamedSide | None:

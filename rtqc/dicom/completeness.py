@@ -25,8 +25,8 @@ def is_complete(parts: Parts) -> bool:
 
 
 def fingerprint(parts: Parts) -> str:
-    """A name for a case of just these objects: another slice or another dose is another case."""
-    uids = sorted(header.uid for header in parts.headers)
+    """A name for a case of just these objects: another slice or another dose is another case; a copy of one is not."""
+    uids = sorted({header.uid for header in parts.headers})
     return hashlib.sha256("\n".join(uids).encode()).hexdigest()[:24]
 
 

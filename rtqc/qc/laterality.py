@@ -150,7 +150,9 @@ def _x_and_volume(structure: Structure) -> tuple[NDArray[np.float64], NDArray[np
     for (w, area), height in zip(structure.planes.items(), heights, strict=True):
         for polygon in area.geoms:
             low, front, high, back = polygon.bounds
-            corners = structure.orientation.to_patient(np.array([[low, front, w], [high, front, w], [low, back, w], [high, back, w]]))
+            corners = structure.orientation.to_patient(
+                np.array([[low, front, w], [high, front, w], [low, back, w], [high, back, w]])
+            )
             centre = structure.orientation.to_patient(np.array([[polygon.centroid.x, polygon.centroid.y, w]]))[0, 0]
             # A polygon is as wide as it is: half of it lies on either side of its centre.
             half = float(np.ptp(corners[:, 0])) / 4
