@@ -2,6 +2,7 @@
 
 from rtqc.dosimetry.both import AlphaBeta, BothHearts, organ_dose, organ_doses
 from rtqc.dosimetry.constraints import OrganDose, evaluate
+from rtqc.dosimetry.draft_error import MovedDoses, MovedSurface, SurfaceBand, moved_doses
 from rtqc.dosimetry.dvh import DVH, dvh
 from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
 from rtqc.dosimetry.metric import EXAMPLES, Metric, difference, metrics_of
@@ -14,12 +15,16 @@ __all__ = [
     "AlphaBeta",
     "BothHearts",
     "Metric",
+    "MovedDoses",
+    "MovedSurface",
     "OrganDose",
+    "SurfaceBand",
     "difference",
     "dvh",
     "evaluate",
     "grown_means",
     "metrics_of",
+    "moved_doses",
     "organ_dose",
     "organ_doses",
     "planning_metrics",

@@ -17,7 +17,7 @@ from rtqc.qc.rule import Hit, rule
     "constraint.flips",
     "fail",
     "estimate",
-    "A dose constraint is met with one heart and exceeded with the other.",
+    "A dose constraint is met with one heart and exceeded with the other, and the draft's own error does not explain it.",
     "trusted_draft",
 )
 def constraint_flips(m: Measurements, limits: Limits) -> Iterable[Hit]:
@@ -27,11 +27,36 @@ def constraint_flips(m: Measurements, limits: Limits) -> Iterable[Hit]:
             words = ("met", "exceeded") if c.contoured_met else ("exceeded", "met")
             limit = Limit(value=c.limit, unit=c.unit, source=c.source)
             yield Hit(
-                f"{c.description}: the limit of {c.limit:g} {c.unit} is {words[0]} with the contour ({c.contoured:.2f} {c.unit}) but {words[1]} with the draft ({c.draft:.2f} {c.unit}).",
+                f"{c.description}: the limit of {c.limit:g} {c.unit} is {words[0]} with the contour ({c.contoured:.2f} {c.unit}) but {words[1]} with the draft ({_with_error(c.draft, c.draft_error, c.unit)}).",
                 _differing(m),
                 c.draft,
                 limit,
             )
+
+
+@rule(
+    "constraint.near_limit",
+    "info",
+    "estimate",
+    "A dose constraint is met with one heart and exceeded with the other, but they differ by no more than the draft's own error.",
+    "trusted_draft",
+)
+def constraint_near_limit(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """What would be a flip if the draft were exact; the contour's value stands."""
+    for c in m.constraints:
+        if c.outcome_flips or c.contoured is None or c.draft is None or None in (c.contoured_met, c.draft_met):
+            continue
+        if c.contoured_met != c.draft_met:
+            yield Hit(
+                f"{c.description} is near its limit of {c.limit:g} {c.unit}: {c.contoured:.2f} {c.unit} with the contour, {_with_error(c.draft, c.draft_error, c.unit)} with the draft. Its error explains the difference.",
+                measured=c.draft,
+                limit=Limit(value=c.limit, unit=c.unit, source=c.source),
+            )
+
+
+def _with_error(value: float, error: float | None, unit: str) -> str:
+    """A number of the draft with how far off it may be, where that is known."""
+    return f"{value:.2f} {unit}" if error is None else f"{value:.2f} ± {error:.2f} {unit}"
 
 
 def _differing(m: Measurements) -> tuple[float, ...]:
@@ -76,14 +101,15 @@ def constraint_not_assessed(m: Measurements, limits: Limits) -> Iterable[Hit]:
 
 @rule("dose.mean_difference", "warning", "estimate", "The mean heart dose depends on whose contour is right.", "trusted_draft")
 def mean_difference(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """Mean heart dose, draft minus contour."""
+    """Mean heart dose, draft minus contour, where it is more than the draft may be off by itself."""
     limit = limits.dose_mean_difference
     if m.dose is None or m.dose.difference is None or m.dose.contoured is None or m.dose.draft is None:
         return
-    change = m.dose.difference.mean_gy
-    if change is not None and abs(change) > limit.value:
+    change, drafted = m.dose.difference.mean_gy, m.dose.draft.mean_gy
+    error = m.dose.draft_error.mean_gy if m.dose.draft_error is not None else None
+    if change is not None and drafted is not None and abs(change) > max(limit.value, error or 0.0):
         yield Hit(
-            f"With the draft, the mean heart dose is {m.dose.draft.mean_gy:.2f} Gy instead of {m.dose.contoured.mean_gy:.2f} Gy ({change:+.2f} Gy).",
+            f"With the draft, the mean heart dose is {_with_error(drafted, error, 'Gy')} instead of {m.dose.contoured.mean_gy:.2f} Gy ({change:+.2f} Gy).",
             _differing(m),
             abs(change),
             limit,
