@@ -34,8 +34,9 @@ from rtqc.core.structure import Structure
 from rtqc.core.version import rtqc_version
 from rtqc.dicom import DrawnBy, Writing, append_rtstruct
 from rtqc.dicom import write_rtstruct as write_structure
-from rtqc.dosimetry import AlphaBeta, BothHearts, evaluate, organ_doses
+from rtqc.dosimetry import AlphaBeta, BothHearts, SurfaceBand, evaluate, organ_doses
 from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
+from rtqc.heart.uncertainty import LOWER_END_SD_MM, UPPER_END_SD_MM
 from rtqc.qc import (
     CONTOUR_PROTOCOL,
     Choice,
@@ -160,12 +161,13 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         agreement = _agreement(heart, drawn)
     with clock.step("dose"):
         alpha_beta = AlphaBeta(protocol.alpha_beta.value, protocol.alpha_beta.source)
-        hearts = BothHearts.of(case, roi, heart, drawn, alpha_beta)
+        hearts = BothHearts.of(case, roi, heart, drawn, alpha_beta, surface_band(draft))
         breast_of_a_woman = choice.site == "breast" and case.provenance.patient_sex.strip().upper() == "F"
         dose = hearts.comparison(options.second_check, breast_of_a_woman)
         applicable = applicable_constraints(choice, case)
         others = organ_doses(case, (c.structure for c in applicable), alpha_beta)
-        results = evaluate(applicable, hearts.heart_dose, hearts.draft_dose, others)
+        errors = hearts.draft_errors(applicable)
+        results = evaluate(applicable, hearts.heart_dose, hearts.draft_dose, others, errors)
         constraints = results if case.dose is not None else ()
     with clock.step("cardiac"):
         measured = _cardiac(case, draft)
@@ -295,6 +297,13 @@ def _draft(case: Case, options: Options, findings: list[Finding]) -> Draft | Non
 def heart_of(draft: Draft) -> MeasuredHeart:
     """A draft as what volume, fat and calcium are measured in."""
     return MeasuredHeart(draft.structure, draft.predicted_dice or None, draft.trusted, draft.doubts, draft.cut_off)
+
+
+def surface_band(draft: Draft | None) -> SurfaceBand | None:
+    """How sure a draft's surface and ends are, as its dose error is computed from it; None where the draft does not say."""
+    if draft is None or draft.uncertainty is None:
+        return None
+    return SurfaceBand(draft.uncertainty.at, UPPER_END_SD_MM, LOWER_END_SD_MM)
 
 
 def _cardiac(case: Case, draft: Draft | None) -> Measured | None:

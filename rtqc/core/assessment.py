@@ -274,11 +274,15 @@ class RelativeRisk(_Model):
 
 
 class DoseComparison(_Model):
-    """Heart dose with the contour, with the draft, and draft minus contour; what that means; curves for the plot."""
+    """Heart dose with the contour, with the draft, and draft minus contour; what that means; curves for the plot.
+
+    ``draft_error``: how far off each of the draft's numbers may be (95 % level) because its surface is uncertain, in this plan's dose.
+    """
 
     contoured: DoseMetrics | None = None
     draft: DoseMetrics | None = None
     difference: DoseMetrics | None = None
+    draft_error: DoseMetrics | None = None
     second_calculation: DoseMetrics | None = None
     planning_system: DoseMetrics | None = None
     eqd2: Eqd2 | None = None

@@ -2,6 +2,7 @@
 
 from rtqc.dosimetry.both import AlphaBeta, BothHearts, organ_dose, organ_doses
 from rtqc.dosimetry.constraints import FULL_COVERAGE, OrganDose, evaluate
+from rtqc.dosimetry.draft_error import MovedDoses, MovedSurface, SurfaceBand, moved_doses
 from rtqc.dosimetry.dvh import DVH, dvh
 from rtqc.dosimetry.fractionation import converted_dose_gy
 from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
@@ -16,13 +17,17 @@ __all__ = [
     "AlphaBeta",
     "BothHearts",
     "Metric",
+    "MovedDoses",
+    "MovedSurface",
     "OrganDose",
+    "SurfaceBand",
     "converted_dose_gy",
     "difference",
     "dvh",
     "evaluate",
     "grown_means",
     "metrics_of",
+    "moved_doses",
     "organ_dose",
     "organ_doses",
     "planning_metrics",

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rtqc.core.assessment import DoseComparison, DoseMetrics, Eqd2, RelativeRisk, SliceDose
 from rtqc.core.case import Case, Roi
 from rtqc.core.structure import Structure
 from rtqc.core.substructures import resolved
-from rtqc.dosimetry.constraints import OrganDose
-from rtqc.dosimetry.dvh import DVH, dvh
+from rtqc.dosimetry.constraints import ConstraintLike, OrganDose
+from rtqc.dosimetry.draft_error import MovedDoses, SurfaceBand, moved_doses
+from rtqc.dosimetry.dvh import DVH, Floats, dvh
 from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
-from rtqc.dosimetry.metric import difference, metrics_of
+from rtqc.dosimetry.metric import Metric, difference, metrics_of
 from rtqc.dosimetry.planning import planning_metrics
 from rtqc.dosimetry.second_check import second_calculation
 
@@ -57,6 +58,7 @@ class BothHearts:
         heart, draft: regions; None where absent or empty.
         heart_dose, draft_dose: of them.
         alpha_beta: of the heart.
+        moved: the draft's doses with its surface moved within its band; None where the band or the dose is unknown.
     """
 
     case: Case
@@ -66,14 +68,47 @@ class BothHearts:
     heart_dose: OrganDose
     draft_dose: OrganDose
     alpha_beta: AlphaBeta
+    moved: MovedDoses | None = None
 
     @classmethod
     def of(
-        cls, case: Case, roi: Roi | None, heart: Structure | None, draft: Structure | None, alpha_beta: AlphaBeta
+        cls,
+        case: Case,
+        roi: Roi | None,
+        heart: Structure | None,
+        draft: Structure | None,
+        alpha_beta: AlphaBeta,
+        band: SurfaceBand | None = None,
     ) -> BothHearts:
-        """With both doses computed."""
+        """With both doses computed, and how far off the draft's may be, given how sure its surface is."""
         own, drafted = organ_dose(case, heart, alpha_beta), organ_dose(case, draft, alpha_beta)
-        return cls(case, roi, heart, draft, own, drafted, alpha_beta)
+        moved = None
+        if band is not None and draft is not None and case.dose is not None and drafted.physical is not None:
+            moved = moved_doses(draft, case.dose, drafted.physical, band)
+        return cls(case, roi, heart, draft, own, drafted, alpha_beta, moved)
+
+    def draft_errors(self, constraints: Iterable[ConstraintLike]) -> dict[str, float]:
+        """How far off the draft's value of each of the heart's constraints may be (95 % level), by the constraint's id.
+
+        Constraints whose error is not known are left out.
+        """
+        if self.moved is None:
+            return {}
+        errors = {}
+        for c in constraints:
+            if c.structure or (c.eqd2 and self.draft_dose.eqd2 is None):
+                continue
+            error = self.moved.error(Metric.named(c.metric), self._in_eqd2 if c.eqd2 else None)
+            if error is not None:
+                errors[c.id] = error
+        return errors
+
+    def _in_eqd2(self, gy: Floats) -> Floats:
+        """Doses in fractions of 2 Gy, as the draft's DVH has them."""
+        fractions = self.case.plan.alike_fractions if self.case.plan is not None else None
+        assert fractions
+        assert self.draft_dose.physical is not None
+        return replace(self.draft_dose.physical, gy=gy).eqd2(fractions, self.alpha_beta.gy).gy
 
     def comparison(self, second_check: bool = True, breast_of_a_woman: bool = False) -> DoseComparison | None:
         """Everything that is said of dose; None without a dose or any heart.
@@ -95,6 +130,7 @@ class BothHearts:
             contoured=metrics[0],
             draft=metrics[1],
             difference=change,
+            draft_error=self.moved.metrics() if self.moved is not None else None,
             second_calculation=self._second() if second_check else None,
             planning_system=planning_metrics(stated) if stated is not None and heart is not None else None,
             eqd2=self._eqd2(),

@@ -77,20 +77,31 @@ class OrganDose:
 
 
 def evaluate(
-    constraints: Iterable[ConstraintLike], heart: OrganDose, draft: OrganDose, others: Mapping[str, OrganDose] | None = None
+    constraints: Iterable[ConstraintLike],
+    heart: OrganDose,
+    draft: OrganDose,
+    others: Mapping[str, OrganDose] | None = None,
+    draft_errors: Mapping[str, float] | None = None,
 ) -> tuple[ConstraintResult, ...]:
     """Every constraint with both hearts; None where a value is unknown.
+
+    An outcome flips where a limit is met with one heart and exceeded with the other, and the two values differ by more than the draft's own
+    error. The question is whether the contour may be right: if it is, the draft lies within its error of it, wherever the limit
+    is. Within the error nothing is said against the contour, however close the limit; beyond it the contour's value does not stand, and the
+    best other one is on the other side of the limit.
 
     Args:
         constraints: of the protocol.
         heart, draft: dose to the contoured heart and to the draft.
         others: dose to the structures that constraints name, by that name; they have no draft.
+        draft_errors: how far off the draft's values may be, by the constraint's id; none is known of one that is not there.
     """
     results = []
     for c in constraints:
         organs = (heart, draft) if not c.structure else ((others or {}).get(c.structure, OrganDose()), OrganDose())
         values = [organ.value(c.metric, c.eqd2) for organ in organs]
         met = [organ.meets(c.metric, c.limit, c.eqd2) for organ in organs]
+        error = (draft_errors or {}).get(c.id) if not c.structure else None
         results.append(
             ConstraintResult(
                 id=c.id,
@@ -105,9 +116,10 @@ def evaluate(
                 converted_from=c.converted_from,
                 contoured=values[0],
                 draft=values[1],
+                draft_error=error,
                 contoured_met=met[0],
                 draft_met=met[1],
-                outcome_flips=_flips(met[0], met[1]),
+                outcome_flips=_flips(met[0], met[1]) and _differ(values[0], values[1], error),
             )
         )
     return tuple(results)
@@ -116,3 +128,8 @@ def evaluate(
 def _flips(contoured_met: bool | None, draft_met: bool | None) -> bool:
     """Whether the outcome depends on whose contour is right; not where either is not known."""
     return contoured_met is not None and draft_met is not None and contoured_met != draft_met
+
+
+def _differ(contoured: float | None, drafted: float | None, draft_error: float | None) -> bool:
+    """Whether two values differ by more than the draft may be off."""
+    return contoured is not None and drafted is not None and abs(contoured - drafted) > (draft_error or 0.0)

@@ -27,7 +27,7 @@ def _flipping(m: Measurements, tier: str) -> Iterator[Hit]:
         if c.outcome_flips and c.tier == tier and c.contoured is not None and c.draft is not None:
             words = ("met", "exceeded") if c.contoured_met else ("exceeded", "met")
             yield Hit(
-                f"{c.description}: the {tier} limit of {c.limit:g} {c.unit} is {words[0]} with the contour ({c.contoured:.2f} {c.unit}) but {words[1]} with the draft ({c.draft:.2f} {c.unit}).",
+                f"{c.description}: the {tier} limit of {c.limit:g} {c.unit} is {words[0]} with the contour ({c.contoured:.2f} {c.unit}) but {words[1]} with the draft ({_with_error(c)}).",
                 where,
                 c.draft,
                 _limit(c),
@@ -38,7 +38,7 @@ def _flipping(m: Measurements, tier: str) -> Iterator[Hit]:
     "constraint.flips",
     "fail",
     "estimate",
-    "An acceptable dose limit is met with one heart and exceeded with the other.",
+    "An acceptable dose limit is met with one heart and exceeded with the other, and the draft's own error does not explain it.",
     "trusted_draft",
 )
 def constraint_flips(m: Measurements, limits: Limits) -> Iterable[Hit]:
@@ -50,12 +50,37 @@ def constraint_flips(m: Measurements, limits: Limits) -> Iterable[Hit]:
     "constraint.flips_ideal",
     "warning",
     "estimate",
-    "An ideal dose limit is met with one heart and exceeded with the other.",
+    "An ideal dose limit is met with one heart and exceeded with the other, and the draft's own error does not explain it.",
     "trusted_draft",
 )
 def constraint_flips_ideal(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """The contour decides whether somebody must look."""
     return _flipping(m, "ideal")
+
+
+@rule(
+    "constraint.near_limit",
+    "info",
+    "estimate",
+    "A dose limit is met with one heart and exceeded with the other, but they differ by no more than the draft's own error.",
+    "trusted_draft",
+)
+def constraint_near_limit(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """What would be a flip if the draft were exact; the contour's value stands."""
+    for c in m.constraints:
+        if c.outcome_flips or c.contoured is None or c.draft is None or None in (c.contoured_met, c.draft_met):
+            continue
+        if c.contoured_met != c.draft_met:
+            yield Hit(
+                f"{c.description} is near its {c.tier} limit of {c.limit:g} {c.unit}: {c.contoured:.2f} {c.unit} with the contour, {_with_error(c)} with the draft. The draft's error explains the difference.",
+                measured=c.draft,
+                limit=_limit(c),
+            )
+
+
+def _with_error(c: ConstraintResult) -> str:
+    """The draft's value with how far off it may be, where that is known."""
+    return f"{c.draft:.2f} {c.unit}" if c.draft_error is None else f"{c.draft:.2f} ± {c.draft_error:.2f} {c.unit}"
 
 
 @rule("constraint.exceeded", "fail", "fact", "An acceptable dose limit is exceeded with the contour.")

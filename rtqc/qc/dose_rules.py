@@ -20,14 +20,15 @@ def _differing(m: Measurements) -> tuple[float, ...]:
 
 @rule("dose.mean_difference", "warning", "estimate", "The mean heart dose depends on whose contour is right.", "trusted_draft")
 def mean_difference(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """Mean heart dose, draft minus contour."""
+    """Mean heart dose, draft minus contour, where it is more than the draft may be off by itself."""
     limit = limits.dose_mean_difference
     if m.dose is None or m.dose.difference is None or m.dose.contoured is None or m.dose.draft is None:
         return
-    change = m.dose.difference.mean_gy
-    if change is not None and abs(change) > limit.value:
+    change, drafted = m.dose.difference.mean_gy, m.dose.draft.mean_gy
+    error = m.dose.draft_error.mean_gy if m.dose.draft_error is not None else None
+    if change is not None and drafted is not None and abs(change) > max(limit.value, error or 0.0):
         yield Hit(
-            f"With the draft, the mean heart dose is {m.dose.draft.mean_gy:.2f} Gy instead of {m.dose.contoured.mean_gy:.2f} Gy ({change:+.2f} Gy).",
+            f"With the draft, the mean heart dose is {_with_error(drafted, error, 'Gy')} instead of {m.dose.contoured.mean_gy:.2f} Gy ({change:+.2f} Gy).",
             _differing(m),
             abs(change),
             limit,

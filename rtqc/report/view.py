@@ -55,7 +55,7 @@ class FindingView:
 
 @dataclass(frozen=True)
 class DoseRow:
-    """A row of the dose table."""
+    """A row of the dose table. ``draft_error``: how far off the draft's number may be; empty where that is not known."""
 
     name: str
     unit: str
@@ -64,6 +64,7 @@ class DoseRow:
     difference: str
     second: str
     planning: str
+    draft_error: str = ""
 
 
 def signed(value: float | None, decimals: int = 2) -> str:
@@ -232,10 +233,12 @@ def dose_rows(a: Assessment) -> list[DoseRow]:
     rows = []
     for key, name, unit, decimals in _DOSE_ROWS:
         change = getattr(dose.difference, key) if dose.difference else None
+        error = getattr(dose.draft_error, key) if dose.draft_error else None
         rows.append(
             DoseRow(
                 name, unit, cell(dose.contoured, key, decimals), cell(dose.draft, key, decimals), signed(change, decimals),
                 cell(dose.second_calculation, key, decimals), cell(dose.planning_system, key, decimals),
+                "" if error is None else number(error, decimals),
             )
         )  # fmt: skip
     return rows
