@@ -37,9 +37,11 @@ from rtqc.dosimetry import AlphaBeta, BothHearts, evaluate, organ_doses
 from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
 from rtqc.qc import (
     Choice,
+    Judging,
     Measurements,
     Population,
     Protocol,
+    assess_course,
     choose_protocol,
     headline_of,
     image_summary,
@@ -153,6 +155,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         others = organ_doses(case, (c.structure for c in protocol.constraints), alpha_beta)
         results = evaluate(protocol.constraints, hearts.heart_dose, hearts.draft_dose, others)
         constraints = results if case.dose is not None else ()
+        course = assess_course(case, _judging(options, protocol, drawn))
     with clock.step("cardiac"):
         measured = _cardiac(case, draft)
         if measured is not None:
@@ -170,6 +173,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
             choice,
             population,
             measured.cardiac if measured is not None else None,
+            course,
         )
         findings = worst_first(findings + run_rules(measurements, protocol))
     verdict = verdict_of(findings)
@@ -185,6 +189,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         dose=dose,
         cardiac=measured.cardiac if measured is not None else None,
         constraints=constraints,
+        course=course,
         limits={key: LimitUsed(**limit) for key, limit in protocol.limits.model_dump().items()},
         findings=tuple(findings),
         run=Run(
@@ -248,6 +253,19 @@ def choose_heart(case: Case, protocol: Protocol) -> tuple[list[str], Roi | None]
         rois, key=lambda r: (r.structure.is_empty, -heart_score(r.structure.name, protocol.name_table), -r.structure.volume_ml)
     )
     return candidates, ranked[0]
+
+
+def _judging(options: Options, protocol: Protocol, drawn: Structure | None) -> Judging:
+    """How the course of a case's plan is judged: by the protocol of its own choice, with hearts found as this case's is."""
+
+    def heart_of(rois: tuple[Roi, ...]) -> Structure | None:
+        roi = choose_heart(Case(rois=rois), protocol)[1]
+        return roi.structure if roi is not None and not roi.structure.is_empty else None
+
+    def choose(case: Case) -> Choice:
+        return Choice(options.protocol, "named", "as asked for") if options.protocol else choose_protocol(case)
+
+    return Judging(choose, heart_of, drawn)
 
 
 def _draft(case: Case, options: Options, findings: list[Finding]) -> Draft | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rtqc.core.finding import Finding
 from rtqc.dicom.index import Header, Index
@@ -17,6 +17,8 @@ from rtqc.dicom.notes import named, note
 
 #: A finding names so many files of its own kind at most.
 _MOST_FILES = 20
+#: So many other plans of a patient are looked at for those of one course; treatments have a few, archives of test patients thousands.
+MOST_SIBLINGS = 24
 
 
 @dataclass
@@ -28,6 +30,8 @@ class Parts:
         series: headers of the CT series; empty where absent.
         doses: headers of the dose objects.
         findings: broken references.
+        siblings: the patient's other plans, each without its own siblings and with one slice of its CT at most.
+        siblings_left_out: number of further plans of the patient, where there are more than :data:`MOST_SIBLINGS`.
     """
 
     patient_id: str = ""
@@ -36,11 +40,26 @@ class Parts:
     series: list[Header] = field(default_factory=list)
     doses: list[Header] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    siblings: list[Parts] = field(default_factory=list)
+    siblings_left_out: int = 0
 
     @property
     def headers(self) -> list[Header]:
         """All of its files."""
         return [h for h in (self.plan, self.structure_set, *self.doses, *self.series) if h is not None]
+
+    @property
+    def sibling_headers(self) -> list[Header]:
+        """Files of the patient's other plans that its course may need, each once: plans, structure sets and doses."""
+        found = {h.name: h for s in self.siblings for h in (s.plan, s.structure_set, *s.doses) if h is not None}
+        own = {h.name for h in self.headers}
+        return [h for name, h in found.items() if name not in own]
+
+
+def frame_uid_of(parts: Parts) -> str:
+    """Frame of Reference UID of a case: its CT's, else its structure set's, else its plan's."""
+    headers = (*parts.series[:1], parts.structure_set, parts.plan)
+    return next((h.frame_uid for h in headers if h is not None and h.frame_uid), "")
 
 
 class _Tables:
@@ -72,6 +91,7 @@ def plan_cases(index: Index) -> list[Parts]:
     """Sort headers into cases. A folder without any DICOM file gives one case with nothing but findings."""
     tables = _Tables(index)
     cases = [_case_of_plan(plan, tables) for plan in tables.plans]
+    _join_siblings(cases)
     taken_sets = {id(c.structure_set) for c in cases}
     for structure_set in tables.structure_sets:
         if id(structure_set) not in taken_sets and structure_set.patient_id not in tables.plans_of:
@@ -87,6 +107,34 @@ def plan_cases(index: Index) -> list[Parts]:
             cases.append(Parts(patient, series=series, doses=list(tables.doses_of.get(patient, ()))))
     _note_orphan_doses(tables, cases)
     return cases or [Parts()]
+
+
+def _join_siblings(cases: list[Parts]) -> None:
+    """Tell each plan of a patient of the others; of very many, of those in its own frame of reference."""
+    groups: dict[tuple[str, str], list[Parts]] = {}
+    for parts in cases:
+        assert parts.plan is not None
+        # Anonymous plans are of one patient only if they are of one study.
+        key = (parts.patient_id, "" if parts.patient_id else parts.plan.study_uid)
+        groups.setdefault(key, []).append(parts)
+    for group in groups.values():
+        if len(group) - 1 <= MOST_SIBLINGS:
+            _join(group, len(group))
+            continue
+        in_frame: dict[str, list[Parts]] = {}
+        for parts in group:
+            in_frame.setdefault(frame_uid_of(parts), []).append(parts)
+        for same in in_frame.values():
+            _join(same if len(same) - 1 <= MOST_SIBLINGS else same[:1], len(group))
+            for parts in same:
+                parts.siblings_left_out = len(group) - 1 - len(parts.siblings)
+
+
+def _join(group: list[Parts], total: int) -> None:
+    alone = [replace(parts, series=parts.series[:1], findings=[], siblings=[]) for parts in group]
+    for own, parts in enumerate(group):
+        parts.siblings = [other for number, other in enumerate(alone) if number != own]
+        parts.siblings_left_out = total - len(group)
 
 
 def _latest(headers: Iterable[Header]) -> list[Header]:
@@ -106,7 +154,7 @@ def _case_of_plan(plan: Header, tables: _Tables) -> Parts:
     plans = tables.plans_of[plan.patient_id]
     if len(plans) > 1:
         names = [p.name for p in plans[: _MOST_FILES + 1]]
-        message = f"The patient has {len(plans)} plans here ({named(names, total=len(plans))}): each was assessed by itself, and the heart's doses of several phases were not added."
+        message = f"The patient has {len(plans)} plans here ({named(names, total=len(plans))}): each was assessed by itself, and with the others of its course as their sum."
         parts.findings.append(note("plan.several", message, files=names[:_MOST_FILES], measured=float(len(plans))))
     parts.structure_set = next(
         (tables.structure_set_by_uid[uid] for uid in plan.refers_to if uid in tables.structure_set_by_uid), None
@@ -158,6 +206,8 @@ def _series_of(structure_set: Header, tables: _Tables, findings: list[Finding]) 
 
 def _doses_of(plan: Header, plans: list[Header], tables: _Tables, findings: list[Finding]) -> list[Header]:
     referring = tables.doses_for.get(plan.uid, [])
+    # A dose that refers to several plans is their sum (MULTI_PLAN): it is a plan's own only where the plan has no other.
+    referring = [d for d in referring if len(set(d.refers_to)) == 1] or referring
     for dose in referring:
         _check_patient(plan, dose, "The plan", "dose", findings)
     if referring:

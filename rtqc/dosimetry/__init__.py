@@ -2,6 +2,7 @@
 
 from rtqc.dosimetry.both import AlphaBeta, BothHearts, organ_dose, organ_doses
 from rtqc.dosimetry.constraints import OrganDose, evaluate
+from rtqc.dosimetry.course import DoseOfPlan, course_dose, in_fractions
 from rtqc.dosimetry.dvh import DVH, dvh
 from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
 from rtqc.dosimetry.metric import EXAMPLES, Metric, difference, metrics_of
@@ -13,12 +14,15 @@ __all__ = [
     "EXAMPLES",
     "AlphaBeta",
     "BothHearts",
+    "DoseOfPlan",
     "Metric",
     "OrganDose",
+    "course_dose",
     "difference",
     "dvh",
     "evaluate",
     "grown_means",
+    "in_fractions",
     "metrics_of",
     "organ_dose",
     "organ_doses",

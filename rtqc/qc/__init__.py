@@ -3,8 +3,18 @@
 ``RULES`` is the whole catalogue; importing this room registers every rule.
 """
 
-from rtqc.qc import agreement_rules, cardiac_rules, contour_rules, dose_rules, organ_rules, plan_rules, population_rules
+from rtqc.qc import (
+    agreement_rules,
+    cardiac_rules,
+    contour_rules,
+    course_rules,
+    dose_rules,
+    organ_rules,
+    plan_rules,
+    population_rules,
+)
 from rtqc.qc.choice import Choice, choose_protocol
+from rtqc.qc.course import Judging, assess_course
 from rtqc.qc.image import image_summary
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.population import LEAST_HEARTS, Population, numbers_of_assessment, population_of, shipped_population
@@ -19,14 +29,17 @@ __all__ = [
     "RULES",
     "UNDONE_RULES",
     "Choice",
+    "Judging",
     "Measurements",
     "Population",
     "Protocol",
     "ProtocolError",
     "agreement_rules",
+    "assess_course",
     "cardiac_rules",
     "choose_protocol",
     "contour_rules",
+    "course_rules",
     "dose_rules",
     "headline_of",
     "image_summary",

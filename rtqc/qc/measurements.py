@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, label
 from shapely.geometry import MultiPolygon, Polygon
 
-from rtqc.core.assessment import Agreement, ConstraintResult, DoseComparison, HeartShape, Outlier, PopulationComparison
+from rtqc.core.assessment import (
+    Agreement,
+    ConstraintResult,
+    Course,
+    DoseComparison,
+    HeartShape,
+    Outlier,
+    PopulationComparison,
+)
 from rtqc.core.cardiac import Cardiac
 from rtqc.core.case import Case, Roi
 from rtqc.core.names import is_body, lung_side
@@ -42,6 +50,7 @@ class Measurements:
         choice: the protocol and why it was taken; None where nobody chose.
         population: hearts to be held against; None: nobody's.
         cardiac: volume, fat and calcium of the draft; None without a draft.
+        course: the plans that are given together with this one; None for a patient with one plan.
     """
 
     case: Case
@@ -54,6 +63,7 @@ class Measurements:
     choice: Choice | None = None
     population: Population | None = None
     cardiac: Cardiac | None = None
+    course: Course | None = None
 
     @property
     def heart(self) -> Structure | None:

@@ -39,7 +39,8 @@ def headline_of(verdict: Verdict, findings: list[Finding], dose: DoseComparison 
     parts = [(contour or ordered)[0].message]
     flip = next((f for f in ordered if f.rule == "constraint.flips"), None)
     change = next((f for f in ordered if f.rule == "dose.mean_difference"), None)
-    for consequence in (change, flip):
+    course = next((f for f in ordered if f.rule == "course.constraint_exceeded"), None)
+    for consequence in (change, flip, course):
         if consequence is not None and consequence.message not in parts:
             parts.append(consequence.message)
     return " ".join(parts)
