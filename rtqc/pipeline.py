@@ -41,10 +41,12 @@ from rtqc.qc import (
     Measurements,
     Population,
     Protocol,
+    applicable_constraints,
     assess_course,
     choose_protocol,
     headline_of,
     image_summary,
+    named_choice,
     run_rules,
     shipped_population,
     undone_finding,
@@ -137,7 +139,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     """
     started = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
     clock = _Clock(options.progress)
-    choice = Choice(options.protocol, "named", "as asked for") if options.protocol else choose_protocol(case)
+    choice = named_choice(options.protocol, case) if options.protocol else choose_protocol(case)
     protocol = choice.protocol
     findings = with_severities(case.findings, protocol)
     candidates, roi = choose_heart(case, protocol)
@@ -151,9 +153,11 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     with clock.step("dose"):
         alpha_beta = AlphaBeta(protocol.alpha_beta.value, protocol.alpha_beta.source)
         hearts = BothHearts.of(case, roi, heart, drawn, alpha_beta)
-        dose = hearts.comparison(options.second_check)
-        others = organ_doses(case, (c.structure for c in protocol.constraints), alpha_beta)
-        results = evaluate(protocol.constraints, hearts.heart_dose, hearts.draft_dose, others)
+        breast_of_a_woman = choice.site == "breast" and case.provenance.patient_sex.strip().upper() == "F"
+        dose = hearts.comparison(options.second_check, breast_of_a_woman)
+        applicable = applicable_constraints(choice, case)
+        others = organ_doses(case, (c.structure for c in applicable), alpha_beta)
+        results = evaluate(applicable, hearts.heart_dose, hearts.draft_dose, others)
         constraints = results if case.dose is not None else ()
         course = assess_course(case, _judging(options, protocol, drawn))
     with clock.step("cardiac"):
@@ -263,7 +267,7 @@ def _judging(options: Options, protocol: Protocol, drawn: Structure | None) -> J
         return roi.structure if roi is not None and not roi.structure.is_empty else None
 
     def choose(case: Case) -> Choice:
-        return Choice(options.protocol, "named", "as asked for") if options.protocol else choose_protocol(case)
+        return named_choice(options.protocol, case) if options.protocol else choose_protocol(case)
 
     return Judging(choose, heart_of, drawn)
 

@@ -1,4 +1,4 @@
-"""Dose constraints with either heart: met, exceeded, or decided by whose contour is right."""
+"""Dose constraints with either heart: met, exceeded, not known, or decided by whose contour is right."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from rtqc.core.assessment import ConstraintResult
+from rtqc.core.assessment import ConstraintResult, Tier
 from rtqc.dosimetry.dvh import DVH
 from rtqc.dosimetry.metric import Metric
+
+#: Part of a structure that must have a dose before a limit may be called met: the rest could hide a volume or dose above it.
+#: (AAPM TG-275 asks that the dose grid cover the organs at risk; half a percent is the outermost cells of a coarse grid.)
+FULL_COVERAGE = 0.995
 
 
 class ConstraintLike(Protocol):
@@ -25,11 +29,15 @@ class ConstraintLike(Protocol):
     @property
     def eqd2(self) -> bool: ...
     @property
+    def tier(self) -> Tier: ...
+    @property
     def limit(self) -> float: ...
     @property
     def unit(self) -> str: ...
     @property
     def source(self) -> str: ...
+    @property
+    def converted_from(self) -> str: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +54,26 @@ class OrganDose:
 
     def value(self, metric: str, in_eqd2: bool = False) -> float | None:
         """A metric of it; None where it cannot be told."""
-        histogram = self.eqd2 if in_eqd2 else self.physical
+        histogram = self._histogram(in_eqd2)
         return Metric.named(metric).of(histogram) if histogram is not None else None
+
+    def meets(self, metric: str, limit: float, in_eqd2: bool = False) -> bool | None:
+        """Whether a metric is at most a limit; None where it is not known.
+
+        A structure without dose in a part of it exceeds a limit for sure where it does so with that part counted as 0 Gy, and never
+        meets one for sure.
+        """
+        histogram = self._histogram(in_eqd2)
+        value = self.value(metric, in_eqd2)
+        if histogram is None or value is None:
+            return None
+        if histogram.covered_share >= FULL_COVERAGE:
+            return value <= limit
+        least = Metric.named(metric).of(histogram.uncovered_as_zero())
+        return False if least is not None and least > limit else None
+
+    def _histogram(self, in_eqd2: bool) -> DVH | None:
+        return self.eqd2 if in_eqd2 else self.physical
 
 
 def evaluate(
@@ -64,7 +90,7 @@ def evaluate(
     for c in constraints:
         organs = (heart, draft) if not c.structure else ((others or {}).get(c.structure, OrganDose()), OrganDose())
         values = [organ.value(c.metric, c.eqd2) for organ in organs]
-        met = [None if v is None else v <= c.limit for v in values]
+        met = [organ.meets(c.metric, c.limit, c.eqd2) for organ in organs]
         results.append(
             ConstraintResult(
                 id=c.id,
@@ -72,14 +98,21 @@ def evaluate(
                 structure=c.structure,
                 metric=c.metric,
                 eqd2=c.eqd2,
+                tier=c.tier,
                 limit=c.limit,
                 unit=c.unit,
                 source=c.source,
+                converted_from=c.converted_from,
                 contoured=values[0],
                 draft=values[1],
                 contoured_met=met[0],
                 draft_met=met[1],
-                outcome_flips=None not in met and met[0] != met[1],
+                outcome_flips=_flips(met[0], met[1]),
             )
         )
     return tuple(results)
+
+
+def _flips(contoured_met: bool | None, draft_met: bool | None) -> bool:
+    """Whether the outcome depends on whose contour is right; not where either is not known."""
+    return contoured_met is not None and draft_met is not None and contoured_met != draft_met

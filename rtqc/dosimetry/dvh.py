@@ -98,7 +98,7 @@ class DVH:
     def eqd2(self, fractions: int, alpha_beta_gy: float) -> DVH:
         """The same in doses that do as much in fractions of 2 Gy (linear-quadratic model), point by point.
 
-        ``EQD2 = D (D / n + a/b) / (2 Gy + a/b)``: Withers et al., Cancer 52:2040 (1983).
+        ``EQD2 = D (D / n + a/b) / (2 Gy + a/b)``: Withers, Thames and Peters, Radiother Oncol 1:187 (1983).
 
         Args:
             fractions: of the plan, n.
@@ -111,6 +111,16 @@ class DVH:
             raise ValueError(f"EQD2 needs at least one fraction and a positive alpha/beta, not {fractions} and {alpha_beta_gy}")
         gy = self.gy * (self.gy / fractions + alpha_beta_gy) / (2 + alpha_beta_gy)
         return replace(self, gy=gy)
+
+    def uncovered_as_zero(self) -> DVH:
+        """The same for the whole structure, with what has no dose counted as 0 Gy: no metric of it is above the true one."""
+        missing_ml = self.volume_ml - float(self.ml.sum())
+        if missing_ml <= 0 or self.is_empty:
+            return self
+        gy, ml, w_mm = (
+            np.concatenate([[first], rest]) for first, rest in ((0.0, self.gy), (missing_ml, self.ml), (0.0, self.w_mm))
+        )
+        return replace(self, gy=gy, ml=ml, w_mm=w_mm)
 
     def curve(self) -> Curve:
         """The cumulative DVH in steps of :data:`CURVE_STEP_GY`."""

@@ -6,14 +6,17 @@
 from rtqc.qc import (
     agreement_rules,
     cardiac_rules,
+    constraint_rules,
     contour_rules,
     course_rules,
     dose_rules,
     organ_rules,
     plan_rules,
     population_rules,
+    substructure_rules,
 )
-from rtqc.qc.choice import Choice, choose_protocol
+from rtqc.qc.applicable import applicable_constraints
+from rtqc.qc.choice import Choice, choose_protocol, named_choice
 from rtqc.qc.course import Judging, assess_course
 from rtqc.qc.image import image_summary
 from rtqc.qc.measurements import Measurements
@@ -35,9 +38,11 @@ __all__ = [
     "Protocol",
     "ProtocolError",
     "agreement_rules",
+    "applicable_constraints",
     "assess_course",
     "cardiac_rules",
     "choose_protocol",
+    "constraint_rules",
     "contour_rules",
     "course_rules",
     "dose_rules",
@@ -45,6 +50,7 @@ __all__ = [
     "image_summary",
     "list_protocols",
     "load_protocol",
+    "named_choice",
     "numbers_of_assessment",
     "organ_rules",
     "plan_rules",
@@ -53,6 +59,7 @@ __all__ = [
     "rule_ids",
     "run_rules",
     "shipped_population",
+    "substructure_rules",
     "undone",
     "undone_finding",
     "verdict_of",

@@ -15,8 +15,10 @@ from rtqc.core.assessment import ConstraintResult, Course, CourseDose, CourseEqd
 from rtqc.core.case import Case, Plan, Roi
 from rtqc.core.patient_plan import PatientPlan, PlannedStructures
 from rtqc.core.structure import Structure
+from rtqc.core.substructures import resolved
 from rtqc.core.volumes import Dose
 from rtqc.dosimetry import DVH, DoseOfPlan, OrganDose, course_dose, dvh, evaluate, in_fractions, metrics_of
+from rtqc.qc.applicable import applicable_constraints
 from rtqc.qc.choice import Choice
 from rtqc.qc.course_plans import CoursePlans, LeftOut, course_plans
 from rtqc.qc.protocol import Protocol, list_protocols, load_protocol
@@ -27,8 +29,6 @@ CONVENTIONAL_GY = 2.2
 #: A plan whose 50 % isodose is further from the heart than this (mm) gives it leakage and head scatter only, under 0.5 % of its dose
 #: (from knowledge, after AAPM TG-158).
 REMOTE_MM = 150.0
-#: A dose that covers less of a structure than this is no dose of the structure, in percent; as limit ``dose_outside_grid``.
-_COVERED_PERCENT = 99.0
 #: What leaves the sum of a course too low.
 _MISSING: frozenset[LeftOutReason] = frozenset({"unreadable", "other_frame", "brachytherapy", "no_dose"})
 
@@ -102,7 +102,9 @@ def assess_course(case: Case, judging: Judging) -> Course | None:
 def _schedules() -> tuple[tuple[float, int], ...]:
     """Prescriptions that the shipped protocols are for."""
     applied = (load_protocol(name).applies for name in list_protocols())
-    return tuple((s.dose_gy, s.fractions) for applies in applied if applies is not None for s in applies.schedules)
+    # Limits that are converted to what they are used for are no trial's: a boost by itself is no whole treatment.
+    whole = (applies for applies in applied if applies is not None and not applies.converted)
+    return tuple((s.dose_gy, s.fractions) for applies in whole for s in applies.schedules)
 
 
 def _structures_of(case: Case, plans: Sequence[PatientPlan], judging: Judging) -> tuple[PlannedStructures, bool]:
@@ -203,20 +205,24 @@ def _judged(course: Course, case: Case, parts: Sequence[_Part], rois: tuple[Roi,
     """With its sum and what that means for the limits."""
     plans = [plan for part in parts for plan in part.plans]
     primary = max(plans, key=_prescribed_gy)
-    choice = judging.choose(replace(case, plan=primary.plan, rois=rois))
+    as_primary = replace(case, plan=primary.plan, rois=rois)
+    choice = judging.choose(as_primary)
     protocol = choice.protocol
     alpha_beta = protocol.alpha_beta
     doses = [part.of_plan for part in parts]
     heart = judging.heart_of(rois)
     organs = [course_dose(s, doses, alpha_beta.value) if s is not None else OrganDose() for s in (heart, judging.draft)]
     fractions, doubt = _judged_fractions(plans, primary, organs)
-    structures = {roi.structure.name: roi.structure for roi in rois}
-    wanted = {c.structure for c in protocol.constraints if c.structure in structures}
-    others = {name: _as_judged(course_dose(structures[name], doses, alpha_beta.value), fractions, protocol) for name in wanted}
+    constraints = applicable_constraints(choice, as_primary)
+    structures = as_primary.structures
+    there = {c.structure: resolved(c.structure, structures) for c in constraints if c.structure}
+    others = {
+        name: _as_judged(course_dose(structures[found], doses, alpha_beta.value), fractions, protocol)
+        for name, found in there.items()
+        if found is not None
+    }
     judged = [_as_judged(organ, fractions, protocol) for organ in organs]
-    results = evaluate(protocol.constraints, judged[0], judged[1], others)
-    hearts = _is_covered(organs[0]), _is_covered(organs[1])
-    covered = {"": hearts} | {name: (_is_covered(organ), True) for name, organ in others.items()}
+    results = evaluate(constraints, judged[0], judged[1], others)
     metrics = [metrics_of(organ.physical) if organ.physical is not None else None for organ in organs]
     in_2_gy = [metrics_of(organ.eqd2) if organ.eqd2 is not None else None for organ in organs]
     eqd2 = CourseEqd2(alpha_beta_gy=alpha_beta.value, source=alpha_beta.source, contoured=in_2_gy[0], draft=in_2_gy[1])
@@ -228,7 +234,7 @@ def _judged(course: Course, case: Case, parts: Sequence[_Part], rois: tuple[Roi,
         "judged_fractions": fractions,
         "dose": CourseDose(contoured=metrics[0], draft=metrics[1]),
         "eqd2": eqd2 if in_2_gy != [None, None] else None,
-        "constraints": tuple(_as_known(r, course.complete, covered.get(r.structure, hearts)) for r in results),
+        "constraints": tuple(_as_known(r, course.complete) for r in results),
     }
     return course.model_copy(update=update)
 
@@ -262,15 +268,9 @@ def _as_judged(organ: OrganDose, fractions: int | None, protocol: Protocol) -> O
     return OrganDose(in_fractions(organ.eqd2, fractions, protocol.alpha_beta.value), organ.eqd2)
 
 
-def _is_covered(organ: OrganDose) -> bool:
-    return organ.physical is None or 100 * organ.physical.covered_share >= _COVERED_PERCENT
-
-
-def _as_known(result: ConstraintResult, complete: bool, covered: Sequence[bool]) -> ConstraintResult:
-    """A limit is met only if the whole dose to the whole structure is known; exceeded it is by a part of the dose, too."""
-    known: dict[str, bool | None] = {}
-    for key, is_covered in zip(("contoured_met", "draft_met"), covered, strict=True):
-        met = getattr(result, key)
-        known[key] = None if not is_covered or (met and not complete) else met
-    flips = None not in known.values() and known["contoured_met"] != known["draft_met"]
-    return result.model_copy(update={**known, "outcome_flips": result.outcome_flips and flips})
+def _as_known(result: ConstraintResult, complete: bool) -> ConstraintResult:
+    """A limit is met only if the whole course is in the sum; exceeded it is by a part of it, too."""
+    if complete:
+        return result
+    known = {key: False if getattr(result, key) is False else None for key in ("contoured_met", "draft_met")}
+    return result.model_copy(update={**known, "outcome_flips": False})

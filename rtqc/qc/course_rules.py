@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rtqc.core.assessment import ConstraintResult, Course, LeftOutPlan, LeftOutReason
+from rtqc.qc.constraint_rules import implies
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limit, Limits
 from rtqc.qc.rule import Hit, rule
@@ -35,9 +36,9 @@ def _in(course: Course) -> str:
     return f", as if given in {course.judged_fractions} fractions" if course.judged_in == "isoeffective" else ""
 
 
-@rule("course.constraint_exceeded", "fail", "fact", "A dose constraint is exceeded by the plans of one course together.")
+@rule("course.constraint_exceeded", "fail", "fact", "An acceptable dose limit is exceeded by the plans of one course together.")
 def course_constraint_exceeded(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """The course by the contoured heart, limits above which a plan must not go on."""
+    """The course by the contoured heart."""
     for result in _exceeded(m.course, "acceptable"):
         yield _hit(m, result)
 
@@ -46,15 +47,16 @@ def course_constraint_exceeded(m: Measurements, limits: Limits) -> Iterable[Hit]
     "course.constraint_above_ideal", "warning", "fact", "An ideal dose limit is exceeded by the plans of one course together."
 )
 def course_constraint_above_ideal(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """The course by the contoured heart, limits above which somebody must look; one that fails says so already."""
-    failed = {(r.structure, r.metric) for r in _exceeded(m.course, "acceptable")}
+    """Between the two limits, or where there is only an ideal one."""
+    failed = _exceeded(m.course, "acceptable")
     for result in _exceeded(m.course, "ideal"):
-        if (result.structure, result.metric) not in failed:
+        if not any(implies(f, result) for f in failed):
             yield _hit(m, result)
 
 
 def _exceeded(course: Course | None, tier: str) -> list[ConstraintResult]:
-    return [r for r in course.constraints if r.tier == tier and r.contoured_met is False] if course is not None else []
+    results = course.constraints if course is not None else ()
+    return [r for r in results if r.tier == tier and r.contoured_met is False and r.contoured is not None]
 
 
 def _hit(m: Measurements, r: ConstraintResult) -> Hit:
@@ -62,7 +64,7 @@ def _hit(m: Measurements, r: ConstraintResult) -> Hit:
     least = "" if m.course.complete else "at least "
     limit = Limit(value=r.limit, unit=r.unit, source=r.source)
     return Hit(
-        f"{r.description} of the course ({_names(m.course)}) is {least}{r.contoured:.2f} {r.unit} with the contour{_in(m.course)}, above the {'ideal ' if r.tier == 'ideal' else ''}limit of {r.limit:g} {r.unit}.",
+        f"{r.description} of the course ({_names(m.course)}) is {least}{r.contoured:.2f} {r.unit} with the contour{_in(m.course)}, above the {r.tier} limit of {r.limit:g} {r.unit}.",
         measured=r.contoured,
         limit=limit,
         structures=(r.structure,) if r.structure else (),
@@ -103,7 +105,7 @@ def course_not_summed(m: Measurements, limits: Limits) -> Iterable[Hit]:
             yield Hit(
                 f"{plan.label} is not in the sum of the course: it {plan.why}; {_ADVICE[plan.reason]}.", files=_file(plan)
             )
-    limit = limits.dose_outside_grid
+    limit = limits.dose_outside_grid_edge
     for part in m.course.plans if m.course.dose is not None else ():
         outside = 100 - part.covered_percent if part.covered_percent is not None else 0.0
         if outside > limit.value:

@@ -47,7 +47,7 @@ TESTED_ELSEWHERE = {
         )
     },
     "constraint.not_assessed": "tests/qc/test_protocols.py",
-    "protocol.other_fractionation": "tests/qc/test_protocols.py",
+    "protocol.converted": "tests/qc/test_protocols.py",
     "plan.several": "tests/dicom/test_references.py",
     "plan.several_prescriptions": "tests/dicom/test_plan.py",
     "plan.prescription_per_beam": "tests/dicom/test_plan.py",
