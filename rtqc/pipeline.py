@@ -40,10 +40,12 @@ from rtqc.heart.uncertainty import LOWER_END_SD_MM, UPPER_END_SD_MM
 from rtqc.qc import (
     CONTOUR_PROTOCOL,
     Choice,
+    Judging,
     Measurements,
     Population,
     Protocol,
     applicable_constraints,
+    assess_course,
     checked_parts,
     choose_protocol,
     headline_of,
@@ -169,6 +171,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         errors = hearts.draft_errors(applicable)
         results = evaluate(applicable, hearts.heart_dose, hearts.draft_dose, others, errors)
         constraints = results if case.dose is not None else ()
+        course = assess_course(case, _judging(options, protocol, drawn))
     with clock.step("cardiac"):
         measured = _cardiac(case, draft)
         if measured is not None:
@@ -187,6 +190,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
             population,
             measured.cardiac if measured is not None else None,
             options.scope,
+            course,
         )
         findings = worst_first(findings + run_rules(measurements, protocol))
     checked = checked_parts(case, heart, dose)
@@ -205,6 +209,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         dose=dose,
         cardiac=measured.cardiac if measured is not None else None,
         constraints=constraints,
+        course=course,
         limits={key: LimitUsed(**limit) for key, limit in protocol.limits.model_dump().items()},
         findings=tuple(findings),
         run=Run(
@@ -230,7 +235,7 @@ def _choice(case: Case, options: Options) -> Choice:
 def _without_plan(case: Case) -> Case:
     """What there is of a case for a verdict on its contour alone."""
     kept = tuple(f for f in case.findings if in_scope(f, "contour"))
-    return replace(case, plan=None, dose=None, planning_dvhs={}, dose_attributes=DoseAttributes(), findings=kept)
+    return replace(case, plan=None, dose=None, planning_dvhs={}, dose_attributes=DoseAttributes(), companions=(), findings=kept)
 
 
 def write_rtstruct(
@@ -283,6 +288,19 @@ def choose_heart(case: Case, protocol: Protocol) -> tuple[list[str], Roi | None]
         rois, key=lambda r: (r.structure.is_empty, -heart_score(r.structure.name, protocol.name_table), -r.structure.volume_ml)
     )
     return candidates, ranked[0]
+
+
+def _judging(options: Options, protocol: Protocol, drawn: Structure | None) -> Judging:
+    """How the course of a case's plan is judged: by the protocol of its own choice, with hearts found as this case's is."""
+
+    def heart_of(rois: tuple[Roi, ...]) -> Structure | None:
+        roi = choose_heart(Case(rois=rois), protocol)[1]
+        return roi.structure if roi is not None and not roi.structure.is_empty else None
+
+    def choose(case: Case) -> Choice:
+        return named_choice(options.protocol, case) if options.protocol else choose_protocol(case)
+
+    return Judging(choose, heart_of, drawn)
 
 
 def _draft(case: Case, options: Options, findings: list[Finding]) -> Draft | None:

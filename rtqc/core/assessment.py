@@ -322,6 +322,81 @@ class ConstraintResult(_Model):
     outcome_flips: bool = False
 
 
+#: Why a plan of the patient's was not added to a course.
+LeftOutReason = Literal[
+    "unreadable", "not_treated", "not_approved", "earlier_course", "later_course", "superseded", "alternative", "other_frame",
+    "brachytherapy", "no_dose", "remote",
+]  # fmt: skip
+
+
+class CoursePlan(_Model):
+    """A plan of a course. ``mean_gy``, ``covered_percent``: of its own dose to the contoured heart, else to the draft.
+
+    They are null where the plan's dose is only known within that of several plans.
+    """
+
+    label: str
+    rtplan_uid: str = ""
+    date: str = ""
+    approval: str = ""
+    prescription_gy: float | None = None
+    fractions: int | None = None
+    mean_gy: float | None = None
+    covered_percent: float | None = None
+
+
+class LeftOutPlan(_Model):
+    """Another plan of the patient that was not added, and why: a sentence's end."""
+
+    label: str
+    rtplan_uid: str = ""
+    file: str = ""
+    reason: LeftOutReason
+    why: str
+
+
+class CourseDose(_Model):
+    """Heart dose of a course with either heart."""
+
+    contoured: DoseMetrics | None = None
+    draft: DoseMetrics | None = None
+
+
+class CourseEqd2(_Model):
+    """Heart dose of a course in fractions of 2 Gy, each plan's part with its own fractions, point by point."""
+
+    alpha_beta_gy: float
+    source: str
+    contoured: DoseMetrics | None = None
+    draft: DoseMetrics | None = None
+
+
+class Course(_Model):
+    """The plans that make one course of treatment, and the heart dose that they give together.
+
+    ``summation``: ``sum`` of the plans' doses, ``multi_plan`` where the planning system exported one dose of several plans, ``none`` where
+    nothing was or could be added. ``complete``: whether everything that belongs to the course is in the sum; if not, values are at least
+    that high, and a limit that they meet is not known to be met (null). ``doubts``: why the sum may be too high. ``structure_set``: whose
+    contours were used. ``judged_in``: ``physical`` doses, or ``isoeffective`` ones in ``judged_fractions`` fractions, for which the
+    protocol's limits were made (docs/courses.md). ``prospective``: the constraints as they would be with this plan, which is not approved.
+    """
+
+    plans: tuple[CoursePlan, ...] = ()
+    left_out: tuple[LeftOutPlan, ...] = ()
+    summation: Literal["sum", "multi_plan", "none"] = "none"
+    complete: bool = True
+    doubts: tuple[str, ...] = ()
+    structure_set: str = ""
+    other_structure_set: bool = False
+    protocol: str = ""
+    judged_in: Literal["physical", "isoeffective"] = "physical"
+    judged_fractions: int | None = None
+    dose: CourseDose | None = None
+    eqd2: CourseEqd2 | None = None
+    constraints: tuple[ConstraintResult, ...] = ()
+    prospective: tuple[ConstraintResult, ...] = ()
+
+
 class LimitUsed(_Model):
     """A threshold of the protocol that the case was judged by."""
 
@@ -344,6 +419,7 @@ class Assessment(_Model):
     """A case, assessed. ``protocol_reason``: why the case was judged by that protocol.
 
     ``scope``: what the verdict was asked to cover; ``checked``: what was there and was checked. What was not checked is not passed.
+    ``course``: the plans that are given together with this one, judged as a whole; null for a patient with one plan.
     """
 
     schema_version: str = SCHEMA_VERSION
@@ -360,6 +436,7 @@ class Assessment(_Model):
     dose: DoseComparison | None = None
     cardiac: Cardiac | None = None
     constraints: tuple[ConstraintResult, ...] = ()
+    course: Course | None = None
     limits: dict[str, LimitUsed] = Field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     run: Run

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rtqc.core.acquisition import Acquisition
 from rtqc.core.finding import Finding
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose, Image
+
+if TYPE_CHECKING:
+    from rtqc.core.patient_plan import PatientPlan
 
 DefectKind = Literal[
     "few_points", "open", "self_intersecting", "not_a_number", "not_planar", "no_area", "too_many_points",
@@ -122,6 +125,8 @@ class Plan:
         intent: Plan Intent (``CURATIVE``, ``VERIFICATION`` ...).
         geometry: RT Plan Geometry (``PATIENT`` or ``TREATMENT_DEVICE``).
         previous_plan_uids: SOP Instance UIDs that Referenced RT Plan Sequence calls ``PREDECESSOR`` or ``PRIOR``: plans that this one replaces.
+        relations: SOP Instance UID and RT Plan Relationship (``PRIOR``, ``PREDECESSOR``, ``ALTERNATIVE``, ``CONCURRENT``, ``VERIFIED_PLAN``) of
+            the plans that Referenced RT Plan Sequence names.
         planning_system: Manufacturer, Manufacturer's Model Name and Software Versions.
     """
 
@@ -142,6 +147,7 @@ class Plan:
     intent: str = ""
     geometry: str = ""
     previous_plan_uids: tuple[str, ...] = ()
+    relations: tuple[tuple[str, str], ...] = ()
     planning_system: str = ""
 
     @property
@@ -258,6 +264,9 @@ class Case:
         acquisition: how the CT was made.
         dose_attributes, structure_set_attributes: what these files say of themselves; empty without them.
         planning_dvhs: the planning system's own DVHs, by ROI Number; empty where the dose carries none.
+        dose_plan_uids: SOP Instance UIDs of the plans that the dose refers to; several for a dose of several plans.
+        companions: the patient's other plans, which may be of one course with this one.
+        companions_left_out: number of further plans that were not looked at, because there are too many.
     """
 
     provenance: Provenance = Provenance()
@@ -271,6 +280,9 @@ class Case:
     dose_attributes: DoseAttributes = DoseAttributes()
     structure_set_attributes: StructureSetAttributes = StructureSetAttributes()
     planning_dvhs: Mapping[int, PlanningDvh] = field(default_factory=dict)
+    dose_plan_uids: tuple[str, ...] = ()
+    companions: tuple[PatientPlan, ...] = ()
+    companions_left_out: int = 0
 
     @property
     def structures(self) -> dict[str, Structure]:

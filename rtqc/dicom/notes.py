@@ -49,7 +49,7 @@ READING_RULES: dict[str, tuple[Severity, str]] = {
     "plan.unusable": ("warning", "The plan cannot be read."),
     "plan.several": (
         "info",
-        "The patient has several plans here; each was assessed by itself, and their doses were not added.",
+        "The patient has several plans here; each was assessed by itself, and with the others of its course as their sum.",
     ),
 }
 

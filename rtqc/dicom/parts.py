@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from rtqc.core.finding import Finding
@@ -23,6 +23,8 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 #: A finding names so many files of its own kind at most.
 _MOST_FILES = 20
+#: So many other plans of a patient are looked at for those of one course; treatments have a few, archives of test patients thousands.
+MOST_SIBLINGS = 24
 
 
 @dataclass
@@ -36,6 +38,8 @@ class Parts:
         findings: broken references.
         patient: whose it is (:func:`~rtqc.dicom.belonging.patient_key`).
         copies: further files that carry the SOP Instance UID of the plan, the structure set or a dose of this case.
+        siblings: the patient's other plans, each without its own siblings and with one slice of its CT at most.
+        siblings_left_out: number of further plans of the patient, where there are more than :data:`MOST_SIBLINGS`.
     """
 
     patient_id: str = ""
@@ -46,6 +50,8 @@ class Parts:
     findings: list[Finding] = field(default_factory=list)
     patient: str = ""
     copies: list[Header] = field(default_factory=list)
+    siblings: list[Parts] = field(default_factory=list)
+    siblings_left_out: int = 0
 
     @property
     def headers(self) -> list[Header]:
@@ -56,6 +62,19 @@ class Parts:
     def files(self) -> list[Header]:
         """All of its files, copies among them: what its result follows from."""
         return [*self.headers, *self.copies]
+
+    @property
+    def sibling_headers(self) -> list[Header]:
+        """Files of the patient's other plans that its course may need, each once: plans, structure sets and doses."""
+        found = {h.name: h for s in self.siblings for h in (s.plan, s.structure_set, *s.doses) if h is not None}
+        own = {h.name for h in self.headers}
+        return [h for name, h in found.items() if name not in own]
+
+
+def frame_uid_of(parts: Parts) -> str:
+    """Frame of Reference UID of a case: its CT's, else its structure set's, else its plan's."""
+    headers = (*parts.series[:1], parts.structure_set, parts.plan)
+    return next((h.frame_uid for h in headers if h is not None and h.frame_uid), "")
 
 
 class _Tables:
@@ -110,6 +129,7 @@ def plan_cases(index: Index) -> list[Parts]:
     """Sort headers into cases. A folder without any DICOM file gives one case with nothing but findings; one of nothing but doses, one case a patient."""
     tables = _Tables(index)
     cases = [_case_of_plan(plan, tables) for plan in tables.plans]
+    _join_siblings(cases)
     taken_sets = {id(c.structure_set) for c in cases}
     for structure_set in tables.structure_sets:
         patient = patient_key(structure_set)
@@ -139,6 +159,34 @@ def stray_doses(index: Index, cases: Iterable[Parts]) -> list[Header]:
     return [dose for dose in index.doses if patient_key(dose) not in patients]
 
 
+def _join_siblings(cases: list[Parts]) -> None:
+    """Tell each plan of a patient of the others; of very many, of those in its own frame of reference."""
+    groups: dict[tuple[str, str], list[Parts]] = {}
+    for parts in cases:
+        assert parts.plan is not None
+        # Anonymous plans are of one patient only if they are of one study.
+        key = (parts.patient, "" if parts.patient_id else parts.plan.study_uid)
+        groups.setdefault(key, []).append(parts)
+    for group in groups.values():
+        if len(group) - 1 <= MOST_SIBLINGS:
+            _join(group, len(group))
+            continue
+        in_frame: dict[str, list[Parts]] = {}
+        for parts in group:
+            in_frame.setdefault(frame_uid_of(parts), []).append(parts)
+        for same in in_frame.values():
+            _join(same if len(same) - 1 <= MOST_SIBLINGS else same[:1], len(group))
+            for parts in same:
+                parts.siblings_left_out = len(group) - 1 - len(parts.siblings)
+
+
+def _join(group: list[Parts], total: int) -> None:
+    alone = [replace(parts, series=parts.series[:1], findings=[], siblings=[]) for parts in group]
+    for own, parts in enumerate(group):
+        parts.siblings = [other for number, other in enumerate(alone) if number != own]
+        parts.siblings_left_out = total - len(group)
+
+
 def _by(headers: Iterable[Header], key: Callable[[Header], _Key]) -> dict[_Key, list[Header]]:
     found: dict[_Key, list[Header]] = {}
     for header in headers:
@@ -157,7 +205,7 @@ def _case_of_plan(plan: Header, tables: _Tables) -> Parts:
     plans = tables.plans_of[parts.patient]
     if len(plans) > 1:
         names = [p.name for p in plans[: _MOST_FILES + 1]]
-        message = f"The patient has {len(plans)} plans here ({named(names, total=len(plans))}): each was assessed by itself, and the heart's doses of several phases were not added."
+        message = f"The patient has {len(plans)} plans here ({named(names, total=len(plans))}): each was assessed by itself, and with the others of its course as their sum."
         parts.findings.append(note("plan.several", message, files=names[:_MOST_FILES], measured=float(len(plans))))
     parts.structure_set = tables.structure_set(plan)
     if parts.structure_set is None:
@@ -229,6 +277,8 @@ def _chosen(structure_set: Header, choice: SeriesChoice, count: int) -> Finding:
 
 def _doses_of(plan: Header, plans: list[Header], tables: _Tables, findings: list[Finding]) -> list[Header]:
     referring = tables.doses_of_plan(plan)
+    # A dose that refers to several plans is their sum (MULTI_PLAN): it is a plan's own only where the plan has no other.
+    referring = [d for d in referring if len(set(d.refers_to)) == 1] or referring
     for dose in referring:
         _check_patient(plan, dose, "plan", "dose", findings)
     if referring:

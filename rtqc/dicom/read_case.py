@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pydicom
+from numpy.typing import NDArray
 
 from rtqc.core.acquisition import Acquisition
 from rtqc.core.case import Case, DoseAttributes, Plan, Provenance, StructureSetAttributes
 from rtqc.core.finding import Finding
-from rtqc.core.orientation import AXIAL
+from rtqc.core.orientation import AXIAL, Orientation
 from rtqc.core.volumes import Dose
 from rtqc.dicom.belonging import findings_beside
 from rtqc.dicom.contradictions import contradicting_copies
@@ -19,6 +21,7 @@ from rtqc.dicom.index import Header, Index, index_folder
 from rtqc.dicom.notes import named, note
 from rtqc.dicom.parts import Parts, plan_cases
 from rtqc.dicom.read_acquisition import read_acquisition
+from rtqc.dicom.read_companions import plan_uids_of, read_companions, read_relations
 from rtqc.dicom.read_ct import Series, read_series
 from rtqc.dicom.read_dose import read_doses
 from rtqc.dicom.read_dvh import read_planning_dvhs
@@ -84,6 +87,9 @@ def load_case(parts: Parts, index: Index) -> Case:
         dose_attributes=plan_dose.attributes if dose is not None else DoseAttributes(),
         structure_set_attributes=_structure_set_attributes(structure_set) if structure_set else StructureSetAttributes(),
         planning_dvhs=read_planning_dvhs(used_doses[0].path) if dose is not None and len(used_doses) == 1 else {},
+        dose_plan_uids=plan_uids_of(used_doses) if dose is not None else (),
+        companions=read_companions(parts, structure_set, _planes_of(series), _structure_set_attributes),
+        companions_left_out=parts.siblings_left_out,
     )
 
 
@@ -118,13 +124,8 @@ def _load_structures(parts: Parts, series: Series, findings: list[Finding]) -> S
                 )
             )
         return None
-    orientation = series.image.grid.orientation if series.image else AXIAL
-    spacing = series.image.grid.slice_spacing_mm if series.image else None
-    slices = series.image.grid.canonical_positions_mm if series.image else None
-    if spacing is None and series.first is not None:
-        spacing = number(series.first, "SliceThickness")
     try:
-        structure_set = read_structure_set(parts.structure_set.path, orientation, spacing or DEFAULT_SLICE_MM, slices)
+        structure_set = read_structure_set(parts.structure_set.path, *_planes_of(series))
         findings += structure_set.findings
         return structure_set
     except Exception as error:  # a damaged structure set makes pydicom raise nearly anything
@@ -134,6 +135,16 @@ def _load_structures(parts: Parts, series: Series, findings: list[Finding]) -> S
         return None
 
 
+def _planes_of(series: Series) -> tuple[Orientation, float, NDArray[np.float64] | None]:
+    """Orientation, spacing (mm) and positions (mm, along the canonical normal) of the planes that contours of this CT lie on."""
+    orientation = series.image.grid.orientation if series.image else AXIAL
+    spacing = series.image.grid.slice_spacing_mm if series.image else None
+    if spacing is None and series.first is not None:
+        spacing = number(series.first, "SliceThickness")
+    slices = series.image.grid.canonical_positions_mm if series.image else None
+    return orientation, spacing or DEFAULT_SLICE_MM, slices
+
+
 def _load_plan(parts: Parts, structure_set: StructureSet | None, findings: list[Finding]) -> Plan | None:
     if parts.plan is None:
         return None
@@ -141,7 +152,8 @@ def _load_plan(parts: Parts, structure_set: StructureSet | None, findings: list[
         plan = read_plan(parts.plan.path)
         names = {roi.number: roi.structure.name for roi in structure_set.rois} if structure_set else {}
         named_targets = (p if p.target else replace(p, target=names.get(p.roi_number or -1, "")) for p in plan.prescriptions)
-        return replace(plan, prescriptions=tuple(named_targets))
+        relations = read_relations(parts.plan.path) if parts.siblings else ()
+        return replace(plan, prescriptions=tuple(named_targets), relations=relations)
     except Exception as error:  # as above
         why = error if isinstance(error, EOFError) else type(error).__name__
         message = f"The plan {parts.plan.name} could not be read ({why}): export it again."
@@ -185,6 +197,8 @@ def _provenance(
     labels = {
         "structure_set": structure_set.label if structure_set else "",
         "plan": plan.label if plan else "",
+        "plan_file": parts.plan.name if parts.plan else "",
+        "plan_created": parts.plan.created if parts.plan else "",
         "structure_set_date": text(structure_set.dataset, "StructureSetDate") if structure_set else "",
         "ct": tag("SeriesDescription"),
         "scanner": " ".join(v for v in (tag("Manufacturer"), tag("ManufacturerModelName")) if v),

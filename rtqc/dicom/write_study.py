@@ -113,6 +113,8 @@ class Study:
         dose_patient_id: another patient's; empty: the same.
         dose_plan_key, plan_structure_set_key, structure_set_ct_key: keys that references point to; empty: the right ones.
         contour_images: whether contours name their slices.
+        beside: further plans, of which RTPLAN and RTDOSE are written only.
+        ct_key: key of the study whose CT, structure set and frame of reference it shares; empty: it has its own.
         date: of everything (YYYYMMDD).
         operator: Operators' Name of plan and structure set.
     """
@@ -154,6 +156,8 @@ class Study:
     plan_structure_set_key: str = ""
     structure_set_ct_key: str = ""
     contour_images: bool = True
+    beside: tuple[Study, ...] = ()
+    ct_key: str = ""
     date: str = "20260102"
     operator: str = ""
 
@@ -163,7 +167,7 @@ class Study:
 
 
 def write_study(study: Study, folder: Path, progress: Callable[[int, int], None] | None = None) -> Path:
-    """Write all files of a plan: ``CT.001.dcm`` ..., ``RTSTRUCT.dcm``, ``RTPLAN.dcm``, ``RTDOSE.dcm``.
+    """Write all files of a plan: ``CT.001.dcm`` ..., ``RTSTRUCT.dcm``, ``RTPLAN.dcm``, ``RTDOSE.dcm``; of further plans ``RTPLAN.KEY.dcm`` and ``RTDOSE.KEY.dcm``.
 
     Args:
         study: the plan.
@@ -188,6 +192,10 @@ def write_study(study: Study, folder: Path, progress: Callable[[int, int], None]
         save_whole(_plan(study), folder / "RTPLAN.dcm", durable=False)
     if study.dose is not None:
         save_whole(_dose(study, study.dose), folder / "RTDOSE.dcm", durable=False)
+    for other in study.beside:
+        save_whole(_plan(other), folder / f"RTPLAN.{other.key}.dcm", durable=False)
+        if other.dose is not None:
+            save_whole(_dose(other, other.dose), folder / f"RTDOSE.{other.key}.dcm", durable=False)
     return folder
 
 
@@ -207,9 +215,9 @@ def _object(study: Study, sop_class: UID, what: str, modality: str, series: str,
     dataset.Manufacturer, dataset.ManufacturerModelName = "rtqc", "synthetic patient"
     dataset.PatientName, dataset.PatientID = study.patient_name, patient_id or study.patient_id
     dataset.PatientBirthDate, dataset.PatientSex = "", study.patient_sex
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study.uid("study"), study.uid(series)
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study.uid("study", study.ct_key), study.uid(series)
     dataset.SeriesNumber, dataset.InstanceNumber = 1, 1
-    dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = study.uid("frame"), ""
+    dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = study.uid("frame", study.ct_key), ""
     dataset.OperatorsName = "" if modality == "CT" else study.operator
     return dataset
 
@@ -342,7 +350,7 @@ def _plan(study: Study) -> FileDataset:
     setup = Dataset()
     setup.PatientSetupNumber, setup.PatientPosition = 1, "HFS"
     dataset.PatientSetupSequence = [setup]
-    uid = study.uid("structure-set", study.plan_structure_set_key)
+    uid = study.uid("structure-set", study.plan_structure_set_key or study.ct_key)
     dataset.ReferencedStructureSetSequence = [image_reference(RTStructureSetStorage, uid)]
     return dataset
 

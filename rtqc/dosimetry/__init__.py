@@ -2,6 +2,7 @@
 
 from rtqc.dosimetry.both import AlphaBeta, BothHearts, organ_dose, organ_doses
 from rtqc.dosimetry.constraints import FULL_COVERAGE, OrganDose, evaluate
+from rtqc.dosimetry.course import DoseOfPlan, course_dose, in_fractions
 from rtqc.dosimetry.draft_error import MovedDoses, MovedSurface, SurfaceBand, moved_doses
 from rtqc.dosimetry.dvh import DVH, dvh
 from rtqc.dosimetry.fractionation import converted_dose_gy
@@ -16,16 +17,19 @@ __all__ = [
     "FULL_COVERAGE",
     "AlphaBeta",
     "BothHearts",
+    "DoseOfPlan",
     "Metric",
     "MovedDoses",
     "MovedSurface",
     "OrganDose",
     "SurfaceBand",
     "converted_dose_gy",
+    "course_dose",
     "difference",
     "dvh",
     "evaluate",
     "grown_means",
+    "in_fractions",
     "metrics_of",
     "moved_doses",
     "organ_dose",

@@ -10,6 +10,7 @@ number that a reviewer gets by hand.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +23,8 @@ from rtqc.core.volumes import Dose
 from rtqc.geometry.solid import SampledSolid, TooThinError, sample_solid
 
 Floats = NDArray[np.float64]
+#: Points of a structure's frame (n, 3), in mm -> dose at them (n,), in Gy; NaN where there is none.
+DoseAtPoints = Callable[[Floats], Floats]
 
 #: Step of the published curve, in Gy.
 CURVE_STEP_GY = 0.1
@@ -134,14 +137,24 @@ def dvh(structure: Structure, dose: Dose) -> DVH:
         structure: in any orientation; empty, or too thin to have an inside, gives an empty DVH.
         dose: in any orientation; the part of the structure outside its grid has no dose and is left out.
     """
+    return dvh_of_points(structure, lambda points: dose_at(points, structure, dose))
+
+
+def dvh_of_points(structure: Structure, dose_of: DoseAtPoints) -> DVH:
+    """The DVH of a structure in a dose that is known by its value at any point, such as a sum of doses on different grids.
+
+    Args:
+        structure: as for :func:`dvh`.
+        dose_of: dose at points of the structure's frame.
+    """
     if structure.is_empty:
         return _without_dose(structure.name, 0.0)
     try:
         cells = _cells(sample_solid(structure, _CELL_MM))
     except TooThinError:
         return _without_dose(structure.name, structure.volume_ml)
-    gy = dose_at(cells.points, structure, dose)
-    cells, gy = _refined(cells, gy, structure, dose)
+    gy = dose_of(cells.points)
+    cells, gy = _refined(cells, gy, dose_of)
     volume = structure.volume_ml
     ml = cells.share * cells.ml
     ml *= volume / ml.sum()
@@ -223,7 +236,7 @@ def _spread(count: int) -> Floats:
     return np.asarray((np.arange(count, dtype=np.uint32)[:, None] * _KRONECKER) * 2.0**-32 - 0.5, np.float64)
 
 
-def _refined(cells: _Cells, gy: Floats, structure: Structure, dose: Dose) -> tuple[_Cells, Floats]:
+def _refined(cells: _Cells, gy: Floats, dose_of: DoseAtPoints) -> tuple[_Cells, Floats]:
     """The cells with the hottest and the coldest ones cut up, and their doses (NaN outside the dose grid)."""
     cut = int(np.ceil((cells.ml / (NEAR_MAXIMUM_ML / _CELLS_OF_NEAR_MAXIMUM)) ** (1 / 3)))
     if cut < 2 or not np.isfinite(gy).any():
@@ -242,7 +255,7 @@ def _refined(cells: _Cells, gy: Floats, structure: Structure, dose: Dose) -> tup
         cells.solid, np.concatenate([cells.centres[whole], fine.centres]), cells.sides,
         np.concatenate([cells.share[whole], fine.share / cut**3]), np.concatenate([cells.points[whole], fine.points]),
     )  # fmt: skip
-    return merged, np.concatenate([gy[whole], dose_at(fine.points, structure, dose)])
+    return merged, np.concatenate([gy[whole], dose_of(fine.points)])
 
 
 def _first(values: Floats, ml: Floats, wanted_ml: float) -> NDArray[np.intp]:

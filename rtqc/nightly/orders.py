@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from rtqc.core.assessment import Assessment, Scope
 from rtqc.core.version import rtqc_version
-from rtqc.dicom import Index, Parts, fingerprint
+from rtqc.dicom import Header, Index, Parts, fingerprint
 from rtqc.heart import DEFAULT_MODEL, Device, load_model
 from rtqc.qc import Population, Protocol
 
@@ -70,7 +70,7 @@ class Order:
     """One plan to be checked.
 
     Attributes:
-        parts: its files.
+        parts: its files, and of the patient's other plans what its course needs.
         index: with nothing but what was wrong with files beside them.
         known: keys of the results that there are for just these objects.
         digests: of those files whose content is known, by name.
@@ -116,6 +116,11 @@ class Order:
         """How many files it has."""
         return len(self.parts.headers)
 
+    @property
+    def headers(self) -> list[Header]:
+        """All files that its result follows from: its own, and those of the patient's other plans, whose doses may be added."""
+        return [*self.parts.files, *self.parts.sibling_headers]
+
     def key(self, settings: Settings, digests: Mapping[str, str]) -> str:
         """Of everything that a result follows from.
 
@@ -124,7 +129,7 @@ class Order:
             digests: content of all its files, by name; one that could not be read is empty.
         """
         # A true copy changes nothing; one of other content is a finding, and another result.
-        content = sorted({(h.uid, digests.get(h.name, "")) for h in self.parts.files})
+        content = sorted({(h.uid, digests.get(h.name, "")) for h in self.headers})
         told = json.dumps([self.identity, content, self.unreadable, settings.fingerprint])
         return hashlib.sha256(told.encode()).hexdigest()[:32]
 

@@ -117,7 +117,7 @@ def with_digests(orders: list[Order], store: Store, root: Path, ahead: int = 50)
     memory = store.memory(str(root))
     for start in range(0, len(orders), ahead):
         part = orders[start : start + ahead]
-        known = memory.digests(h.name for order in part for h in order.parts.files)
+        known = memory.digests(h.name for order in part for h in order.headers)
         for order in part:
-            own = {h.name: known[h.name] for h in order.parts.files if h.name in known}
+            own = {h.name: known[h.name] for h in order.headers if h.name in known}
             yield Order(order.parts, order.index, order.known, own)

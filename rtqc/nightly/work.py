@@ -59,7 +59,7 @@ def given_up(order: Order, key: str, digests: dict[str, str], rule: str, message
 def digests_of(order: Order) -> dict[str, str]:
     """Content of the files that is not known yet, by name; a file that has gone or cannot be read has none."""
     found = {}
-    for header in order.parts.files:
+    for header in order.headers:
         if header.name not in order.digests:
             digest = _digest(header.path)
             if digest:

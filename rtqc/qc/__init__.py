@@ -8,6 +8,7 @@ from rtqc.qc import (
     cardiac_rules,
     constraint_rules,
     contour_rules,
+    course_rules,
     dose_rules,
     organ_rules,
     plan_rules,
@@ -16,6 +17,7 @@ from rtqc.qc import (
 )
 from rtqc.qc.applicable import applicable_constraints
 from rtqc.qc.choice import Choice, choose_protocol, named_choice
+from rtqc.qc.course import Judging, assess_course
 from rtqc.qc.image import image_summary
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.population import LEAST_HEARTS, Population, numbers_of_assessment, population_of, shipped_population
@@ -31,17 +33,20 @@ __all__ = [
     "RULES",
     "UNDONE_RULES",
     "Choice",
+    "Judging",
     "Measurements",
     "Population",
     "Protocol",
     "ProtocolError",
     "agreement_rules",
     "applicable_constraints",
+    "assess_course",
     "cardiac_rules",
     "checked_parts",
     "choose_protocol",
     "constraint_rules",
     "contour_rules",
+    "course_rules",
     "coverage_words",
     "dose_rules",
     "headline_of",

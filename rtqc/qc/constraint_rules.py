@@ -10,7 +10,7 @@ from rtqc.dosimetry import FULL_COVERAGE, Metric
 from rtqc.qc.agreement_rules import worst_slices
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limit, Limits
-from rtqc.qc.rule import Hit, rule
+from rtqc.qc.rule import Hit, rule, with_error
 
 
 def _limit(c: ConstraintResult) -> Limit:
@@ -27,7 +27,7 @@ def _flipping(m: Measurements, tier: str) -> Iterator[Hit]:
         if c.outcome_flips and c.tier == tier and c.contoured is not None and c.draft is not None:
             words = ("met", "exceeded") if c.contoured_met else ("exceeded", "met")
             yield Hit(
-                f"{c.description}: the {tier} limit of {c.limit:g} {c.unit} is {words[0]} with the contour ({c.contoured:.2f} {c.unit}) but {words[1]} with the draft ({_with_error(c)}).",
+                f"{c.description}: the {tier} limit of {c.limit:g} {c.unit} is {words[0]} with the contour ({c.contoured:.2f} {c.unit}) but {words[1]} with the draft ({with_error(c.draft, c.draft_error, c.unit)}).",
                 where,
                 c.draft,
                 _limit(c),
@@ -72,15 +72,10 @@ def constraint_near_limit(m: Measurements, limits: Limits) -> Iterable[Hit]:
             continue
         if c.contoured_met != c.draft_met:
             yield Hit(
-                f"{c.description} is near its {c.tier} limit of {c.limit:g} {c.unit}: {c.contoured:.2f} {c.unit} with the contour, {_with_error(c)} with the draft. The draft's error explains the difference.",
+                f"{c.description} is near its {c.tier} limit of {c.limit:g} {c.unit}: {c.contoured:.2f} {c.unit} with the contour, {with_error(c.draft, c.draft_error, c.unit)} with the draft. The draft's error explains the difference.",
                 measured=c.draft,
                 limit=_limit(c),
             )
-
-
-def _with_error(c: ConstraintResult) -> str:
-    """The draft's value with how far off it may be, where that is known."""
-    return f"{c.draft:.2f} {c.unit}" if c.draft_error is None else f"{c.draft:.2f} ± {c.draft_error:.2f} {c.unit}"
 
 
 @rule("constraint.exceeded", "fail", "fact", "An acceptable dose limit is exceeded with the contour.")
@@ -100,7 +95,7 @@ def constraint_above_ideal(m: Measurements, limits: Limits) -> Iterable[Hit]:
             c.tier == "ideal"
             and c.contoured_met is False
             and c.contoured is not None
-            and not any(_implies(f, c) for f in failed)
+            and not any(implies(f, c) for f in failed)
         ):
             yield _above(c, "ideal")
 
@@ -114,7 +109,7 @@ def _above(c: ConstraintResult, tier: str) -> Hit:
     )
 
 
-def _implies(failed: ConstraintResult, ideal: ConstraintResult) -> bool:
+def implies(failed: ConstraintResult, ideal: ConstraintResult) -> bool:
     """Whether whoever exceeds the one limit must exceed the other too: then the other is not worth a sentence of its own.
 
     More than 5 % at 25 Gy is more than 5 % at 20 Gy.

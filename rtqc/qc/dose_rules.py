@@ -10,7 +10,7 @@ from rtqc.core.assessment import DoseComparison, DoseMetrics
 from rtqc.qc.agreement_rules import worst_slices
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
-from rtqc.qc.rule import Hit, rule
+from rtqc.qc.rule import Hit, rule, with_error
 
 
 def _differing(m: Measurements) -> tuple[float, ...]:
@@ -28,7 +28,7 @@ def mean_difference(m: Measurements, limits: Limits) -> Iterable[Hit]:
     error = m.dose.draft_error.mean_gy if m.dose.draft_error is not None else None
     if change is not None and drafted is not None and abs(change) > max(limit.value, error or 0.0):
         yield Hit(
-            f"With the draft, the mean heart dose is {_with_error(drafted, error, 'Gy')} instead of {m.dose.contoured.mean_gy:.2f} Gy ({change:+.2f} Gy).",
+            f"With the draft, the mean heart dose is {with_error(drafted, error, 'Gy')} instead of {m.dose.contoured.mean_gy:.2f} Gy ({change:+.2f} Gy).",
             _differing(m),
             abs(change),
             limit,

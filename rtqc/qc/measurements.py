@@ -14,6 +14,7 @@ from shapely.geometry import MultiPolygon, Polygon
 from rtqc.core.assessment import (
     Agreement,
     ConstraintResult,
+    Course,
     DoseComparison,
     HeartShape,
     Outlier,
@@ -52,6 +53,7 @@ class Measurements:
         population: hearts to be held against; None: nobody's.
         cardiac: volume, fat and calcium of the draft; None without a draft.
         scope: what the verdict is asked to cover.
+        course: the plans that are given together with this one; None for a patient with one plan.
     """
 
     case: Case
@@ -65,6 +67,7 @@ class Measurements:
     population: Population | None = None
     cardiac: Cardiac | None = None
     scope: Scope = "plan"
+    course: Course | None = None
 
     @property
     def heart(self) -> Structure | None:

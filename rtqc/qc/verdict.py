@@ -126,7 +126,7 @@ def headline_of(
     if contour and (first.severity != "fail" or contour[0].severity == "fail" or first.rule in _CONSEQUENCES):
         first = contour[0]
     parts = [first.message]
-    for rule in ("dose.mean_difference", "constraint.flips"):
+    for rule in ("dose.mean_difference", "constraint.flips", "course.constraint_exceeded"):
         consequence = next((f for f in ordered if f.rule == rule), None)
         if consequence is not None and consequence.message not in parts:
             parts.append(consequence.message)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rtqc.core import Case, Finding
-from rtqc.dicom import READING_RULES, read_case
+from rtqc.dicom import READING_RULES, read_case, read_cases
 from rtqc.heart import Draft
 from rtqc.phantom import PLANTED, Anatomy, SyntheticPlan, plant, synthetic_plan, write_plan
 from rtqc.pipeline import Options, assess
@@ -34,6 +34,18 @@ TESTED_ELSEWHERE = {
     "dose.second_calculation": "tests/qc/test_rules.py",
     "dose.planning_system": "tests/dosimetry/test_planning.py",
     "dose.small_structure": "tests/qc/test_protocols.py",
+    **{
+        f"course.{what}": "tests/qc/test_course.py"
+        for what in (
+            "constraint_above_ideal",
+            "unapproved_would_exceed",
+            "not_summed",
+            "uncertain",
+            "summed",
+            "superseded",
+            "left_out",
+        )
+    },
     "constraint.not_assessed": "tests/qc/test_protocols.py",
     "protocol.converted": "tests/qc/test_protocols.py",
     "plan.several": "tests/dicom/test_references.py",
@@ -68,7 +80,7 @@ def test_planted_error_raises_its_rule(
     name: str, clean_plan: SyntheticPlan, clean_draft: Draft, tmp_path: Path, cpu: Options
 ) -> None:
     entry = PLANTED[name]
-    case = read_case(write_plan(plant(clean_plan, name), tmp_path))
+    case = read_cases(write_plan(plant(clean_plan, name), tmp_path))[0]
     assessment = assess(case, cpu, None if entry.changes_ct else clean_draft)
     found = {f.rule: f for f in assessment.findings}
     assert entry.rule in found, f"{sorted(found)}: {assessment.headline}"
