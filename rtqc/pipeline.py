@@ -37,13 +37,14 @@ from rtqc.dosimetry import AlphaBeta, BothHearts, SurfaceBand, evaluate, organ_d
 from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
 from rtqc.heart.uncertainty import LOWER_END_SD_MM, UPPER_END_SD_MM
 from rtqc.qc import (
-    Choice,
     Measurements,
     Population,
     Protocol,
+    applicable_constraints,
     choose_protocol,
     headline_of,
     image_summary,
+    named_choice,
     run_rules,
     shipped_population,
     undone_finding,
@@ -136,7 +137,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     """
     started = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
     clock = _Clock(options.progress)
-    choice = Choice(options.protocol, "named", "as asked for") if options.protocol else choose_protocol(case)
+    choice = named_choice(options.protocol, case) if options.protocol else choose_protocol(case)
     protocol = choice.protocol
     findings = with_severities(case.findings, protocol)
     candidates, roi = choose_heart(case, protocol)
@@ -150,10 +151,11 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     with clock.step("dose"):
         alpha_beta = AlphaBeta(protocol.alpha_beta.value, protocol.alpha_beta.source)
         hearts = BothHearts.of(case, roi, heart, drawn, alpha_beta, surface_band(draft))
-        dose = hearts.comparison(options.second_check)
-        others = organ_doses(case, (c.structure for c in protocol.constraints), alpha_beta)
-        errors = hearts.draft_errors(protocol.constraints)
-        results = evaluate(protocol.constraints, hearts.heart_dose, hearts.draft_dose, others, errors)
+        breast_of_a_woman = choice.site == "breast" and case.provenance.patient_sex.strip().upper() == "F"
+        dose = hearts.comparison(options.second_check, breast_of_a_woman)
+        applicable = applicable_constraints(choice, case)
+        others = organ_doses(case, (c.structure for c in applicable), alpha_beta)
+        results = evaluate(applicable, hearts.heart_dose, hearts.draft_dose, others, hearts.draft_errors(applicable))
         constraints = results if case.dose is not None else ()
     with clock.step("cardiac"):
         measured = _cardiac(case, draft)

@@ -256,12 +256,21 @@ class SliceDose(_Model):
 
 
 class RelativeRisk(_Model):
-    """Change of the relative risk of a major coronary event with the draft instead of the contour, in percent, with its 95 % interval."""
+    """Risk with the draft's mean heart dose over that with the contour's, less one, in percent, with its 95 % interval.
+
+    ``percent``, ``low_percent``, ``high_percent``, ``source``: of a major coronary event, in the decades after treatment.
+    ``acute_percent`` and so on: of an acute coronary event within 9 years. ``population``: of whom both are known; null for all other plans.
+    """
 
     percent: float
     low_percent: float
     high_percent: float
     source: str
+    acute_percent: float | None = None
+    acute_low_percent: float | None = None
+    acute_high_percent: float | None = None
+    acute_source: str = ""
+    population: str = ""
 
 
 class DoseComparison(_Model):
@@ -291,6 +300,8 @@ class ConstraintResult(_Model):
     (docs/protocols.md); ``eqd2``: whether in fractions of 2 Gy. ``tier``: which limit it is. ``contoured_met`` and ``draft_met`` are null
     where it is not known, because a part of the structure has no dose that could decide. ``draft_error``: how far the draft's value may be off
     (same unit) because its surface is uncertain; an outcome flips only where the difference of both values is larger.
+    ``converted_from``: where the protocol's limit is for another number of fractions, that limit; metric and limit are then those of the
+    plan's fractions with the same EQD2. Empty: the limit is as its source has it.
     """
 
     id: str
@@ -302,6 +313,7 @@ class ConstraintResult(_Model):
     limit: float
     unit: str
     source: str
+    converted_from: str = ""
     contoured: float | None = None
     draft: float | None = None
     draft_error: float | None = None

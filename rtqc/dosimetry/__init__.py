@@ -1,9 +1,10 @@
 """A structure and a dose: DVH, heart metrics, constraints, and an independent second calculation."""
 
 from rtqc.dosimetry.both import AlphaBeta, BothHearts, organ_dose, organ_doses
-from rtqc.dosimetry.constraints import OrganDose, evaluate
+from rtqc.dosimetry.constraints import FULL_COVERAGE, OrganDose, evaluate
 from rtqc.dosimetry.draft_error import MovedDoses, MovedSurface, SurfaceBand, moved_doses
 from rtqc.dosimetry.dvh import DVH, dvh
+from rtqc.dosimetry.fractionation import converted_dose_gy
 from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
 from rtqc.dosimetry.metric import EXAMPLES, Metric, difference, metrics_of
 from rtqc.dosimetry.planning import planning_metrics
@@ -12,6 +13,7 @@ from rtqc.dosimetry.second_check import second_calculation
 __all__ = [
     "DVH",
     "EXAMPLES",
+    "FULL_COVERAGE",
     "AlphaBeta",
     "BothHearts",
     "Metric",
@@ -19,6 +21,7 @@ __all__ = [
     "MovedSurface",
     "OrganDose",
     "SurfaceBand",
+    "converted_dose_gy",
     "difference",
     "dvh",
     "evaluate",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from rtqc.core.assessment import DoseComparison, DoseMetrics, Eqd2, SliceDose
+from rtqc.core.assessment import DoseComparison, DoseMetrics, Eqd2, RelativeRisk, SliceDose
 from rtqc.core.case import Case, Roi
 from rtqc.core.structure import Structure
+from rtqc.core.substructures import resolved
 from rtqc.dosimetry.constraints import ConstraintLike, OrganDose
 from rtqc.dosimetry.draft_error import MovedDoses, SurfaceBand, moved_doses
 from rtqc.dosimetry.dvh import DVH, Floats, dvh
@@ -35,9 +36,16 @@ def organ_dose(case: Case, structure: Structure | None, alpha_beta: AlphaBeta) -
 
 
 def organ_doses(case: Case, names: Iterable[str], alpha_beta: AlphaBeta) -> dict[str, OrganDose]:
-    """Doses of the case's structures of some names; of those that are there."""
+    """Doses of the case's structures by the names that a protocol has for them; of those that are there.
+
+    Args:
+        case: as read.
+        names: of ROIs; a substructure of the heart is found by any of its spellings (:mod:`rtqc.core.substructures`).
+        alpha_beta: of the heart.
+    """
     structures = case.structures
-    return {name: organ_dose(case, structures[name], alpha_beta) for name in set(names) if name in structures}
+    found = {name: resolved(name, structures) for name in set(names) if name}
+    return {name: organ_dose(case, structures[there], alpha_beta) for name, there in found.items() if there is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +110,12 @@ class BothHearts:
         assert self.draft_dose.physical is not None
         return replace(self.draft_dose.physical, gy=gy).eqd2(fractions, self.alpha_beta.gy).gy
 
-    def comparison(self, second_check: bool = True) -> DoseComparison | None:
+    def comparison(self, second_check: bool = True, breast_of_a_woman: bool = False) -> DoseComparison | None:
         """Everything that is said of dose; None without a dose or any heart.
 
         Args:
             second_check: whether dicompyler-core computes the contour's dose too.
+            breast_of_a_woman: whether a woman's breast is treated: only then is a coronary risk known for a mean heart dose.
         """
         case, heart = self.case, self.heart
         if case.dose is None or (heart is None and self.draft is None):
@@ -126,7 +135,7 @@ class BothHearts:
             planning_system=planning_metrics(stated) if stated is not None and heart is not None else None,
             eqd2=self._eqd2(),
             sensitivity=grown_means(heart, case.dose, own) if heart is not None and own is not None else (),
-            relative_risk=relative_risk(change.mean_gy) if change is not None else None,
+            relative_risk=_risk(*metrics) if breast_of_a_woman else None,
             slices=self._slices(*histograms),
             contoured_curve=curves[0],
             draft_curve=curves[1],
@@ -162,3 +171,7 @@ class BothHearts:
 
 def _change(contoured: DoseMetrics | None, drafted: DoseMetrics | None) -> DoseMetrics | None:
     return difference(drafted, contoured) if contoured is not None and drafted is not None else None
+
+
+def _risk(contoured: DoseMetrics | None, drafted: DoseMetrics | None) -> RelativeRisk | None:
+    return relative_risk(contoured.mean_gy, drafted.mean_gy) if contoured is not None and drafted is not None else None

@@ -95,7 +95,7 @@ class DVH:
     def eqd2(self, fractions: int, alpha_beta_gy: float) -> DVH:
         """The same in doses that do as much in fractions of 2 Gy (linear-quadratic model), point by point.
 
-        ``EQD2 = D (D / n + a/b) / (2 Gy + a/b)``: Withers et al., Cancer 52:2040 (1983).
+        ``EQD2 = D (D / n + a/b) / (2 Gy + a/b)``: Withers, Thames and Peters, Radiother Oncol 1:187 (1983).
 
         Args:
             fractions: of the plan, n.
@@ -108,6 +108,22 @@ class DVH:
             raise ValueError(f"EQD2 needs at least one fraction and a positive alpha/beta, not {fractions} and {alpha_beta_gy}")
         gy = self.gy * (self.gy / fractions + alpha_beta_gy) / (2 + alpha_beta_gy)
         return replace(self, gy=gy)
+
+    def with_uncovered(self, gy: float) -> DVH:
+        """The same for the whole structure, as if what has no dose had one.
+
+        With 0 Gy no metric but the minimum is above the true one, with an infinite dose none is below it.
+
+        Args:
+            gy: the assumed dose: 0, or infinite.
+        """
+        missing_ml = self.volume_ml - float(self.ml.sum())
+        if missing_ml <= 0 or self.is_empty:
+            return self
+        order = slice(None, None, -1) if gy > self.max_gy else slice(None)
+        parts = ((gy, self.gy), (missing_ml, self.ml), (float(self.w_mm.mean()), self.w_mm))
+        doses, volumes, heights = (np.concatenate(([np.array([first]), known])[order]) for first, known in parts)
+        return replace(self, gy=doses, ml=volumes, w_mm=heights)
 
     def curve(self) -> Curve:
         """The cumulative DVH in steps of :data:`CURVE_STEP_GY`."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from shapely.geometry import Point
 
-from rtqc.core.volumes import Image
+from rtqc.core.volumes import Dose, Image
 from rtqc.dicom.write_study import DrawnRoi
+from rtqc.geometry.coverage import as_multipolygon
 from rtqc.phantom.beams import tangential_dose, tangents_for
 from rtqc.phantom.contour_errors import apex_cut, heart_too_small
 from rtqc.phantom.errors import planted
@@ -23,14 +25,26 @@ def _replanned(plan: SyntheticPlan, heart_in_field_mm: float) -> SyntheticPlan:
     return replace(plan.with_study(dose=dose, gantry_deg=beams.gantry_deg), beams=beams)
 
 
-@planted("constraint.exceeded", 22, "mm", "the field reaches this far into the heart")
+@planted("constraint.exceeded", 26, "mm", "the field reaches this far into the heart")
 def heart_in_field(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return _replanned(plan, magnitude)
+
+
+@planted("constraint.above_ideal", 20, "mm", "the field reaches into the heart, less far than the acceptable limits allow")
+def heart_at_field_edge(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return _replanned(plan, magnitude)
 
 
 @planted("constraint.flips", 45, "mm", "the part of the heart that the field hits was not contoured: limits look kept")
 def dose_hidden_by_contour(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    return apex_cut(_replanned(plan, 26.0), magnitude)
+    return apex_cut(_replanned(plan, 30.0), magnitude)
+
+
+@planted(
+    "constraint.flips_ideal", 45, "mm", "the part of the heart that the field hits was not contoured: ideal limits look kept"
+)
+def less_dose_hidden_by_contour(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return apex_cut(_replanned(plan, 22.0), magnitude)
 
 
 @planted("constraint.near_limit", 1, "mm", "the outline is this much too tight, and a limit lies between it and the draft")
@@ -49,6 +63,21 @@ def dose_grid_too_small(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     assert plan.study.dose is not None
     lower = float(plan.heart.positions_mm[0]) + magnitude
     return plan.with_study(dose=dose_cropped(plan.study.dose, lower))
+
+
+@planted("dose.outside_grid_edge", 5, "mm", "the dose grid ends just above the heart's lower end")
+def dose_grid_a_slice_too_small(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return dose_grid_too_small(plan, magnitude)
+
+
+@planted("substructure.place", 150, "mm", "the artery's contour lies this far beside the heart")
+def artery_beside_the_heart(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    """A disc of 4 mm radius, this far from the heart's centroid in each of its planes."""
+    planes = {
+        w: as_multipolygon(Point(a.centroid.x + magnitude, a.centroid.y).buffer(4.0)) for w, a in plan.heart.planes.items()
+    }
+    artery = DrawnRoi.of(replace(plan.heart, name="A_LAD", planes=planes))
+    return plan.with_study(rois=(*plan.study.rois, artery))
 
 
 # --- The files do not belong together, or cannot be used ---
@@ -92,6 +121,22 @@ def prescription_missing(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan
 @planted("plan.fractions_missing", 1, "file", "the plan has no fractions")
 def fractions_missing(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return plan.with_study(fractions=0)
+
+
+@planted("plan.prescription_implausible", 100, "times", "the prescription was written in cGy")
+def prescription_in_cgy(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    assert plan.study.prescription_gy is not None
+    return plan.with_study(prescription_gy=plan.study.prescription_gy * magnitude)
+
+
+@planted(
+    "protocol.other_fractionation", 20, "fractions", "45 Gy to the breast in a number of fractions that no protocol is for"
+)
+def other_fractionation(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    assert plan.study.dose is not None
+    assert plan.study.prescription_gy is not None
+    dose = Dose(plan.study.dose.grid, plan.study.dose.gy * np.float32(45.0 / plan.study.prescription_gy))
+    return plan.with_study(prescription_gy=45.0, fractions=int(magnitude), dose=dose)
 
 
 @planted("protocol.assumed", 8, "fractions", "a treatment that no protocol is for, of a site that the plan does not name")

@@ -3,8 +3,19 @@
 ``RULES`` is the whole catalogue; importing this room registers every rule.
 """
 
-from rtqc.qc import agreement_rules, cardiac_rules, contour_rules, dose_rules, organ_rules, plan_rules, population_rules
-from rtqc.qc.choice import Choice, choose_protocol
+from rtqc.qc import (
+    agreement_rules,
+    cardiac_rules,
+    constraint_rules,
+    contour_rules,
+    dose_rules,
+    organ_rules,
+    plan_rules,
+    population_rules,
+    substructure_rules,
+)
+from rtqc.qc.applicable import applicable_constraints
+from rtqc.qc.choice import Choice, choose_protocol, named_choice
 from rtqc.qc.image import image_summary
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.population import LEAST_HEARTS, Population, numbers_of_assessment, population_of, shipped_population
@@ -24,14 +35,17 @@ __all__ = [
     "Protocol",
     "ProtocolError",
     "agreement_rules",
+    "applicable_constraints",
     "cardiac_rules",
     "choose_protocol",
+    "constraint_rules",
     "contour_rules",
     "dose_rules",
     "headline_of",
     "image_summary",
     "list_protocols",
     "load_protocol",
+    "named_choice",
     "numbers_of_assessment",
     "organ_rules",
     "plan_rules",
@@ -40,6 +54,7 @@ __all__ = [
     "rule_ids",
     "run_rules",
     "shipped_population",
+    "substructure_rules",
     "undone",
     "undone_finding",
     "verdict_of",

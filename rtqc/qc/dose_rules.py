@@ -1,4 +1,4 @@
-"""Rules about the heart's dose and its constraints."""
+"""Rules about the heart's dose."""
 
 from __future__ import annotations
 
@@ -9,94 +9,13 @@ import numpy as np
 from rtqc.core.assessment import DoseComparison, DoseMetrics
 from rtqc.qc.agreement_rules import worst_slices
 from rtqc.qc.measurements import Measurements
-from rtqc.qc.protocol import Limit, Limits
-from rtqc.qc.rule import Hit, rule
-
-
-@rule(
-    "constraint.flips",
-    "fail",
-    "estimate",
-    "A dose constraint is met with one heart and exceeded with the other, and the draft's own error does not explain it.",
-    "trusted_draft",
-)
-def constraint_flips(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """The contour decides about the plan."""
-    for c in m.constraints:
-        if c.outcome_flips and c.contoured is not None and c.draft is not None:
-            words = ("met", "exceeded") if c.contoured_met else ("exceeded", "met")
-            limit = Limit(value=c.limit, unit=c.unit, source=c.source)
-            yield Hit(
-                f"{c.description}: the limit of {c.limit:g} {c.unit} is {words[0]} with the contour ({c.contoured:.2f} {c.unit}) but {words[1]} with the draft ({_with_error(c.draft, c.draft_error, c.unit)}).",
-                _differing(m),
-                c.draft,
-                limit,
-            )
-
-
-@rule(
-    "constraint.near_limit",
-    "info",
-    "estimate",
-    "A dose constraint is met with one heart and exceeded with the other, but they differ by no more than the draft's own error.",
-    "trusted_draft",
-)
-def constraint_near_limit(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """What would be a flip if the draft were exact; the contour's value stands."""
-    for c in m.constraints:
-        if c.outcome_flips or c.contoured is None or c.draft is None or None in (c.contoured_met, c.draft_met):
-            continue
-        if c.contoured_met != c.draft_met:
-            yield Hit(
-                f"{c.description} is near its limit of {c.limit:g} {c.unit}: {c.contoured:.2f} {c.unit} with the contour, {_with_error(c.draft, c.draft_error, c.unit)} with the draft. Its error explains the difference.",
-                measured=c.draft,
-                limit=Limit(value=c.limit, unit=c.unit, source=c.source),
-            )
-
-
-def _with_error(value: float, error: float | None, unit: str) -> str:
-    """A number of the draft with how far off it may be, where that is known."""
-    return f"{value:.2f} {unit}" if error is None else f"{value:.2f} ± {error:.2f} {unit}"
+from rtqc.qc.protocol import Limits
+from rtqc.qc.rule import Hit, rule, with_error
 
 
 def _differing(m: Measurements) -> tuple[float, ...]:
     """Slices on which contour and draft differ most: where the difference in dose comes from."""
     return worst_slices(m.agreement) if m.agreement is not None else ()
-
-
-@rule("constraint.exceeded", "fail", "fact", "A dose constraint is exceeded with the contoured heart.")
-def constraint_exceeded(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """The plan by its own contour."""
-    for c in m.constraints:
-        if c.contoured_met is False and c.contoured is not None:
-            limit = Limit(value=c.limit, unit=c.unit, source=c.source)
-            yield Hit(
-                f"{c.description} is {c.contoured:.2f} {c.unit} with the contour, above the limit of {c.limit:g} {c.unit}.",
-                measured=c.contoured,
-                limit=limit,
-            )
-
-
-@rule("constraint.not_assessed", "warning", "fact", "A dose constraint could not be checked.")
-def constraint_not_assessed(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """A structure that is not there, or a dose that cannot be told. Without a heart or a dose other findings say so."""
-    structures = m.case.structures
-    for c in m.constraints:
-        if c.contoured is not None or (not c.structure and m.heart is None):
-            continue
-        if c.structure and c.structure not in structures:
-            names = ", ".join(sorted(structures)[:12]) or "none"
-            why = f"there is no structure '{c.structure}' (the structures: {names}). Contour it, or change its name in the protocol"
-        elif c.structure and structures[c.structure].is_empty:
-            why = f"'{c.structure}' has no contours. Contour it"
-        elif c.eqd2:
-            why = "it is in fractions of 2 Gy, and the plan does not tell one number of fractions"
-        else:
-            why = "no part of the structure has a dose. Calculate the dose on a larger grid"
-        limit = Limit(value=c.limit, unit=c.unit, source=c.source)
-        yield Hit(
-            f"{c.description} could not be checked: {why}.", limit=limit, structures=(c.structure,) if c.structure else ()
-        )
 
 
 @rule("dose.mean_difference", "warning", "estimate", "The mean heart dose depends on whose contour is right.", "trusted_draft")
@@ -109,28 +28,53 @@ def mean_difference(m: Measurements, limits: Limits) -> Iterable[Hit]:
     error = m.dose.draft_error.mean_gy if m.dose.draft_error is not None else None
     if change is not None and drafted is not None and abs(change) > max(limit.value, error or 0.0):
         yield Hit(
-            f"With the draft, the mean heart dose is {_with_error(drafted, error, 'Gy')} instead of {m.dose.contoured.mean_gy:.2f} Gy ({change:+.2f} Gy).",
+            f"With the draft, the mean heart dose is {with_error(drafted, error, 'Gy')} instead of {m.dose.contoured.mean_gy:.2f} Gy ({change:+.2f} Gy).",
             _differing(m),
             abs(change),
             limit,
         )
 
 
-@rule("dose.outside_grid", "warning", "fact", "Part of the heart lies outside the dose grid.")
+@rule(
+    "dose.outside_grid",
+    "fail",
+    "fact",
+    "Part of the heart lies outside the dose grid, so that no dose limit is known to be met.",
+)
 def outside_grid(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Share of the volume without a dose."""
     limit = limits.dose_outside_grid
-    covered = m.dose.contoured.covered_percent if m.dose is not None and m.dose.contoured is not None else None
-    if covered is not None and m.heart is not None and 100 - covered > limit.value:
-        where = _uncovered_planes(m)
-        what = "no part of it has a dose" if covered == 0 else "mean and volumes are those of the part inside"
+    missing = _uncovered_percent(m)
+    if missing is not None and m.heart is not None and missing > limit.value:
+        part = "no part of it has a dose" if missing >= 100 else "mean and volumes are those of the part inside"
         yield Hit(
-            f"{100 - covered:.1f} % of {m.heart.name} lies outside the dose grid, so {what}: calculate the dose on a larger grid.",
-            where,
-            100 - covered,
+            f"{missing:.1f} % of {m.heart.name} lies outside the dose grid: {part}, and no limit is known to be met. Calculate the dose on a larger grid.",
+            _uncovered_planes(m),
+            missing,
             limit,
             (m.heart.name,),
         )
+
+
+@rule("dose.outside_grid_edge", "warning", "fact", "A small part of the heart lies outside the dose grid.")
+def outside_grid_edge(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Less than what ``dose.outside_grid`` fails for, and still enough that limits are not known to be met."""
+    limit = limits.dose_outside_grid_edge
+    missing = _uncovered_percent(m)
+    if missing is not None and m.heart is not None and limit.value < missing <= limits.dose_outside_grid.value:
+        yield Hit(
+            f"{missing:.1f} % of {m.heart.name} lies outside the dose grid: limits are called exceeded where the rest suffices for it, never met. Calculate the dose on a larger grid.",
+            _uncovered_planes(m),
+            missing,
+            limit,
+            (m.heart.name,),
+        )
+
+
+def _uncovered_percent(m: Measurements) -> float | None:
+    """Part of the contoured heart without a dose, in percent; None without a dose or a heart."""
+    covered = m.dose.contoured.covered_percent if m.dose is not None and m.dose.contoured is not None else None
+    return None if covered is None else 100 - covered
 
 
 @rule("dose.small_structure", "warning", "fact", "The structure is so small that its doses are those of a few dose points.")

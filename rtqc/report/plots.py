@@ -72,7 +72,8 @@ def dvh_plot(dose: DoseComparison, constraints: Sequence[ConstraintResult]) -> D
             continue
         exceeded = constraint.contoured_met is False or constraint.draft_met is False
         mean = constraint.metric == "mean_gy"
-        text = f"mean ≤ {constraint.limit:g} Gy" if mean else f"V{gy:g}Gy ≤ {constraint.limit:g} %"
+        tier = "" if constraint.tier == "acceptable" else ", ideal"
+        text = f"mean ≤ {constraint.limit:g} Gy{tier}" if mean else f"V{gy:g}Gy ≤ {constraint.limit:g} %{tier}"
         # One line of text for each limit, so that neighbours do not cover each other.
         height = PLOT_HEIGHT * 0.42 + 18 * len(marks)
         marks.append(LimitMark(x(gy), None if mean else y(constraint.limit), text, exceeded, round(height, 1)))

@@ -35,7 +35,7 @@ TESTED_ELSEWHERE = {
     "dose.planning_system": "tests/dosimetry/test_planning.py",
     "dose.small_structure": "tests/qc/test_protocols.py",
     "constraint.not_assessed": "tests/qc/test_protocols.py",
-    "protocol.other_fractionation": "tests/qc/test_protocols.py",
+    "protocol.converted": "tests/qc/test_protocols.py",
     "plan.several": "tests/dicom/test_references.py",
     "plan.several_prescriptions": "tests/dicom/test_plan.py",
     "plan.prescription_per_beam": "tests/dicom/test_plan.py",
