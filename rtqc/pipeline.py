@@ -168,8 +168,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         dose = hearts.comparison(options.second_check, breast_of_a_woman)
         applicable = applicable_constraints(choice, case)
         others = organ_doses(case, (c.structure for c in applicable), alpha_beta)
-        errors = hearts.draft_errors(applicable)
-        results = evaluate(applicable, hearts.heart_dose, hearts.draft_dose, others, errors)
+        results = evaluate(applicable, hearts.heart_dose, hearts.draft_dose, others, hearts.draft_errors(applicable))
         constraints = results if case.dose is not None else ()
         course = assess_course(case, _judging(options, protocol, drawn))
     with clock.step("cardiac"):

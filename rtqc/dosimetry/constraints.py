@@ -127,17 +127,17 @@ def evaluate(
                 draft_error=error,
                 contoured_met=met[0],
                 draft_met=met[1],
-                outcome_flips=_flips(met[0], met[1]) and _differ(values[0], values[1], error),
+                outcome_flips=_opposed(met[0], met[1]) and _differ(values[0], values[1], error),
             )
         )
     return tuple(results)
 
 
-def _flips(contoured_met: bool | None, draft_met: bool | None) -> bool:
-    """Whether the outcome depends on whose contour is right; not where either is not known."""
-    return contoured_met is not None and draft_met is not None and contoured_met != draft_met
-
-
 def _differ(contoured: float | None, drafted: float | None, draft_error: float | None) -> bool:
     """Whether two values differ by more than the draft may be off."""
     return contoured is not None and drafted is not None and abs(contoured - drafted) > (draft_error or 0.0)
+
+
+def _opposed(contoured_met: bool | None, draft_met: bool | None) -> bool:
+    """Whether a limit is met with one heart and exceeded with the other; not where either is not known."""
+    return contoured_met is not None and draft_met is not None and contoured_met != draft_met

@@ -11,7 +11,7 @@ from rtqc.core.volumes import Dose, Image
 from rtqc.dicom.write_study import DrawnRoi
 from rtqc.geometry.coverage import as_multipolygon
 from rtqc.phantom.beams import tangential_dose, tangents_for
-from rtqc.phantom.contour_errors import apex_cut
+from rtqc.phantom.contour_errors import apex_cut, heart_too_small
 from rtqc.phantom.errors import planted
 from rtqc.phantom.plan import SyntheticPlan, dose_cropped
 
@@ -46,6 +46,12 @@ def dose_hidden_by_contour(plan: SyntheticPlan, magnitude: float) -> SyntheticPl
 )
 def less_dose_hidden_by_contour(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return apex_cut(_replanned(plan, 22.0), magnitude)
+
+
+@planted("constraint.near_limit", 1, "mm", "the outline is this much too tight, and a limit lies between it and the draft")
+def limit_within_draft_error(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    """With the field 18 mm deep the heart has a V17Gy of 5.1 %, the tighter outline less than the limit of 5 %."""
+    return heart_too_small(_replanned(plan, 18.0), magnitude)
 
 
 @planted("dose.mean_difference", 45, "mm", "the contour misses the part of the heart with the dose")

@@ -84,10 +84,10 @@ def at_positions(positions: Iterable[float], most: int = 4) -> str:
 
 
 def with_error(value: float, error: float | None, unit: str) -> str:
-    """A value of the draft for a sentence, with how far off it may be where that is known.
+    """A number of the draft for a sentence, with how far off it may be where that is known.
 
-    >>> with_error(2.984, 0.31, "Gy"), with_error(2.984, None, "Gy")
-    ('2.98 ± 0.31 Gy', '2.98 Gy')
+    >>> with_error(5.23, 1.9, "%"), with_error(5.23, None, "%")
+    ('5.23 ± 1.90 %', '5.23 %')
     """
     return f"{value:.2f} {unit}" if error is None else f"{value:.2f} ± {error:.2f} {unit}"
 

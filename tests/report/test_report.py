@@ -79,6 +79,17 @@ def test_numbers_of_the_page_are_those_of_the_json(flagged: Assessed, page: str)
     assert f"{document['dose']['contoured']['v20_gy_percent']:.2f}" in text
 
 
+def test_the_drafts_numbers_stand_with_their_error(flagged: Assessed, page: str) -> None:
+    text = " ".join(" ".join(_Page(page).text).split())
+    a = flagged.assessment
+    assert a.dose is not None
+    assert a.dose.draft is not None
+    assert a.dose.draft_error is not None
+    assert f"{a.dose.draft.mean_gy:.2f} ± {a.dose.draft_error.mean_gy:.2f}" in text
+    for c in a.constraints:
+        assert f"{c.draft:.2f} ± {c.draft_error:.2f} {'✓ met' if c.draft_met else '✕ exceeded'}" in text
+
+
 def test_nothing_is_loaded_and_nothing_runs(page: str) -> None:
     parsed = _Page(page)
     assert not [t for t, _ in parsed.tags if t in {"script", "link", "iframe", "object", "embed", "form"}]
