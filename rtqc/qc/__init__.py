@@ -3,7 +3,16 @@
 ``RULES`` is the whole catalogue; importing this room registers every rule.
 """
 
-from rtqc.qc import agreement_rules, cardiac_rules, contour_rules, dose_rules, organ_rules, plan_rules, population_rules
+from rtqc.qc import (
+    agreement_rules,
+    cardiac_rules,
+    contour_rules,
+    dose_rules,
+    dose_type_rules,
+    organ_rules,
+    plan_rules,
+    population_rules,
+)
 from rtqc.qc.choice import Choice, choose_protocol
 from rtqc.qc.image import image_summary
 from rtqc.qc.measurements import Measurements
@@ -28,6 +37,7 @@ __all__ = [
     "choose_protocol",
     "contour_rules",
     "dose_rules",
+    "dose_type_rules",
     "headline_of",
     "image_summary",
     "list_protocols",
