@@ -423,7 +423,7 @@ def _ion_beam(study: Study, number: int, gantry_deg: float) -> Dataset:
     if study.radiation_type == "ION":
         beam.RadiationMassNumber, beam.RadiationAtomicNumber, beam.RadiationChargeState = 12, 6, 6
     beam.TreatmentMachineName, beam.PrimaryDosimeterUnit, beam.TreatmentDeliveryType = "GANTRY", "MU", "TREATMENT"
-    beam.VirtualSourceAxisDistances, beam.Manufacturer, beam.PatientSupportType = ["2000", "2000"], "rtqc", "TABLE"
+    beam.VirtualSourceAxisDistances, beam.Manufacturer, beam.PatientSupportType = [2000.0, 2000.0], "rtqc", "TABLE"
     beam.NumberOfWedges = beam.NumberOfCompensators = beam.NumberOfBoli = beam.NumberOfBlocks = 0
     beam.NumberOfRangeShifters = beam.NumberOfLateralSpreadingDevices = beam.NumberOfRangeModulators = 0
     beam.FinalCumulativeMetersetWeight, beam.NumberOfControlPoints = "1", 2

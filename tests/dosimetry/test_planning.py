@@ -126,7 +126,7 @@ def _file(entry: Dataset, folder: Path) -> Path:
     """An RTDOSE of nothing but a DVH Sequence."""
     dataset = Dataset()
     dataset.DVHSequence = Sequence([entry])
-    dataset.save_as(folder / "dvh.dcm", implicit_vr=False, little_endian=True)
+    dataset.save_as(folder / "dvh.dcm", implicit_vr=True, little_endian=True)
     return folder / "dvh.dcm"
 
 
