@@ -419,7 +419,8 @@ def _ion_beam(study: Study, number: int, gantry_deg: float) -> Dataset:
     beam = Dataset()
     beam.BeamNumber = number
     beam.BeamName = study.beam_names[number - 1] if study.beam_names else f"Field {number}"
-    beam.BeamType, beam.RadiationType, beam.ScanMode = "STATIC", study.radiation_type, "MODULATED"
+    beam.BeamType, beam.RadiationType = "STATIC", study.radiation_type
+    beam.ScanMode, beam.ModulatedScanModeType = "MODULATED", "STATIONARY"
     if study.radiation_type == "ION":
         beam.RadiationMassNumber, beam.RadiationAtomicNumber, beam.RadiationChargeState = 12, 6, 6
     beam.TreatmentMachineName, beam.PrimaryDosimeterUnit, beam.TreatmentDeliveryType = "GANTRY", "MU", "TREATMENT"
