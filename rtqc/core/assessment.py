@@ -277,8 +277,11 @@ class DoseComparison(_Model):
     """Heart dose with the contour, with the draft, and draft minus contour; what that means; curves for the plot.
 
     ``draft_error``: how far off each of the draft's numbers may be (95 % level) because its surface is uncertain, in this plan's dose.
+
+    ``dose_type``: ``PHYSICAL``, or ``EFFECTIVE`` where all doses are corrected for a biological effect: then Gy means Gy (RBE).
     """
 
+    dose_type: str = "PHYSICAL"
     contoured: DoseMetrics | None = None
     draft: DoseMetrics | None = None
     difference: DoseMetrics | None = None

@@ -46,6 +46,11 @@ READING_RULES: dict[str, tuple[Severity, str]] = {
         "fail",
         "An Enhanced (multi-frame) CT does not say where its frames lie, or a part of it is absent.",
     ),
+    "dose.zero": ("fail", "The dose of the plan is zero everywhere."),
+    "dose.zero_part": ("warning", "The dose of a beam that has a meterset is zero everywhere."),
+    "dose.of_several_plans": ("warning", "The only dose is the sum of several plans (DoseSummationType MULTI_PLAN)."),
+    "file.not_judged": ("info", "A radiotherapy object that is not judged, such as a treatment record, lies beside the plan."),
+    "dose.planning_dvh": ("info", "A DVH of the planning system in the RTDOSE contradicts itself or cannot be understood."),
     "plan.unusable": ("warning", "The plan cannot be read."),
     "plan.several": (
         "info",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +11,15 @@ import pydicom
 from numpy.typing import NDArray
 
 from rtqc.core.acquisition import Acquisition
-from rtqc.core.case import Case, DoseAttributes, Plan, Provenance, StructureSetAttributes
+from rtqc.core.case import Case, DoseAttributes, Plan, PlanningDvh, Provenance, StructureSetAttributes
 from rtqc.core.finding import Finding
 from rtqc.core.orientation import AXIAL, Orientation
 from rtqc.core.volumes import Dose
-from rtqc.dicom.belonging import findings_beside
+from rtqc.dicom.belonging import findings_beside, patient_key
 from rtqc.dicom.contradictions import contradicting_copies
 from rtqc.dicom.elements import number, text
 from rtqc.dicom.index import Header, Index, index_folder
+from rtqc.dicom.not_judged import NOT_JUDGED
 from rtqc.dicom.notes import named, note
 from rtqc.dicom.parts import Parts, plan_cases
 from rtqc.dicom.read_acquisition import read_acquisition
@@ -31,6 +33,8 @@ from rtqc.dicom.series_choice import referenced_images
 
 #: Thickness of an ROI on a single plane where no CT says it: the usual planning slice.
 DEFAULT_SLICE_MM = 3.0
+#: A finding names so many files at most.
+_MOST_FILES = 20
 
 
 def read_case(path: str | Path) -> Case:
@@ -62,7 +66,7 @@ def read_cases(path: str | Path) -> list[Case]:
 
 def load_case(parts: Parts, index: Index) -> Case:
     """Decode one case's files."""
-    findings = [*parts.findings, *contradicting_copies(parts), *findings_beside(index, parts.patient)]
+    findings = [*parts.findings, *contradicting_copies(parts), *findings_beside(index, parts.patient), *_not_judged(parts, index)]
     series = read_series(parts.series, lambda: _referenced(parts)) if parts.series else Series(None, (), None, ())
     findings += series.findings
     if not parts.series:
@@ -75,6 +79,7 @@ def load_case(parts: Parts, index: Index) -> Case:
     findings += plan_dose.findings
     used_doses = plan_dose.headers
     dose = _in_frame(plan_dose.dose, used_doses, parts, findings) if plan_dose.dose is not None else None
+    planning_dvhs = _load_planning_dvhs(used_doses, structure_set, findings) if dose is not None else {}
     return Case(
         provenance=_provenance(parts, series, structure_set, plan, used_doses),
         image=series.image,
@@ -86,11 +91,34 @@ def load_case(parts: Parts, index: Index) -> Case:
         acquisition=read_acquisition(series.first) if series.first is not None else Acquisition(),
         dose_attributes=plan_dose.attributes if dose is not None else DoseAttributes(),
         structure_set_attributes=_structure_set_attributes(structure_set) if structure_set else StructureSetAttributes(),
-        planning_dvhs=read_planning_dvhs(used_doses[0].path) if dose is not None and len(used_doses) == 1 else {},
+        planning_dvhs=planning_dvhs,
         dose_plan_uids=plan_uids_of(used_doses) if dose is not None else (),
         companions=read_companions(parts, structure_set, _planes_of(series), _structure_set_attributes),
         companions_left_out=parts.siblings_left_out,
     )
+
+
+def _load_planning_dvhs(
+    used: tuple[Header, ...], structure_set: StructureSet | None, findings: list[Finding]
+) -> dict[int, PlanningDvh]:
+    """Of a dose that is one object: that of a part of a plan is not the plan's."""
+    if len(used) != 1:
+        return {}
+    names = {roi.number: roi.structure.name for roi in structure_set.rois} if structure_set else {}
+    found, doubts = read_planning_dvhs(used[0].path, names)
+    findings += doubts
+    return found
+
+
+def _not_judged(parts: Parts, index: Index) -> list[Finding]:
+    """The patient's radiotherapy objects of kinds that are not judged."""
+    objects = [h for h in index.not_judged if patient_key(h) == parts.patient]
+    if not objects:
+        return []
+    count = Counter(NOT_JUDGED[h.sop_class] for h in objects)
+    listed = named([f"{number} {kind}" for kind, number in count.items()])
+    message = f"Not judged, because rtqc reads plans, doses and structure sets only: {listed}."
+    return [note("file.not_judged", message, files=[h.name for h in objects[:_MOST_FILES]], measured=float(len(objects)))]
 
 
 def _why_no_ct(parts: Parts, index: Index) -> str:

@@ -5,10 +5,10 @@ from rtqc.dosimetry.constraints import FULL_COVERAGE, OrganDose, evaluate
 from rtqc.dosimetry.course import DoseOfPlan, course_dose, in_fractions
 from rtqc.dosimetry.draft_error import MovedDoses, MovedSurface, SurfaceBand, moved_doses
 from rtqc.dosimetry.dvh import DVH, dvh
-from rtqc.dosimetry.fractionation import converted_dose_gy
+from rtqc.dosimetry.fractionation import converted_dose_gy, dose_type_of, dose_unit_of, eqd2_fractions, why_no_eqd2
 from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
 from rtqc.dosimetry.metric import EXAMPLES, Metric, difference, metrics_of
-from rtqc.dosimetry.planning import planning_metrics
+from rtqc.dosimetry.planning import mean_tolerance_gy, planning_metrics, trapezoid_volume_ml, volume_agrees
 from rtqc.dosimetry.second_check import second_calculation
 
 __all__ = [
@@ -26,10 +26,14 @@ __all__ = [
     "converted_dose_gy",
     "course_dose",
     "difference",
+    "dose_type_of",
+    "dose_unit_of",
     "dvh",
+    "eqd2_fractions",
     "evaluate",
     "grown_means",
     "in_fractions",
+    "mean_tolerance_gy",
     "metrics_of",
     "moved_doses",
     "organ_dose",
@@ -38,4 +42,7 @@ __all__ = [
     "relative_risk",
     "second_calculation",
     "slice_contributions",
+    "trapezoid_volume_ml",
+    "volume_agrees",
+    "why_no_eqd2",
 ]

@@ -60,10 +60,12 @@ def applicable_constraints(choice: Choice, case: Case) -> tuple[Constraint, ...]
         case: as read.
 
     Returns:
-        None of them where the limits were made for another number of fractions and the plan's doses a fraction are not known: then there is no
-        verdict on dose.
+        None of them where the limits were made for another number of fractions and the plan's doses a fraction are not known, nor for
+        brachytherapy, since the protocols' limits are for external beams: then there is no verdict on dose.
     """
     protocol = choice.protocol
+    if case.plan is not None and case.plan.application_setups:
+        return ()
     kept = [c for c in protocol.constraints if _is_for(c, laterality_of(case)) and _is_there(c, case)]
     if not _needs_conversion(protocol, case):
         return tuple(kept)

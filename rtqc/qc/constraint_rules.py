@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from rtqc.core.assessment import ConstraintResult
 from rtqc.core.substructures import resolved
-from rtqc.dosimetry import FULL_COVERAGE, Metric
+from rtqc.dosimetry import FULL_COVERAGE, Metric, why_no_eqd2
 from rtqc.qc.agreement_rules import worst_slices
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limit, Limits
@@ -151,5 +151,5 @@ def _why_not(c: ConstraintResult, m: Measurements) -> str:
     if c.contoured is not None:
         return f"less than {100 * FULL_COVERAGE:g} % of '{there}' has a dose, and the rest may decide. Calculate the dose on a larger grid"
     if c.eqd2:
-        return "it is in fractions of 2 Gy, and the plan does not tell one number of fractions"
+        return f"it is in fractions of 2 Gy, and {why_no_eqd2(m.case) or 'there is no dose'}"
     return "no part of the structure has a dose. Calculate the dose on a larger grid"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from rtqc.core.assessment import DoseComparison, DoseMetrics
+from rtqc.dosimetry import mean_tolerance_gy
 from rtqc.qc.agreement_rules import worst_slices
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
@@ -134,7 +135,9 @@ def planning_system(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Rtqc against the DVH Sequence of the RTDOSE, for the same ROI."""
     limit = limits.dose_second_calculation
     own, stated = _means(m.dose, m.dose.planning_system if m.dose else None)
-    if own is not None and stated is not None and abs(own - stated) > limit.value:
+    curve = m.case.planning_dvhs.get(m.roi.number) if m.roi is not None else None
+    tolerance = mean_tolerance_gy(curve, own, limit.value) if curve is not None and own is not None else limit.value
+    if own is not None and stated is not None and abs(own - stated) > tolerance:
         yield Hit(
             f"The planning system's DVH in the RTDOSE has a mean heart dose of {stated:.2f} Gy where rtqc gets {own:.2f} Gy: the contour was changed after it was calculated, or one of them is wrong.",
             measured=abs(own - stated),

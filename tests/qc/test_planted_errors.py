@@ -33,6 +33,12 @@ TESTED_ELSEWHERE = {
     "dose.frame_of_reference": "tests/dicom/test_references.py",
     "dose.second_calculation": "tests/qc/test_rules.py",
     "dose.planning_system": "tests/dosimetry/test_planning.py",
+    "dose.planning_system_volume": "tests/dosimetry/test_planning.py",
+    "dose.planning_dvh": "tests/dosimetry/test_planning.py",
+    "dose.zero_part": "tests/dicom/test_dose_parts.py",
+    "dose.rbe_weighted": "tests/dicom/test_ions_and_sources.py",
+    "plan.brachytherapy": "tests/dicom/test_ions_and_sources.py",
+    "file.not_judged": "tests/dicom/test_ions_and_sources.py",
     "dose.small_structure": "tests/qc/test_protocols.py",
     **{
         f"course.{what}": "tests/qc/test_course.py"
