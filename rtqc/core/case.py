@@ -251,6 +251,7 @@ class Case:
         acquisition: how the CT was made.
         dose_attributes, structure_set_attributes: what these files say of themselves; empty without them.
         planning_dvhs: the planning system's own DVHs, by ROI Number; empty where the dose carries none.
+        contours_on_other_images: by ROI Number, the part (0 to 1) of its contours that say to lie on images of another series.
     """
 
     provenance: Provenance = Provenance()
@@ -264,6 +265,7 @@ class Case:
     dose_attributes: DoseAttributes = DoseAttributes()
     structure_set_attributes: StructureSetAttributes = StructureSetAttributes()
     planning_dvhs: Mapping[int, PlanningDvh] = field(default_factory=dict)
+    contours_on_other_images: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def structures(self) -> dict[str, Structure]:

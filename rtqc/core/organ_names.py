@@ -13,9 +13,38 @@ from rtqc.core.names import words
 
 Organ = Literal["cord", "canal", "vertebra", "oesophagus"]
 
-_CORD = frozenset({"cord", "spinalcord", "myelon", "medulla", "medula", "moelle", "midollo", "ruckenmark", "rueckenmark", "ryggmarg", "ruggenmerg"})
+_CORD = frozenset(
+    {
+        "cord",
+        "spinalcord",
+        "myelon",
+        "medulla",
+        "medula",
+        "moelle",
+        "midollo",
+        "ruckenmark",
+        "rueckenmark",
+        "ryggmarg",
+        "ruggenmerg",
+    }
+)
 _CANAL = frozenset({"canal", "spinalcanal", "spinalkanal", "spinalchannel", "thecalsac", "wirbelkanal", "myelonkanal"})
-_VERTEBRA = frozenset({"vertebra", "vertebrae", "vertebral", "vb", "vbs", "wirbel", "wirbelkorper", "wirbelsaule", "spine", "vertebre", "vertebres", "rachis"})
+_VERTEBRA = frozenset(
+    {
+        "vertebra",
+        "vertebrae",
+        "vertebral",
+        "vb",
+        "vbs",
+        "wirbel",
+        "wirbelkorper",
+        "wirbelsaule",
+        "spine",
+        "vertebre",
+        "vertebres",
+        "rachis",
+    }
+)
 _OESOPHAGUS = frozenset(
     {"esophagus", "oesophagus", "osophagus", "oesophage", "esofago", "speiserohre", "slokdarm", "esophag", "oesoph", "esoph", "ruokatorvi", "esofagus", "matstrupe"}
 )  # fmt: skip

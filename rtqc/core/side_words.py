@@ -31,7 +31,21 @@ _RIGHT_WORDS = frozenset(
 #: Characters and stems of languages that are not written in Latin letters.
 _LEFT_STEMS, _RIGHT_STEMS = ("左", "좌측", "왼", "лев", "αριστερ"), ("右", "우측", "오른", "прав", "δεξι")
 _BOTH_WORDS = frozenset(
-    {"both", "bilateral", "bilat", "bilaterale", "bilaterales", "bilateralis", "beidseits", "beidseitig", "bds", "bdsts", "beide", "両側", "双侧"}
+    {
+        "both",
+        "bilateral",
+        "bilat",
+        "bilaterale",
+        "bilaterales",
+        "bilateralis",
+        "beidseits",
+        "beidseitig",
+        "bds",
+        "bdsts",
+        "beide",
+        "両側",
+        "双侧",
+    }
 )
 _MIDLINE_WORDS = frozenset(
     {
@@ -69,7 +83,9 @@ _VERTEBRAE = frozenset({"spine", "vertebra", "vertebrae", "lws", "bws", "lwk", "
 _PAIRED_TOGETHER = frozenset({"chestwall", "tumorbed", "tumourbed", "thoracicwall", "lymphnodes", "upperlobe", "lowerlobe"})
 
 #: Letters that have no accent to take off.
-_LETTERS = str.maketrans({"ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "ł": "l", "Ł": "L", "ß": "ss", "ı": "i", "œ": "oe", "Œ": "OE"})
+_LETTERS = str.maketrans(
+    {"ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "ł": "l", "Ł": "L", "ß": "ss", "ı": "i", "œ": "oe", "Œ": "OE"}
+)
 
 
 def side_of_text(text: str, context: str = "") -> NamedSide | None:
@@ -161,7 +177,7 @@ def _letter(tokens: list[str], k: int, organs: frozenset[str]) -> NamedSide | No
         return None
     if token == "sin" and after in ("bolus", "bolo"):
         return None
-    if token == "l" and set(t.casefold() for t in tokens) & _VERTEBRAE:
+    if token == "l" and {t.casefold() for t in tokens} & _VERTEBRAE:
         return None
     if token == "rt" and (before == "re" or not _is_right(tokens, k, after)):
         return None

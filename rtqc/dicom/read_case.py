@@ -19,6 +19,7 @@ from rtqc.dicom.read_ct import Series, read_series
 from rtqc.dicom.read_dose import read_doses
 from rtqc.dicom.read_dvh import read_planning_dvhs
 from rtqc.dicom.read_plan import REVIEWED, date_time, read_plan
+from rtqc.dicom.read_respiration import contours_on_other_images
 from rtqc.dicom.read_structures import StructureSet, read_structure_set
 
 #: Thickness of an ROI on a single plane where no CT says it: the usual planning slice.
@@ -79,7 +80,14 @@ def load_case(parts: Parts, index: Index) -> Case:
         dose_attributes=plan_dose.attributes if dose is not None else DoseAttributes(),
         structure_set_attributes=_structure_set_attributes(structure_set) if structure_set else StructureSetAttributes(),
         planning_dvhs=read_planning_dvhs(used_doses[0].path) if dose is not None and len(used_doses) == 1 else {},
+        contours_on_other_images=_on_other_images(structure_set, series),
     )
+
+
+def _on_other_images(structure_set: StructureSet | None, series: Series) -> dict[int, float]:
+    if structure_set is None or not series.slices:
+        return {}
+    return contours_on_other_images(structure_set.dataset, frozenset(h.uid for h in series.slices))
 
 
 def _why_no_ct(parts: Parts, index: Index) -> str:

@@ -113,6 +113,8 @@ class Study:
         dose_patient_id: another patient's; empty: the same.
         dose_plan_key, plan_structure_set_key, structure_set_ct_key: keys that references point to; empty: the right ones.
         contour_images: whether contours name their slices.
+        ct_description, ct_image_type: Series Description and Image Type of the CT.
+        contour_series_key: key of the CT series whose slices the ROIs of ``contour_series_rois`` name; empty: the right one.
         date: of everything (YYYYMMDD).
         operator: Operators' Name of plan and structure set.
     """
@@ -154,6 +156,10 @@ class Study:
     plan_structure_set_key: str = ""
     structure_set_ct_key: str = ""
     contour_images: bool = True
+    ct_description: str = "Planning CT"
+    ct_image_type: tuple[str, ...] = ("ORIGINAL", "PRIMARY", "AXIAL")
+    contour_series_key: str = ""
+    contour_series_rois: tuple[str, ...] = ()
     date: str = "20260102"
     operator: str = ""
 
@@ -217,10 +223,10 @@ def _object(study: Study, sop_class: UID, what: str, modality: str, series: str,
 def _ct_slice(study: Study, k: int, copy: bool = False) -> FileDataset:
     grid = study.image.grid
     dataset = _object(study, CTImageStorage, f"ct-{k}{'-again' if copy else ''}", "CT", "ct-series")
-    dataset.SeriesDescription = "Planning CT"
+    dataset.SeriesDescription = study.ct_description
     dataset.SeriesDate, dataset.SeriesTime, dataset.AcquisitionNumber = study.date, _TIME, 1
     dataset.ContentDate, dataset.ContentTime = study.date, _TIME
-    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    dataset.ImageType = list(study.ct_image_type)
     dataset.PatientPosition, dataset.BodyPartExamined = "HFS", "CHEST"
     dataset.InstanceNumber = k + 1
     step = 2 if k in study.resized else 1
@@ -298,7 +304,9 @@ def _contours(study: Study, number: int, roi: DrawnRoi) -> Dataset:
         if study.contour_images:
             w = grid.orientation.to_frame(contour.points_mm[:1])[0, 2]
             k = int(np.abs(grid.positions_mm - w).argmin())
-            entry.ContourImageSequence = [image_reference(CTImageStorage, study.uid(f"ct-{k}", study.structure_set_ct_key))]
+            other = study.contour_series_key if roi.name in study.contour_series_rois else ""
+            uid = study.uid(f"ct-{k}", other or study.structure_set_ct_key)
+            entry.ContourImageSequence = [image_reference(CTImageStorage, uid)]
         entry.ContourGeometricType = contour.kind
         entry.NumberOfContourPoints = len(contour.points_mm)
         entry.ContourData = [f"{v:.2f}" for v in contour.points_mm.ravel()]

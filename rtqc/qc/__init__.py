@@ -3,7 +3,21 @@
 ``RULES`` is the whole catalogue; importing this room registers every rule.
 """
 
-from rtqc.qc import agreement_rules, cardiac_rules, contour_rules, dose_rules, organ_rules, plan_rules, population_rules
+from rtqc.qc import (
+    agreement_rules,
+    anatomy_rules,
+    approval_rules,
+    cardiac_rules,
+    contour_rules,
+    dose_grid_rules,
+    dose_level_rules,
+    dose_rules,
+    organ_rules,
+    plan_rules,
+    population_rules,
+    respiration_rules,
+    side_rules,
+)
 from rtqc.qc.choice import Choice, choose_protocol
 from rtqc.qc.image import image_summary
 from rtqc.qc.measurements import Measurements
@@ -24,9 +38,13 @@ __all__ = [
     "Protocol",
     "ProtocolError",
     "agreement_rules",
+    "anatomy_rules",
+    "approval_rules",
     "cardiac_rules",
     "choose_protocol",
     "contour_rules",
+    "dose_grid_rules",
+    "dose_level_rules",
     "dose_rules",
     "headline_of",
     "image_summary",
@@ -37,9 +55,11 @@ __all__ = [
     "plan_rules",
     "population_of",
     "population_rules",
+    "respiration_rules",
     "rule_ids",
     "run_rules",
     "shipped_population",
+    "side_rules",
     "undone",
     "undone_finding",
     "verdict_of",

@@ -44,7 +44,10 @@ def contours_unapproved(m: Measurements, limits: Limits) -> Iterable[Hit]:
 def rejected(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Approval Status REJECTED of either."""
     plan = m.case.plan
-    statuses = (("plan", plan.approval if plan is not None else ""), ("structure set", m.case.structure_set_attributes.approval))
+    statuses = (
+        ("plan", plan.approval if plan is not None else ""),
+        ("structure set", m.case.structure_set_attributes.approval),
+    )
     for what, status in statuses:
         if status.upper() == "REJECTED":
             yield Hit(f"The {what} was rejected (Approval Status REJECTED): do not treat with it.", measured="REJECTED")
@@ -85,11 +88,11 @@ def minutes_between(earlier: str, later: str) -> float | None:
 
 def _time(value: str) -> tuple[datetime, bool] | None:
     """A date and time, and whether the time of day is known; None where it is none."""
-    digits = value.split(".")[0].strip()
+    digits = value.split(".", maxsplit=1)[0].strip()
     for form, length in (("%Y%m%d%H%M%S", 14), ("%Y%m%d%H%M", 12), ("%Y%m%d", 8)):
         if len(digits) == length and digits.isdigit():
             try:
-                return datetime.strptime(digits, form), length > 8  # noqa: DTZ007 - DICOM's local times have no zone
+                return datetime.strptime(digits, form), length > 8
             except ValueError:
                 return None
     return None

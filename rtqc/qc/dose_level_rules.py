@@ -22,7 +22,12 @@ from rtqc.qc.rule import Hit, rule
 _OF_SEVERAL_PLANS = {"MULTI_PLAN"}
 
 
-@rule("dose.level", "fail", "fact", "The dose does not belong to the prescription: one fraction's, in cGy, or normalised otherwise.")
+@rule(
+    "dose.level",
+    "fail",
+    "fact",
+    "The dose does not belong to the prescription: one fraction's, in cGy, or normalised otherwise.",
+)
 def dose_level(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Highest and near-maximum dose of the grid and median dose of the prescribed targets against the prescriptions."""
     checked = _checked(m)
@@ -46,7 +51,9 @@ def _of_grid(m: Measurements, limits: Limits, plan: Plan, level: Level, expected
     cause = cause_of(measured / prescribed, low * (_CUT_TRUSTED if level.cut else 1), min(high, usual), fraction, prescribed)
     what = "reaches at most" if measured == level.maximum_gy else "has a near-maximum of"
     limit = limits.dose_level_low if measured < prescribed else _limit_high(limits, plan)
-    sentence = f"The dose {what} {measured:.2f} Gy, {_percent(measured, prescribed)} of the prescribed {prescribed:g} Gy: {cause}."
+    sentence = (
+        f"The dose {what} {measured:.2f} Gy, {_percent(measured, prescribed)} of the prescribed {prescribed:g} Gy: {cause}."
+    )
     return [Hit(sentence, measured=100 * measured / prescribed, limit=limit)]
 
 

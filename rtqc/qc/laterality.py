@@ -116,9 +116,9 @@ def _places(case: Case, offset_mm: float, share: float) -> Iterator[SideEvidence
         x, volume = _x_and_volume(roi.structure)
         yield _evidence("target", roi.structure.name, x - middle, volume, offset_mm, share)
     beams = case.plan.treatment_beams if case.plan is not None else ()
-    for x in sorted({round(b.isocentre_mm[0] - middle, 1) for b in beams if b.isocentre_mm is not None}):
-        side: Laterality = "unknown" if abs(x) < offset_mm else "left" if x > 0 else "right"
-        yield SideEvidence("isocentre", "isocentre", side, x)
+    for off in sorted({round(b.isocentre_mm[0] - middle, 1) for b in beams if b.isocentre_mm is not None}):
+        side: Laterality = "unknown" if abs(off) < offset_mm else "left" if off > 0 else "right"
+        yield SideEvidence("isocentre", "isocentre", side, off)
     if case.dose is not None:
         x, weights = _x_and_weights(case.dose)
         yield _evidence("dose", "dose", x - middle, weights, offset_mm, share)
@@ -150,7 +150,9 @@ def _x_and_volume(structure: Structure) -> tuple[NDArray[np.float64], NDArray[np
     for (w, area), height in zip(structure.planes.items(), heights, strict=True):
         for polygon in area.geoms:
             low, front, high, back = polygon.bounds
-            corners = structure.orientation.to_patient(np.array([[low, front, w], [high, front, w], [low, back, w], [high, back, w]]))
+            corners = structure.orientation.to_patient(
+                np.array([[low, front, w], [high, front, w], [low, back, w], [high, back, w]])
+            )
             centre = structure.orientation.to_patient(np.array([[polygon.centroid.x, polygon.centroid.y, w]]))[0, 0]
             # A polygon is as wide as it is: half of it lies on either side of its centre.
             half = float(np.ptp(corners[:, 0])) / 4
