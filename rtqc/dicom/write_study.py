@@ -108,6 +108,7 @@ class Study:
         dose_created, plan_created, drawn: date and time (YYYYMMDDHHMMSS) at which the dose was calculated, the plan made and the contours
             drawn; empty: those of everything.
         plan_approved, structure_set_approved: date and time of their approval; empty: not approved.
+        plan_status: Approval Status of the plan; empty: as ``plan_approved`` says.
         replaces: key of the study whose plan this plan replaces (RT Plan Relationship ``PREDECESSOR``); empty: none.
         plan_intent: Plan Intent; empty: absent.
         dose_patient_id: another patient's; empty: the same.
@@ -148,6 +149,7 @@ class Study:
     plan_created: str = ""
     drawn: str = ""
     plan_approved: str = ""
+    plan_status: str = ""
     structure_set_approved: str = ""
     replaces: str = ""
     plan_intent: str = ""
@@ -328,6 +330,8 @@ def _plan(study: Study) -> FileDataset:
     dataset.RTPlanDate, dataset.RTPlanTime = _moment(study, study.plan_created)
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = dataset.RTPlanDate, dataset.RTPlanTime
     _approve(dataset, study.plan_approved)
+    if study.plan_status:
+        dataset.ApprovalStatus = study.plan_status
     if study.plan_intent:
         dataset.PlanIntent = study.plan_intent
     if study.replaces:

@@ -32,11 +32,11 @@ def grid_spacing(m: Measurements, limits: Limits) -> Iterable[Hit]:
     spacing = largest_spacing_mm(dose)
     if spacing <= limit.value + _ROUNDING_MM:
         return
-    kind = "a stereotactic plan" if stereotactic else "doses at the heart's border"
+    kind = "a stereotactic plan" if stereotactic else "the heart's border"
     error = near_maximum_error_gy(m.heart, dose) if m.heart is not None else None
-    effect = f", which may change D2% of {m.heart.name} by {error:.1f} Gy" if m.heart is not None and error else ""
+    effect = f", D2% of {m.heart.name} may be {error:.1f} Gy off" if m.heart is not None and error else ""
     yield Hit(
-        f"Dose points are {spacing:.1f} mm apart, more than {limit.value:g} mm, too coarse for {kind}{effect}: calculate the dose on a finer grid.",
+        f"Dose points are {spacing:.1f} mm apart, too coarse for {kind} (limit {limit.value:g} mm){effect}: calculate the dose on a finer grid.",
         measured=spacing,
         limit=limit,
         structures=(m.heart.name,) if m.heart is not None else (),
