@@ -109,3 +109,9 @@ def test_the_spinal_cord_is_the_midline_where_it_is_contoured() -> None:
 )  # fmt: skip
 def test_the_side_is_that_of_the_names_else_that_of_dose_and_targets(of: Case, expected: str) -> None:
     assert laterality_of(of) == expected
+
+
+def test_a_dose_that_goes_on_beyond_its_grid_says_no_side_unless_it_lies_far_to_one() -> None:
+    everywhere = dose(42.0, x_mm=0.0, radius_mm=400.0)
+    assert laterality_of(case(everywhere, Prescription(40.05, ""), label="B1")) == "unknown"
+    assert laterality_of(case(dose(42.0, x_mm=150.0), Prescription(40.05, ""), label="B1")) == "left"
