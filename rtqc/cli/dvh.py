@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _RULES = frozenset(
     {
         "contour.single_plane", "contour.degenerate", "dose.outside_grid", "dose.small_structure", "plan.absent", "plan.fractions_missing",
+        "plan.brachytherapy", "dose.effective", "dose.rbe_weighted", "dose.ion_physical",
         "plan.fraction_groups", "plan.prescription_missing", "plan.prescription_per_beam", "plan.several_prescriptions",
     }
 )  # fmt: skip
@@ -42,7 +43,7 @@ _RULES = frozenset(
 @json_option
 def command(path: Path, roi: str | None, fractions: int | None, alpha_beta: float | None, as_json: bool) -> None:
     """Dose metrics and cumulative DVH of a structure of the plan below PATH, in Gy and in fractions of 2 Gy."""
-    from rtqc.dosimetry import dvh, metrics_of
+    from rtqc.dosimetry import dose_type_of, dose_unit_of, dvh, metrics_of
     from rtqc.qc import choose_protocol
 
     case = only_case(path)
@@ -60,6 +61,7 @@ def command(path: Path, roi: str | None, fractions: int | None, alpha_beta: floa
     if as_json:
         document = metrics.model_dump(mode="json") | {
             "structure": structure.name,
+            "dose_type": dose_type_of(case),
             "volume_ml": round(histogram.volume_ml, 3),
             "curve": histogram.curve().model_dump(mode="json"),
             "eqd2": None,
@@ -77,7 +79,7 @@ def command(path: Path, roi: str | None, fractions: int | None, alpha_beta: floa
 
     table = Table(box=box.SIMPLE_HEAD, title=f"{plain(structure.name)}, {histogram.volume_ml:.1f} ml", title_justify="left")
     table.add_column("metric")
-    table.add_column("value", justify="right")
+    table.add_column("value" if dose_unit_of(case) == "Gy" else f"value, doses in {dose_unit_of(case)}", justify="right")
     columns = [metrics.model_dump()]
     if in_twos is not None:
         table.add_column(f"EQD2, {in_twos[0]} fractions, alpha/beta {in_twos[1]:g} Gy", justify="right")
@@ -91,7 +93,12 @@ def command(path: Path, roi: str | None, fractions: int | None, alpha_beta: floa
 
 def _eqd2(case: Case, histogram: DVH, fractions: int | None, alpha_beta: float | None) -> tuple[int, float, DVH] | None:
     """Fractions, alpha/beta and the DVH in fractions of 2 Gy; None where either is unknown."""
-    fractions = fractions or (case.plan.alike_fractions if case.plan is not None else None)
+    from rtqc.dosimetry import dose_type_of, eqd2_fractions
+
+    # The user's number replaces the plan's where that is unknown; it makes no effective dose a physical one.
+    if fractions is not None and dose_type_of(case) == "EFFECTIVE" and (case.plan is None or case.plan.kind != "ion"):
+        return None
+    fractions = fractions or eqd2_fractions(case)
     if not fractions or alpha_beta is None:
         return None
     return fractions, alpha_beta, histogram.eqd2(fractions, alpha_beta)

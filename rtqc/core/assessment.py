@@ -265,8 +265,12 @@ class RelativeRisk(_Model):
 
 
 class DoseComparison(_Model):
-    """Heart dose with the contour, with the draft, and draft minus contour; what that means; curves for the plot."""
+    """Heart dose with the contour, with the draft, and draft minus contour; what that means; curves for the plot.
 
+    ``dose_type``: ``PHYSICAL``, or ``EFFECTIVE`` where all doses are corrected for a biological effect: then Gy means Gy (RBE).
+    """
+
+    dose_type: str = "PHYSICAL"
     contoured: DoseMetrics | None = None
     draft: DoseMetrics | None = None
     difference: DoseMetrics | None = None

@@ -96,6 +96,21 @@ class Beam:
 
 
 @dataclass(frozen=True)
+class ApplicationSetup:
+    """A brachytherapy application setup in a fraction group.
+
+    Attributes:
+        number: Application Setup Number.
+        fraction_group: number of the fraction group that refers to it.
+        dose_gy: Brachy Application Setup Dose to its dose specification point in one fraction, in Gy; None where absent.
+    """
+
+    number: int
+    fraction_group: int
+    dose_gy: float | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """What rtqc needs of an RTPLAN or an RT Ion Plan.
 
@@ -107,6 +122,8 @@ class Plan:
         fraction_groups: number of fraction groups that have fractions.
         beams: number of treatment beams.
         treatment_beams: the treatment beams, in file order.
+        application_setups: brachytherapy application setups, once for each fraction group that uses them; a plan may have beams too.
+        brachy_type: Brachy Treatment Type (``HDR``, ``LDR``, ``PDR`` ...); empty without application setups.
         kind: ``photon`` for an RTPLAN (electrons too), ``ion`` for an RT Ion Plan, ``brachy`` for an RTPLAN of application setups only.
         approval: Approval Status.
         approved_at: Review Date and Review Time of the approval (YYYYMMDDHHMMSS); empty where absent.
@@ -125,6 +142,8 @@ class Plan:
     fraction_groups: int = 1
     beams: int = 0
     treatment_beams: tuple[Beam, ...] = ()
+    application_setups: tuple[ApplicationSetup, ...] = ()
+    brachy_type: str = ""
     kind: Literal["photon", "ion", "brachy"] = "photon"
     approval: str = ""
     approved_at: str = ""
@@ -226,7 +245,8 @@ class PlanningDvh:
         gy: ascending doses, the first 0, in Gy.
         share: part of the structure that receives at least each dose, 0 to 1.
         volume_ml: of the structure; None where the file gives percent only.
-        mean_gy, min_gy, max_gy: as the file says; None where it does not.
+        mean_gy, min_gy, max_gy: as the file says; None where it does not, or where its own curve contradicts it.
+        mean_error_gy: how far the mean may be off where it was integrated over the curve's bins, in Gy.
     """
 
     gy: tuple[float, ...]
@@ -235,6 +255,7 @@ class PlanningDvh:
     mean_gy: float | None = None
     min_gy: float | None = None
     max_gy: float | None = None
+    mean_error_gy: float = 0.0
 
 
 @dataclass(frozen=True)

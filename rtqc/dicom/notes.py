@@ -29,6 +29,11 @@ READING_RULES: dict[str, tuple[Severity, str]] = {
     "dose.unusable": ("fail", "The dose cannot be used: relative units, a damaged grid, or a type that is not a dose."),
     "dose.summation": ("fail", "The dose objects do not add up to the plan's dose."),
     "dose.frame_of_reference": ("fail", "The dose has another frame of reference than the CT."),
+    "dose.zero": ("fail", "The dose of the plan is zero everywhere."),
+    "dose.zero_part": ("warning", "The dose of a beam that has a meterset is zero everywhere."),
+    "dose.of_several_plans": ("warning", "The only dose is the sum of several plans (DoseSummationType MULTI_PLAN)."),
+    "file.not_judged": ("info", "A radiotherapy object that is not judged, such as a treatment record, lies beside the plan."),
+    "dose.planning_dvh": ("info", "A DVH of the planning system in the RTDOSE contradicts itself or cannot be understood."),
     "plan.unusable": ("warning", "The plan cannot be read."),
     "plan.several": (
         "info",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 from rtqc.core.acquisition import Acquisition
-from rtqc.core.case import Case, DoseAttributes, Plan, Provenance, StructureSetAttributes
+from rtqc.core.case import Case, DoseAttributes, Plan, PlanningDvh, Provenance, StructureSetAttributes
 from rtqc.core.finding import Finding
 from rtqc.core.orientation import AXIAL
 from rtqc.core.volumes import Dose
 from rtqc.dicom.elements import number, text
 from rtqc.dicom.index import Header, Index, index_folder
+from rtqc.dicom.not_judged import NOT_JUDGED
 from rtqc.dicom.notes import named, note
 from rtqc.dicom.parts import Parts, plan_cases
 from rtqc.dicom.read_acquisition import read_acquisition
@@ -24,6 +26,8 @@ from rtqc.dicom.read_structures import StructureSet, read_structure_set
 
 #: Thickness of an ROI on a single plane where no CT says it: the usual planning slice.
 DEFAULT_SLICE_MM = 3.0
+#: A finding names so many files at most.
+_MOST_FILES = 20
 
 
 def read_case(path: str | Path) -> Case:
@@ -55,7 +59,7 @@ def read_cases(path: str | Path) -> list[Case]:
 
 def load_case(parts: Parts, index: Index) -> Case:
     """Decode one case's files."""
-    findings = [*parts.findings, *index.findings]
+    findings = [*parts.findings, *index.findings, *_not_judged(parts, index)]
     series = read_series(parts.series) if parts.series else Series(None, (), None, ())
     findings += series.findings
     if not parts.series:
@@ -68,6 +72,7 @@ def load_case(parts: Parts, index: Index) -> Case:
     findings += plan_dose.findings
     used_doses = plan_dose.headers
     dose = _in_frame(plan_dose.dose, used_doses, parts, findings) if plan_dose.dose is not None else None
+    planning_dvhs = _load_planning_dvhs(used_doses, structure_set, findings) if dose is not None else {}
     return Case(
         provenance=_provenance(parts, series, structure_set, plan, used_doses),
         image=series.image,
@@ -79,6 +84,7 @@ def load_case(parts: Parts, index: Index) -> Case:
         acquisition=read_acquisition(series.first) if series.first is not None else Acquisition(),
         dose_attributes=plan_dose.attributes if dose is not None else DoseAttributes(),
         structure_set_attributes=_structure_set_attributes(structure_set) if structure_set else StructureSetAttributes(),
+<<<<<<< HEAD
         planning_dvhs=read_planning_dvhs(used_doses[0].path) if dose is not None and len(used_doses) == 1 else {},
         contours_on_other_images=_on_other_images(structure_set, series),
     )
@@ -88,6 +94,33 @@ def _on_other_images(structure_set: StructureSet | None, series: Series) -> dict
     if structure_set is None or not series.slices:
         return {}
     return contours_on_other_images(structure_set.dataset, frozenset(h.uid for h in series.slices))
+=======
+        planning_dvhs=planning_dvhs,
+    )
+
+
+def _load_planning_dvhs(
+    used: tuple[Header, ...], structure_set: StructureSet | None, findings: list[Finding]
+) -> dict[int, PlanningDvh]:
+    """Of a dose that is one object: that of a part of a plan is not the plan's."""
+    if len(used) != 1:
+        return {}
+    names = {roi.number: roi.structure.name for roi in structure_set.rois} if structure_set else {}
+    found, doubts = read_planning_dvhs(used[0].path, names)
+    findings += doubts
+    return found
+
+
+def _not_judged(parts: Parts, index: Index) -> list[Finding]:
+    """The patient's radiotherapy objects of kinds that are not judged."""
+    objects = [h for h in index.not_judged if h.patient_id == parts.patient_id]
+    if not objects:
+        return []
+    count = Counter(NOT_JUDGED[h.sop_class] for h in objects)
+    listed = named([f"{number} {kind}" for kind, number in count.items()])
+    message = f"Not judged, because rtqc reads plans, doses and structure sets only: {listed}."
+    return [note("file.not_judged", message, files=[h.name for h in objects[:_MOST_FILES]], measured=float(len(objects)))]
+>>>>>>> plans
 
 
 def _why_no_ct(parts: Parts, index: Index) -> str:

@@ -15,7 +15,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import RTIonPlanStorage
 
-from rtqc.core.case import Beam, Plan, Prescription
+from rtqc.core.case import ApplicationSetup, Beam, Plan, Prescription
 from rtqc.dicom.elements import is_cut_off, items, number, numbers, text
 
 #: Dose Reference Structure Types (PS3.3 C.8.8.10) that are points; a SITE or VOLUME says more about the target.
@@ -56,7 +56,7 @@ def read_plan(path: Path) -> Plan:
         raise EOFError("the file is cut off")
     groups = _groups(dataset)
     beams = _beams(dataset, groups)
-    setups = any(items(g.item, "ReferencedBrachyApplicationSetupSequence") for g in groups)
+    setups = _application_setups(groups)
     about = (text(dataset, k) for k in ("RTPlanName", "RTPlanDescription", "PrescriptionDescription"))
     approval = text(dataset, "ApprovalStatus")
     return Plan(
@@ -67,7 +67,9 @@ def read_plan(path: Path) -> Plan:
         fraction_groups=len(groups),
         beams=len({beam.number for beam in beams}),
         treatment_beams=beams,
-        kind=_kind(dataset, has_beams=bool(beams), has_setups=setups),
+        application_setups=setups,
+        brachy_type=text(dataset, "BrachyTreatmentType").upper(),
+        kind=_kind(dataset, has_beams=bool(beams), has_setups=bool(setups)),
         approval=approval,
         approved_at=date_time(dataset, "ReviewDate", "ReviewTime") if approval.upper() in REVIEWED else "",
         operator=text(dataset, "OperatorsName"),
@@ -112,6 +114,18 @@ def _groups(dataset: Dataset) -> list[_FractionGroup]:
         if fractions >= 1:
             found.append(_FractionGroup(item, int(number(item, "FractionGroupNumber") or position), fractions))
     return found
+
+
+def _application_setups(groups: list[_FractionGroup]) -> tuple[ApplicationSetup, ...]:
+    return tuple(
+        ApplicationSetup(
+            int(number(reference, "ReferencedBrachyApplicationSetupNumber") or 0),
+            group.number,
+            number(reference, "BrachyApplicationSetupDose"),
+        )
+        for group in groups
+        for reference in items(group.item, "ReferencedBrachyApplicationSetupSequence")
+    )
 
 
 def _beams(dataset: Dataset, groups: list[_FractionGroup]) -> tuple[Beam, ...]:

@@ -20,6 +20,7 @@ from pydicom.uid import (
     CTImageStorage,
     ExplicitVRLittleEndian,
     RTDoseStorage,
+    RTIonPlanStorage,
     RTPlanStorage,
     RTStructureSetStorage,
 )
@@ -34,6 +35,8 @@ _TIME = "080000"
 _INTERCEPT = -1024
 #: Beam Meterset of a tangential field in one fraction, about what 1.3 Gy in 10 cm depth need.
 _METERSET = 150.0
+#: Radiation Types of an RT Ion Plan.
+_IONS = frozenset({"PROTON", "ION"})
 
 
 def uid_of(*words: object) -> UID:
@@ -95,6 +98,7 @@ class Study:
         prescription_gy: None: the plan has none.
         target: what it is prescribed to.
         gantry_deg: one beam each.
+        radiation_type: of all beams; ``PROTON`` and ``ION`` make an RT Ion Plan.
         isocentre_mm: of all beams, in patient coordinates (LPS), in mm.
         metersets: Beam Meterset of each beam in one fraction; None: that of an average field for each. A beam of None has none.
         beam_names: Beam Name of each beam; empty: made up.
@@ -133,6 +137,7 @@ class Study:
     target: str = "Breast"
     fractions: int = 15
     gantry_deg: tuple[float, ...] = (305.0, 125.0)
+    radiation_type: str = "PHOTON"
     isocentre_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     metersets: tuple[float | None, ...] | None = None
     beam_names: tuple[str, ...] = ()
@@ -164,6 +169,11 @@ class Study:
     contour_series_rois: tuple[str, ...] = ()
     date: str = "20260102"
     operator: str = ""
+
+    @property
+    def plan_class(self) -> UID:
+        """SOP Class of its plan."""
+        return RTIonPlanStorage if self.radiation_type in _IONS else RTPlanStorage
 
     def uid(self, what: str, key: str = "") -> UID:
         """The UID of one of its objects, or of another study's."""
@@ -325,7 +335,7 @@ _COLOURS = ((0, 200, 80), (220, 40, 40), (60, 120, 255), (255, 200, 0), (200, 80
 
 
 def _plan(study: Study) -> FileDataset:
-    dataset = _object(study, RTPlanStorage, "plan", "RTPLAN", "plan-series")
+    dataset = _object(study, study.plan_class, "plan", "RTPLAN", "plan-series")
     dataset.RTPlanLabel, dataset.RTPlanGeometry = study.plan_label[:16], "PATIENT"
     dataset.RTPlanDate, dataset.RTPlanTime = _moment(study, study.plan_created)
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = dataset.RTPlanDate, dataset.RTPlanTime
@@ -350,7 +360,10 @@ def _plan(study: Study) -> FileDataset:
     metersets = study.metersets if study.metersets is not None else (_METERSET,) * len(study.gantry_deg)
     group.ReferencedBeamSequence = [_referenced_beam(n, meterset) for n, meterset in enumerate(metersets, 1)]
     dataset.FractionGroupSequence = [group]
-    dataset.BeamSequence = [_beam(study, n, angle) for n, angle in enumerate(study.gantry_deg, 1)]
+    if study.plan_class == RTIonPlanStorage:
+        dataset.IonBeamSequence = [_ion_beam(study, n, angle) for n, angle in enumerate(study.gantry_deg, 1)]
+    else:
+        dataset.BeamSequence = [_beam(study, n, angle) for n, angle in enumerate(study.gantry_deg, 1)]
     setup = Dataset()
     setup.PatientSetupNumber, setup.PatientPosition = 1, "HFS"
     dataset.PatientSetupSequence = [setup]
@@ -382,7 +395,7 @@ def _beam(study: Study, number: int, gantry_deg: float) -> Dataset:
     beam = Dataset()
     beam.BeamNumber = number
     beam.BeamName = study.beam_names[number - 1] if study.beam_names else f"Tangent {number}"
-    beam.BeamType, beam.RadiationType, beam.TreatmentDeliveryType = "STATIC", "PHOTON", "TREATMENT"
+    beam.BeamType, beam.RadiationType, beam.TreatmentDeliveryType = "STATIC", study.radiation_type, "TREATMENT"
     beam.TreatmentMachineName, beam.PrimaryDosimeterUnit, beam.SourceAxisDistance = "LINAC", "MU", "1000"
     beam.Manufacturer = "rtqc"
     devices = []
@@ -413,6 +426,39 @@ def _beam(study: Study, number: int, gantry_deg: float) -> Dataset:
     return beam
 
 
+def _ion_beam(study: Study, number: int, gantry_deg: float) -> Dataset:
+    """A scanned field of one layer with one spot: what the standard asks of a beam, and no more."""
+    beam = Dataset()
+    beam.BeamNumber = number
+    beam.BeamName = study.beam_names[number - 1] if study.beam_names else f"Field {number}"
+    beam.BeamType, beam.RadiationType = "STATIC", study.radiation_type
+    beam.ScanMode, beam.ModulatedScanModeType = "MODULATED", "STATIONARY"
+    if study.radiation_type == "ION":
+        beam.RadiationMassNumber, beam.RadiationAtomicNumber, beam.RadiationChargeState = 12, 6, 6
+    beam.TreatmentMachineName, beam.PrimaryDosimeterUnit, beam.TreatmentDeliveryType = "GANTRY", "MU", "TREATMENT"
+    beam.VirtualSourceAxisDistances, beam.Manufacturer, beam.PatientSupportType = [2000.0, 2000.0], "rtqc", "TABLE"
+    beam.NumberOfWedges = beam.NumberOfCompensators = beam.NumberOfBoli = beam.NumberOfBlocks = 0
+    beam.NumberOfRangeShifters = beam.NumberOfLateralSpreadingDevices = beam.NumberOfRangeModulators = 0
+    beam.FinalCumulativeMetersetWeight, beam.NumberOfControlPoints = "1", 2
+    points = []
+    for index, weight in enumerate(("0", "1")):
+        point = Dataset()
+        point.ControlPointIndex, point.CumulativeMetersetWeight = index, weight
+        point.ScanSpotTuneID, point.NumberOfScanSpotPositions, point.NumberOfPaintings = "1", 1, 1
+        point.ScanSpotPositionMap, point.ScanSpotMetersetWeights = [0.0, 0.0], 1.0 - index
+        point.ScanningSpotSize = [5.0, 5.0]
+        points.append(point)
+    first = points[0]
+    first.NominalBeamEnergy, first.GantryAngle, first.GantryRotationDirection = "120", f"{gantry_deg:g}", "NONE"
+    first.BeamLimitingDeviceAngle, first.BeamLimitingDeviceRotationDirection = "0", "NONE"
+    first.PatientSupportAngle, first.PatientSupportRotationDirection = "0", "NONE"
+    first.TableTopVerticalPosition = first.TableTopLongitudinalPosition = first.TableTopLateralPosition = None
+    first.IsocenterPosition = [f"{v:.6g}" for v in study.isocentre_mm]
+    beam.IonControlPointSequence = points
+    beam.ReferencedPatientSetupNumber = 1
+    return beam
+
+
 def _dose(study: Study, dose: Dose) -> FileDataset:
     dataset = _object(study, RTDoseStorage, "dose", "RTDOSE", "dose-series", study.dose_patient_id)
     grid = dose.grid
@@ -433,7 +479,7 @@ def _dose(study: Study, dose: Dose) -> FileDataset:
     dataset.DoseGridScaling = f"{scaling:.10e}"
     stored = np.round(dose.gy.astype(np.float64) / float(dataset.DoseGridScaling))
     _set_pixels(dataset, np.clip(stored, 0, 2**32 - 1).astype(np.uint32), bits=32, stored=32)
-    dataset.ReferencedRTPlanSequence = [image_reference(RTPlanStorage, study.uid("plan", study.dose_plan_key))]
+    dataset.ReferencedRTPlanSequence = [image_reference(study.plan_class, study.uid("plan", study.dose_plan_key))]
     if study.dose_summation == "BEAM":
         group, beam = Dataset(), Dataset()
         beam.ReferencedBeamNumber = 1

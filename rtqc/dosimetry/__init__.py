@@ -3,9 +3,10 @@
 from rtqc.dosimetry.both import AlphaBeta, BothHearts, organ_dose, organ_doses
 from rtqc.dosimetry.constraints import OrganDose, evaluate
 from rtqc.dosimetry.dvh import DVH, dvh
+from rtqc.dosimetry.fractionation import dose_type_of, dose_unit_of, eqd2_fractions, why_no_eqd2
 from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
 from rtqc.dosimetry.metric import EXAMPLES, Metric, difference, metrics_of
-from rtqc.dosimetry.planning import planning_metrics
+from rtqc.dosimetry.planning import mean_tolerance_gy, planning_metrics, trapezoid_volume_ml, volume_agrees
 from rtqc.dosimetry.second_check import second_calculation
 
 __all__ = [
@@ -16,9 +17,13 @@ __all__ = [
     "Metric",
     "OrganDose",
     "difference",
+    "dose_type_of",
+    "dose_unit_of",
     "dvh",
+    "eqd2_fractions",
     "evaluate",
     "grown_means",
+    "mean_tolerance_gy",
     "metrics_of",
     "organ_dose",
     "organ_doses",
@@ -26,4 +31,7 @@ __all__ = [
     "relative_risk",
     "second_calculation",
     "slice_contributions",
+    "trapezoid_volume_ml",
+    "volume_agrees",
+    "why_no_eqd2",
 ]

@@ -10,6 +10,7 @@ from rtqc.core.case import Case, Roi
 from rtqc.core.structure import Structure
 from rtqc.dosimetry.constraints import OrganDose
 from rtqc.dosimetry.dvh import DVH, dvh
+from rtqc.dosimetry.fractionation import dose_type_of, eqd2_fractions
 from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
 from rtqc.dosimetry.metric import difference, metrics_of
 from rtqc.dosimetry.planning import planning_metrics
@@ -29,7 +30,7 @@ def organ_dose(case: Case, structure: Structure | None, alpha_beta: AlphaBeta) -
     if case.dose is None or structure is None:
         return OrganDose()
     physical = dvh(structure, case.dose)
-    fractions = case.plan.alike_fractions if case.plan is not None else None
+    fractions = eqd2_fractions(case)
     return OrganDose(physical, physical.eqd2(fractions, alpha_beta.gy) if fractions else None)
 
 
@@ -83,6 +84,7 @@ class BothHearts:
         own = histograms[0]
         stated = case.planning_dvhs.get(self.roi.number) if self.roi is not None else None
         return DoseComparison(
+            dose_type=dose_type_of(case),
             contoured=metrics[0],
             draft=metrics[1],
             difference=change,
@@ -111,7 +113,7 @@ class BothHearts:
     def _eqd2(self) -> Eqd2 | None:
         """None where the plan does not say its fractions."""
         metrics = [metrics_of(d.eqd2) if d.eqd2 is not None else None for d in (self.heart_dose, self.draft_dose)]
-        fractions = self.case.plan.alike_fractions if self.case.plan is not None else None
+        fractions = eqd2_fractions(self.case)
         if not fractions or metrics == [None, None]:
             return None
         return Eqd2(

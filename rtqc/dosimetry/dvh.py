@@ -23,8 +23,8 @@ from rtqc.geometry.solid import SampledSolid, TooThinError, sample_solid
 
 Floats = NDArray[np.float64]
 
-#: Step of the published curve, in Gy.
-CURVE_STEP_GY = 0.1
+#: Widest step of the published curve, in Gy, and in percent of the volume: a dose that is read off it is that of the DVH.
+CURVE_STEP_GY, CURVE_STEP_PERCENT = 0.1, 0.5
 #: Volume of the near-maximum dose, in ml (TG-101 and many protocols).
 NEAR_MAXIMUM_ML = 0.03
 #: Side of a cell of a heart, in mm; small structures have smaller ones.
@@ -40,6 +40,8 @@ _KRONECKER = np.array([0.8191725133961645 * 2**32, 0.6710436067037893 * 2**32, 0
 @dataclass(frozen=True, eq=False)
 class DVH:
     """Doses and volumes of a structure's cells, by ascending dose.
+
+    Of an empty DVH every number is NaN: nothing has no dose, and 0 Gy would be one.
 
     Attributes:
         structure: its name.
@@ -64,31 +66,38 @@ class DVH:
 
     @property
     def mean_gy(self) -> float:
-        """Mean dose, in Gy."""
-        return float(self.gy @ self.ml / self.ml.sum())
+        """Mean dose, in Gy; NaN where the DVH is empty."""
+        return float("nan") if self.is_empty else float(self.gy @ self.ml / self.ml.sum())
 
     @property
     def max_gy(self) -> float:
-        """Highest dose of a cell, in Gy."""
-        return float(self.gy[-1])
+        """Highest dose of a cell, in Gy; NaN where the DVH is empty."""
+        return float("nan") if self.is_empty else float(self.gy[-1])
 
     @property
     def min_gy(self) -> float:
-        """Lowest dose of a cell, in Gy."""
-        return float(self.gy[0])
+        """Lowest dose of a cell, in Gy; NaN where the DVH is empty."""
+        return float("nan") if self.is_empty else float(self.gy[0])
 
     def dose_at_volume_gy(self, ml: float) -> float:
-        """The dose that the hottest ``ml`` receives at least, in Gy (D0.03cc); the maximum's cell for tiny volumes."""
+        """The dose that the hottest ``ml`` receives at least, in Gy (D0.03cc); the maximum's cell for tiny volumes.
+
+        NaN where the DVH is empty.
+        """
+        if self.is_empty:
+            return float("nan")
         hottest = np.cumsum(self.ml[::-1])
         index = int(np.searchsorted(hottest, min(ml, hottest[-1]) * (1 - 1e-9)))
         return float(self.gy[::-1][min(index, self.gy.size - 1)])
 
     def dose_at_percent_gy(self, percent: float) -> float:
-        """Dx%: the dose that the hottest x percent receives at least, in Gy (ICRU 83)."""
+        """Dx%: the dose that the hottest x percent receives at least, in Gy (ICRU 83); NaN where the DVH is empty."""
         return self.dose_at_volume_gy(percent / 100 * float(self.ml.sum()))
 
     def volume_at_dose_percent(self, gy: float) -> float:
-        """VxGy: percent of the volume that receives at least ``gy``."""
+        """VxGy: percent of the volume that receives at least ``gy``; NaN where the DVH is empty."""
+        if self.is_empty:
+            return float("nan")
         index = int(np.searchsorted(self.gy, gy - 1e-9))
         return float(100 * self.ml[index:].sum() / self.ml.sum())
 
@@ -110,11 +119,21 @@ class DVH:
         return replace(self, gy=gy)
 
     def curve(self) -> Curve:
-        """The cumulative DVH in steps of :data:`CURVE_STEP_GY`."""
-        doses = np.arange(0, self.max_gy + 2 * CURVE_STEP_GY, CURVE_STEP_GY)
+        """The cumulative DVH in steps of at most :data:`CURVE_STEP_GY` and :data:`CURVE_STEP_PERCENT`; of an empty one a single point of no volume.
+
+        The doses ascend, but not in even steps. D95% read off it, linearly between its points, is that of the DVH within 0.001 Gy.
+        """
+        if self.is_empty:
+            return Curve(dose_gy=(0.0,), volume_ml=(0.0,))
+        even = np.arange(0, self.max_gy + 2 * CURVE_STEP_GY, CURVE_STEP_GY)
+        hottest = np.cumsum(self.ml[::-1])
+        wanted = np.arange(CURVE_STEP_PERCENT, 100, CURVE_STEP_PERCENT) / 100 * hottest[-1]
+        of_volume = self.gy[::-1][np.searchsorted(hottest, wanted * (1 - 1e-9))]
+        # Rounded down, so that the cell whose dose it is still counts.
+        doses = np.unique(np.r_[np.round(even, 2), np.floor(of_volume * 1e4) / 1e4])
         remaining = np.concatenate([np.cumsum(self.ml[::-1])[::-1], [0.0]])
         volumes = remaining[np.searchsorted(self.gy, doses - 1e-9)]
-        return Curve(dose_gy=tuple(round(float(d), 2) for d in doses), volume_ml=tuple(round(float(v), 4) for v in volumes))
+        return Curve(dose_gy=tuple(round(float(d), 4) for d in doses), volume_ml=tuple(round(float(v), 4) for v in volumes))
 
 
 def dvh(structure: Structure, dose: Dose) -> DVH:

@@ -59,6 +59,27 @@ def dose_of_one_beam(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return plan.with_study(dose_summation="BEAM")
 
 
+@planted("dose.zero", 1, "file", "the dose was exported before it was calculated")
+def dose_not_calculated(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    assert plan.study.dose is not None
+    return plan.with_study(dose=replace(plan.study.dose, gy=np.zeros_like(plan.study.dose.gy)))
+
+
+@planted("dose.effective", 1, "file", "the dose was exported after correction for a biological effect")
+def dose_effective(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return plan.with_study(dose_type="EFFECTIVE")
+
+
+@planted("dose.of_several_plans", 1, "file", "the only dose is the sum of this plan and another")
+def dose_of_several_plans(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return plan.with_study(dose_summation="MULTI_PLAN")
+
+
+@planted("dose.ion_physical", 1, "file", "the dose of a proton plan was exported without relative biological effectiveness")
+def dose_of_protons_physical(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return plan.with_study(radiation_type="PROTON")
+
+
 @planted("reference.dose_plan", 1, "file", "the dose is that of another plan")
 def dose_of_another_plan(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return plan.with_study(dose_plan_key="another plan")

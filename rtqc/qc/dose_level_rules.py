@@ -63,7 +63,7 @@ _CUT_TRUSTED = 0.2
 def _of_target(m: Measurements, limits: Limits, plan: Plan) -> list[Hit]:
     """Of the targets that are covered evenly, the one nearest to its prescription."""
     even = [t for t in m.target_levels if t.even]
-    if not even or is_stereotactic(plan) or plan.kind == "brachy":
+    if not even or is_stereotactic(plan) or _has_sources(plan):
         return []
     low = limits.dose_level_target_low.value / 100 * _physical(m)
     high = limits.dose_level_target_high.value / 100 if not _of_several(m) else float("inf")
@@ -99,7 +99,7 @@ def dose_level_unusual(m: Measurements, limits: Limits) -> Iterable[Hit]:
         )
     limit = limits.dose_level_unusual
     ceiling = max(expected.levels_gy)
-    usual = not is_stereotactic(plan) and plan.kind != "brachy" and not _of_several(m)
+    usual = not is_stereotactic(plan) and not _has_sources(plan) and not _of_several(m)
     if usual and level.near_maximum_gy > limit.value / 100 * ceiling:
         yield Hit(
             f"The near-maximum dose is {level.near_maximum_gy:.2f} Gy, {_share(level.near_maximum_gy, ceiling)}: check hot spots and normalisation.",
@@ -110,15 +110,7 @@ def dose_level_unusual(m: Measurements, limits: Limits) -> Iterable[Hit]:
 
 @rule("dose.level_not_checked", "warning", "fact", "The level of the dose could not be held against the prescription.")
 def dose_level_not_checked(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """The region treated lies outside the grid, or the dose is of another kind than the prescription."""
-    case = m.case
-    if case.dose is None or case.plan is None:
-        return
-    if case.plan.kind == "ion" and not _comparable(m):
-        yield Hit(
-            "The prescription of ions heavier than protons counts their biological effect, the dose is physical: its level was not checked. Export the effective dose."
-        )
-        return
+    """The region treated goes on beyond the grid."""
     checked = _checked(m)
     if checked is None or list(dose_level(m, limits)):
         return
@@ -161,11 +153,19 @@ def _checked(m: Measurements) -> tuple[Plan, Level, Expected] | None:
 
 
 def _comparable(m: Measurements) -> bool:
-    """Whether dose and prescription count the same: heavy ions' physical doses and prescriptions do not."""
-    plan = m.case.plan
-    if plan is None or plan.kind != "ion" or m.case.dose_attributes.dose_type == "EFFECTIVE":
-        return True
-    return all(b.radiation_type.upper() in ("", "PROTON") for b in plan.treatment_beams)
+    """Whether dose and prescription count the same; where they do not, the rules on the dose's type say so.
+
+    Physical doses of heavy ions and effective doses of photons are no multiples of what is prescribed.
+    """
+    plan, effective = m.case.plan, m.case.dose_attributes.dose_type == "EFFECTIVE"
+    if plan is None or plan.kind != "ion":
+        return not effective
+    return effective or all(b.radiation_type.upper() in ("", "PROTON") for b in plan.treatment_beams)
+
+
+def _has_sources(plan: Plan) -> bool:
+    """Whether there is brachytherapy, beside beams or alone: near its sources doses are any multiple of the prescribed one."""
+    return plan.kind == "brachy" or bool(plan.application_setups)
 
 
 def _physical(m: Measurements) -> float:
@@ -192,7 +192,7 @@ def _limit_high(limits: Limits, plan: Plan) -> Limit:
 
 def _high(m: Measurements, limits: Limits, plan: Plan) -> float:
     """Doses of several plans may be any multiple, and near its sources so may that of brachytherapy."""
-    unbounded = plan.kind == "brachy" or _of_several(m)
+    unbounded = _has_sources(plan) or _of_several(m)
     return float("inf") if unbounded else _limit_high(limits, plan).value / 100
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from rtqc.core.assessment import DoseComparison, DoseMetrics
+from rtqc.dosimetry import mean_tolerance_gy, why_no_eqd2
 from rtqc.qc.agreement_rules import worst_slices
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limit, Limits
@@ -65,7 +66,7 @@ def constraint_not_assessed(m: Measurements, limits: Limits) -> Iterable[Hit]:
         elif c.structure and structures[c.structure].is_empty:
             why = f"'{c.structure}' has no contours. Contour it"
         elif c.eqd2:
-            why = "it is in fractions of 2 Gy, and the plan does not tell one number of fractions"
+            why = f"it is in fractions of 2 Gy, and {why_no_eqd2(m.case) or 'there is no dose'}"
         else:
             why = "no part of the structure has a dose. Calculate the dose on a larger grid"
         limit = Limit(value=c.limit, unit=c.unit, source=c.source)
@@ -164,7 +165,9 @@ def planning_system(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Rtqc against the DVH Sequence of the RTDOSE, for the same ROI."""
     limit = limits.dose_second_calculation
     own, stated = _means(m.dose, m.dose.planning_system if m.dose else None)
-    if own is not None and stated is not None and abs(own - stated) > limit.value:
+    curve = m.case.planning_dvhs.get(m.roi.number) if m.roi is not None else None
+    tolerance = mean_tolerance_gy(curve, own, limit.value) if curve is not None and own is not None else limit.value
+    if own is not None and stated is not None and abs(own - stated) > tolerance:
         yield Hit(
             f"The planning system's DVH in the RTDOSE has a mean heart dose of {stated:.2f} Gy where rtqc gets {own:.2f} Gy: the contour was changed after it was calculated, or one of them is wrong.",
             measured=abs(own - stated),

@@ -39,10 +39,18 @@ def prescription_per_beam(m: Measurements, limits: Limits) -> Iterable[Hit]:
     prescriptions = m.case.plan.prescriptions if m.case.plan is not None else ()
     if prescriptions and prescriptions[0].stated_for == "beams":
         dose = prescriptions[0].dose_gy
+        parts = _parts_that_give_dose(m)
         yield Hit(
-            f"The plan has no target prescription dose; its beams give {dose:.2f} Gy to their dose specification points together, which was taken as the prescription.",
+            f"The plan has no target prescription dose; its {parts} give {dose:.2f} Gy to their dose specification points together, which was taken as the prescription.",
             measured=dose,
         )
+
+
+def _parts_that_give_dose(m: Measurements) -> str:
+    plan = m.case.plan
+    if plan is None or not plan.application_setups:
+        return "beams"
+    return "beams and application setups" if plan.treatment_beams else "application setups"
 
 
 @rule("plan.several_prescriptions", "info", "fact", "The plan has several prescriptions.")

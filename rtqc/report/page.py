@@ -12,7 +12,7 @@ from rtqc.report.cardiac import LESION_WINDOW, lesion_pictures
 from rtqc.report.environment import templates
 from rtqc.report.plots import PLOT_HEIGHT, PLOT_WIDTH, dvh_plot, strip
 from rtqc.report.slices import DOSE_BANDS, LEVEL_HU, WIDTH_HU, SlicePainter, SlicePicture
-from rtqc.report.view import VERDICTS, counts, dose_rows, finding_views, hero_title, tiles, worst_position
+from rtqc.report.view import VERDICTS, counts, dose_rows, dose_unit, finding_views, hero_title, tiles, worst_position
 
 #: More pictures than this are left out (their findings name the slices): a report must stay under 5 MB.
 MOST_PICTURES = 24
@@ -71,6 +71,7 @@ def render_report(assessment: Assessment | Assessed) -> str:
         findings=findings,
         pictures=pictures,
         dose_rows=dose_rows(a),
+        gy=dose_unit(a),
         dose_bands=DOSE_BANDS,
         window=(LEVEL_HU, WIDTH_HU),
         lesion_pictures=lesion_pictures(assessment.measured) if isinstance(assessment, Assessed) else {},

@@ -104,10 +104,11 @@ def _line(curve: Curve | None, x: object, y: object) -> str:
 
 def _in_words(dose: DoseComparison) -> str:
     parts = []
+    unit = "Gy (RBE)" if dose.dose_type == "EFFECTIVE" else "Gy"
     for name, metrics in (("contour", dose.contoured), ("draft", dose.draft)):
         if metrics is not None and metrics.mean_gy is not None:
             parts.append(
-                f"{name}: mean {metrics.mean_gy:.2f} Gy, V20Gy {metrics.v20_gy_percent:.1f} %, maximum {metrics.max_gy:.1f} Gy"
+                f"{name}: mean {metrics.mean_gy:.2f} {unit}, V20Gy {metrics.v20_gy_percent:.1f} %, maximum {metrics.max_gy:.1f} {unit}"
             )
     return "Cumulative dose-volume histogram of the heart. " + "; ".join(parts) + "."
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rtqc.core import Case
-from rtqc.core.case import Beam, DoseAttributes, Prescription
+from rtqc.core.case import ApplicationSetup, Beam, DoseAttributes, Prescription
 from rtqc.qc.dose_level import cause_of, is_stereotactic
 from tests.qc.plans import case, cylinder, dose, found
 
@@ -99,7 +99,19 @@ def test_protons_physical_dose_is_a_tenth_lower_than_prescribed() -> None:
 def test_carbon_ions_physical_dose_is_not_held_against_the_prescription() -> None:
     carbon = (Beam(1, radiation_type="ION"),)
     of = case(dose(20.0), Prescription(50.0, "PTV"), fractions=16, kind="ion", treatment_beams=carbon)
-    assert set(level(of)) == {"dose.level_not_checked"}
+    assert level(of) == {}
+
+
+def test_the_effective_dose_of_photons_is_not_held_against_the_prescription() -> None:
+    of = case(dose(126.0), Prescription(54.0, "PTV"), fractions=3)
+    assert "dose.level" in level(of)
+    assert level(replace(of, dose_attributes=DoseAttributes(dose_type="EFFECTIVE"))) == {}
+
+
+def test_brachytherapy_may_reach_any_dose_beside_its_sources() -> None:
+    of = case(dose(300.0), Prescription(40.05, "PTV"), application_setups=(ApplicationSetup(1, 1),))
+    assert level(of) == {}
+    assert "dose.level" in level(case(dose(300.0), Prescription(40.05, "PTV")))
 
 
 def test_a_grid_cut_off_in_the_region_treated_is_not_called_another_normalisation() -> None:
