@@ -288,6 +288,7 @@ class Case:
         dose_plan_uids: SOP Instance UIDs of the plans that the dose refers to; several for a dose of several plans.
         companions: the patient's other plans, which may be of one course with this one.
         companions_left_out: number of further plans that were not looked at, because there are too many.
+        contours_on_other_images: by ROI Number, the part (0 to 1) of its contours that say to lie on images of another series.
     """
 
     provenance: Provenance = Provenance()
@@ -304,6 +305,7 @@ class Case:
     dose_plan_uids: tuple[str, ...] = ()
     companions: tuple[PatientPlan, ...] = ()
     companions_left_out: int = 0
+    contours_on_other_images: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def structures(self) -> dict[str, Structure]:

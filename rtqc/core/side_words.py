@@ -30,6 +30,7 @@ _RIGHT_WORDS = frozenset(
 )  # fmt: skip
 #: Characters and stems of languages that are not written in Latin letters.
 _LEFT_STEMS, _RIGHT_STEMS = ("左", "좌측", "왼", "лев", "αριστερ"), ("右", "우측", "오른", "прав", "δεξι")
+_BOTH_STEMS = ("両側", "双侧", "双側", "양측")
 _BOTH_WORDS = frozenset(
     {
         "both",
@@ -43,8 +44,6 @@ _BOTH_WORDS = frozenset(
         "bds",
         "bdsts",
         "beide",
-        "両側",
-        "双侧",
     }
 )
 _MIDLINE_WORDS = frozenset(
@@ -105,7 +104,7 @@ def side_of_text(text: str, context: str = "") -> NamedSide | None:
     whole = _folded(text).casefold()
     left = bool(_LEFT_WORDS & set(plain)) or any(_folded(s) in whole for s in _LEFT_STEMS)
     right = bool(_RIGHT_WORDS & set(plain)) or any(_folded(s) in whole for s in _RIGHT_STEMS)
-    if _BOTH_WORDS & set(plain) or (left and right):
+    if _BOTH_WORDS & set(plain) or any(_folded(s) in whole for s in _BOTH_STEMS) or (left and right):
         return "both"
     if not left and not right:
         organs = _paired(plain) | _paired([t.casefold() for t in _tokens(context)])
@@ -177,7 +176,7 @@ def _letter(tokens: list[str], k: int, organs: frozenset[str]) -> NamedSide | No
         return None
     if token == "sin" and after in ("bolus", "bolo"):
         return None
-    if token == "l" and set(t.casefold() for t in tokens) & _VERTEBRAE:
+    if token == "l" and {t.casefold() for t in tokens} & _VERTEBRAE:
         return None
     if token == "rt" and (before == "re" or not _is_right(tokens, k, after)):
         return None

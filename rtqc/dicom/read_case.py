@@ -28,6 +28,7 @@ from rtqc.dicom.read_ct import Series, read_series
 from rtqc.dicom.read_dose import read_doses
 from rtqc.dicom.read_dvh import read_planning_dvhs
 from rtqc.dicom.read_plan import REVIEWED, date_time, read_plan
+from rtqc.dicom.read_respiration import contours_on_other_images
 from rtqc.dicom.read_structures import StructureSet, read_structure_set
 from rtqc.dicom.series_choice import referenced_images
 
@@ -91,6 +92,17 @@ def load_case(parts: Parts, index: Index) -> Case:
         acquisition=read_acquisition(series.first) if series.first is not None else Acquisition(),
         dose_attributes=plan_dose.attributes if dose is not None else DoseAttributes(),
         structure_set_attributes=_structure_set_attributes(structure_set) if structure_set else StructureSetAttributes(),
+<<<<<<< HEAD
+        planning_dvhs=read_planning_dvhs(used_doses[0].path) if dose is not None and len(used_doses) == 1 else {},
+        contours_on_other_images=_on_other_images(structure_set, series),
+    )
+
+
+def _on_other_images(structure_set: StructureSet | None, series: Series) -> dict[int, float]:
+    if structure_set is None or not series.slices:
+        return {}
+    return contours_on_other_images(structure_set.dataset, frozenset(h.uid for h in series.slices))
+=======
         planning_dvhs=planning_dvhs,
         dose_plan_uids=plan_uids_of(used_doses) if dose is not None else (),
         companions=read_companions(parts, structure_set, _planes_of(series), _structure_set_attributes),
@@ -119,6 +131,7 @@ def _not_judged(parts: Parts, index: Index) -> list[Finding]:
     listed = named([f"{number} {kind}" for kind, number in count.items()])
     message = f"Not judged, because rtqc reads plans, doses and structure sets only: {listed}."
     return [note("file.not_judged", message, files=[h.name for h in objects[:_MOST_FILES]], measured=float(len(objects)))]
+>>>>>>> plans
 
 
 def _why_no_ct(parts: Parts, index: Index) -> str:

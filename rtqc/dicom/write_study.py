@@ -112,6 +112,7 @@ class Study:
         dose_created, plan_created, drawn: date and time (YYYYMMDDHHMMSS) at which the dose was calculated, the plan made and the contours
             drawn; empty: those of everything.
         plan_approved, structure_set_approved: date and time of their approval; empty: not approved.
+        plan_status: Approval Status of the plan; empty: as ``plan_approved`` says.
         replaces: key of the study whose plan this plan replaces (RT Plan Relationship ``PREDECESSOR``); empty: none.
         plan_intent: Plan Intent; empty: absent.
         dose_patient_id: another patient's; empty: the same.
@@ -119,6 +120,8 @@ class Study:
         contour_images: whether contours name their slices.
         beside: further plans, of which RTPLAN and RTDOSE are written only.
         ct_key: key of the study whose CT, structure set and frame of reference it shares; empty: it has its own.
+        ct_description, ct_image_type: Series Description and Image Type of the CT.
+        contour_series_key: key of the CT series whose slices the ROIs of ``contour_series_rois`` name; empty: the right one.
         date: of everything (YYYYMMDD).
         operator: Operators' Name of plan and structure set.
     """
@@ -153,6 +156,7 @@ class Study:
     plan_created: str = ""
     drawn: str = ""
     plan_approved: str = ""
+    plan_status: str = ""
     structure_set_approved: str = ""
     replaces: str = ""
     plan_intent: str = ""
@@ -163,6 +167,10 @@ class Study:
     contour_images: bool = True
     beside: tuple[Study, ...] = ()
     ct_key: str = ""
+    ct_description: str = "Planning CT"
+    ct_image_type: tuple[str, ...] = ("ORIGINAL", "PRIMARY", "AXIAL")
+    contour_series_key: str = ""
+    contour_series_rois: tuple[str, ...] = ()
     date: str = "20260102"
     operator: str = ""
 
@@ -235,10 +243,10 @@ def _object(study: Study, sop_class: UID, what: str, modality: str, series: str,
 def _ct_slice(study: Study, k: int, copy: bool = False) -> FileDataset:
     grid = study.image.grid
     dataset = _object(study, CTImageStorage, f"ct-{k}{'-again' if copy else ''}", "CT", "ct-series")
-    dataset.SeriesDescription = "Planning CT"
+    dataset.SeriesDescription = study.ct_description
     dataset.SeriesDate, dataset.SeriesTime, dataset.AcquisitionNumber = study.date, _TIME, 1
     dataset.ContentDate, dataset.ContentTime = study.date, _TIME
-    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    dataset.ImageType = list(study.ct_image_type)
     dataset.PatientPosition, dataset.BodyPartExamined = "HFS", "CHEST"
     dataset.InstanceNumber = k + 1
     step = 2 if k in study.resized else 1
@@ -316,7 +324,9 @@ def _contours(study: Study, number: int, roi: DrawnRoi) -> Dataset:
         if study.contour_images:
             w = grid.orientation.to_frame(contour.points_mm[:1])[0, 2]
             k = int(np.abs(grid.positions_mm - w).argmin())
-            entry.ContourImageSequence = [image_reference(CTImageStorage, study.uid(f"ct-{k}", study.structure_set_ct_key))]
+            other = study.contour_series_key if roi.name in study.contour_series_rois else ""
+            uid = study.uid(f"ct-{k}", other or study.structure_set_ct_key)
+            entry.ContourImageSequence = [image_reference(CTImageStorage, uid)]
         entry.ContourGeometricType = contour.kind
         entry.NumberOfContourPoints = len(contour.points_mm)
         entry.ContourData = [f"{v:.2f}" for v in contour.points_mm.ravel()]
@@ -338,6 +348,8 @@ def _plan(study: Study) -> FileDataset:
     dataset.RTPlanDate, dataset.RTPlanTime = _moment(study, study.plan_created)
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = dataset.RTPlanDate, dataset.RTPlanTime
     _approve(dataset, study.plan_approved)
+    if study.plan_status:
+        dataset.ApprovalStatus = study.plan_status
     if study.plan_intent:
         dataset.PlanIntent = study.plan_intent
     if study.replaces:

@@ -3,7 +3,7 @@
 Everything is a formula (:mod:`~rtqc.phantom.anatomy`, :mod:`~rtqc.phantom.beams`); files are written like a clinic's.
 """
 
-from rtqc.phantom import contour_errors, course_errors, plan_errors  # they register themselves
+from rtqc.phantom import anatomy_errors, contour_errors, course_errors, dose_errors, plan_errors  # they register themselves
 from rtqc.phantom.anatomy import Anatomy
 from rtqc.phantom.beams import Tangents, tangential_dose, tangents_for
 from rtqc.phantom.errors import PLANTED, PlantedError, plant
@@ -16,8 +16,10 @@ __all__ = [
     "Resolution",
     "SyntheticPlan",
     "Tangents",
+    "anatomy_errors",
     "contour_errors",
     "course_errors",
+    "dose_errors",
     "plan_errors",
     "plant",
     "synthetic_plan",

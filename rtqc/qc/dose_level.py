@@ -26,6 +26,8 @@ _LARGEST_FRACTION_OF_A_SUM_GY = 3.0
 PROTON_RBE = 1.1
 #: A target is covered evenly where its near-minimum is at least this part of its near-maximum (D98% and D2%, ICRU Report 83).
 _EVEN_SHARE = 0.6
+#: A target lies in the region treated where its near-minimum is at least this part of the grid's near-maximum.
+_TREATED_SHARE = 0.5
 #: Part of a target that must lie in the dose grid, for its doses to be those of the target.
 _COVERED_SHARE = 0.98
 #: Doses within this part of the maximum on the grid's outer faces say that the region treated goes on beyond the grid.
@@ -55,7 +57,7 @@ class TargetLevel:
         name: of the target.
         prescription: for it.
         mean_gy, d50_gy, d95_gy: its mean, median and D95%, in Gy.
-        even: whether the whole target is in the region treated (:data:`_EVEN_SHARE`).
+        even: whether the whole target is in the region treated and covered evenly (:data:`_EVEN_SHARE`).
     """
 
     name: str
@@ -136,6 +138,7 @@ def target_levels(case: Case) -> tuple[TargetLevel, ...]:
     plan, dose = case.plan, case.dose
     if plan is None or dose is None:
         return ()
+    treated_gy = level_of(dose).near_maximum_gy
     levels = []
     for prescription in plan.prescriptions:
         if prescription.stated_for != "target":
@@ -149,7 +152,7 @@ def target_levels(case: Case) -> tuple[TargetLevel, ...]:
             if histogram.is_empty or histogram.covered_share < _COVERED_SHARE:
                 continue
             near_minimum, d95, d50, near_maximum = (histogram.dose_at_percent_gy(x) for x in (98, 95, 50, 2))
-            even = near_minimum >= _EVEN_SHARE * near_maximum
+            even = near_minimum >= max(_EVEN_SHARE * near_maximum, _TREATED_SHARE * treated_gy)
             levels.append(TargetLevel(roi.structure.name, prescription, histogram.mean_gy, d50, d95, even))
     return tuple(sorted(levels, key=lambda t: -t.d95_gy / t.prescription.dose_gy))
 
@@ -177,4 +180,4 @@ def cause_of(ratio: float, low: float, high: float, fractions: int | None, presc
     fitting = [(abs(np.log(ratio / factor)), words) for factor, words in causes if low <= ratio / factor <= high]
     if fitting:
         return min(fitting)[1]
-    return "it is normalised to another prescription, or belongs to another plan. Export the dose of this plan"
+    return "it is normalised to another prescription, or another plan's. Export the dose of this plan"

@@ -51,21 +51,19 @@ def _of_grid(m: Measurements, limits: Limits, plan: Plan, level: Level, expected
     cause = cause_of(measured / prescribed, low * (_CUT_TRUSTED if level.cut else 1), min(high, usual), fraction, prescribed)
     what = "reaches at most" if measured == level.maximum_gy else "has a near-maximum of"
     limit = limits.dose_level_low if measured < prescribed else _limit_high(limits, plan)
-    sentence = (
-        f"The dose {what} {measured:.2f} Gy, {_percent(measured, prescribed)} of the prescribed {prescribed:g} Gy: {cause}."
-    )
+    sentence = f"The dose {what} {measured:.2f} Gy, {_share(measured, prescribed)}: {cause}."
     return [Hit(sentence, measured=100 * measured / prescribed, limit=limit)]
 
 
 #: A grid that was cut off in the region treated still shows a factor as large as a number of fractions: its maximum is at least this
 #: part of the prescription where only a margin of the region lies in it.
-_CUT_TRUSTED = 0.3
+_CUT_TRUSTED = 0.2
 
 
 def _of_target(m: Measurements, limits: Limits, plan: Plan) -> list[Hit]:
     """Of the targets that are covered evenly, the one nearest to its prescription."""
     even = [t for t in m.target_levels if t.even]
-    if not even or is_stereotactic(plan) or plan.kind == "brachy":
+    if not even or is_stereotactic(plan) or _has_sources(plan):
         return []
     low = limits.dose_level_target_low.value / 100 * _physical(m)
     high = limits.dose_level_target_high.value / 100 if not _of_several(m) else float("inf")
@@ -76,7 +74,9 @@ def _of_target(m: Measurements, limits: Limits, plan: Plan) -> list[Hit]:
     target = ratios[ratio]
     prescribed = target.prescription.dose_gy
     cause = cause_of(ratio, low, high, plan.alike_fractions, prescribed)
-    sentence = f"{target.name} is covered evenly with {target.d50_gy:.2f} Gy (D50%), {_percent(target.d50_gy, prescribed)} of the prescribed {prescribed:g} Gy: {cause}."
+    sentence = (
+        f"{target.name} is covered evenly with {target.d50_gy:.2f} Gy (D50%), {_share(target.d50_gy, prescribed)}: {cause}."
+    )
     limit = limits.dose_level_target_low if ratio < 1 else limits.dose_level_target_high
     return [Hit(sentence, measured=100 * ratio, limit=limit, structures=(target.name,))]
 
@@ -93,16 +93,16 @@ def dose_level_unusual(m: Measurements, limits: Limits) -> Iterable[Hit]:
     needed = reached.value / 100 * _physical(m) * (min(highest, expected.lowest_maximum_gy) if _of_beams(plan) else highest)
     if level.maximum_gy < needed and not level.cut:
         yield Hit(
-            f"No point of the dose grid reaches the prescribed {highest:g} Gy; the highest has {level.maximum_gy:.2f} Gy ({_percent(level.maximum_gy, highest)}): check the normalisation.",
+            f"No point of the dose grid reaches the prescribed {highest:g} Gy; the highest has {level.maximum_gy:.2f} Gy ({100 * level.maximum_gy / highest:.0f} %): check the normalisation.",
             measured=100 * level.maximum_gy / highest,
             limit=reached,
         )
     limit = limits.dose_level_unusual
     ceiling = max(expected.levels_gy)
-    usual = not is_stereotactic(plan) and plan.kind != "brachy" and not _of_several(m)
+    usual = not is_stereotactic(plan) and not _has_sources(plan) and not _of_several(m)
     if usual and level.near_maximum_gy > limit.value / 100 * ceiling:
         yield Hit(
-            f"The near-maximum dose is {level.near_maximum_gy:.2f} Gy, {_percent(level.near_maximum_gy, ceiling)} of the prescribed {ceiling:g} Gy: check hot spots and normalisation.",
+            f"The near-maximum dose is {level.near_maximum_gy:.2f} Gy, {_share(level.near_maximum_gy, ceiling)}: check hot spots and normalisation.",
             measured=100 * level.near_maximum_gy / ceiling,
             limit=limit,
         )
@@ -110,15 +110,7 @@ def dose_level_unusual(m: Measurements, limits: Limits) -> Iterable[Hit]:
 
 @rule("dose.level_not_checked", "warning", "fact", "The level of the dose could not be held against the prescription.")
 def dose_level_not_checked(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """The region treated lies outside the grid, or the dose is of another kind than the prescription."""
-    case = m.case
-    if case.dose is None or case.plan is None:
-        return
-    if case.plan.kind == "ion" and not _comparable(m):
-        yield Hit(
-            "The prescription of ions heavier than protons counts their biological effect, the dose is physical: its level was not checked. Export the effective dose."
-        )
-        return
+    """The region treated goes on beyond the grid."""
     checked = _checked(m)
     if checked is None or list(dose_level(m, limits)):
         return
@@ -144,7 +136,7 @@ def target_coverage(m: Measurements, limits: Limits) -> Iterable[Hit]:
     best: TargetLevel = levels[0]
     prescribed = best.prescription.dose_gy
     yield Hit(
-        f"D95% of {best.name} is {best.d95_gy:.2f} Gy, {_percent(best.d95_gy, prescribed)} of the prescribed {prescribed:g} Gy (mean {best.mean_gy:.2f} Gy): check target, prescription and isocentre.",
+        f"D95% of {best.name} is {best.d95_gy:.2f} Gy, {_share(best.d95_gy, prescribed)} (mean {best.mean_gy:.2f} Gy): check target, prescription and isocentre.",
         measured=100 * best.d95_gy / prescribed,
         limit=limit,
         structures=(best.name,),
@@ -161,11 +153,19 @@ def _checked(m: Measurements) -> tuple[Plan, Level, Expected] | None:
 
 
 def _comparable(m: Measurements) -> bool:
-    """Whether dose and prescription count the same: heavy ions' physical doses and prescriptions do not."""
-    plan = m.case.plan
-    if plan is None or plan.kind != "ion" or m.case.dose_attributes.dose_type == "EFFECTIVE":
-        return True
-    return all(b.radiation_type.upper() in ("", "PROTON") for b in plan.treatment_beams)
+    """Whether dose and prescription count the same; where they do not, the rules on the dose's type say so.
+
+    Physical doses of heavy ions and effective doses of photons are no multiples of what is prescribed.
+    """
+    plan, effective = m.case.plan, m.case.dose_attributes.dose_type == "EFFECTIVE"
+    if plan is None or plan.kind != "ion":
+        return not effective
+    return effective or all(b.radiation_type.upper() in ("", "PROTON") for b in plan.treatment_beams)
+
+
+def _has_sources(plan: Plan) -> bool:
+    """Whether there is brachytherapy, beside beams or alone: near its sources doses are any multiple of the prescribed one."""
+    return plan.kind == "brachy" or bool(plan.application_setups)
 
 
 def _physical(m: Measurements) -> float:
@@ -192,7 +192,7 @@ def _limit_high(limits: Limits, plan: Plan) -> Limit:
 
 def _high(m: Measurements, limits: Limits, plan: Plan) -> float:
     """Doses of several plans may be any multiple, and near its sources so may that of brachytherapy."""
-    unbounded = plan.kind == "brachy" or _of_several(m)
+    unbounded = _has_sources(plan) or _of_several(m)
     return float("inf") if unbounded else _limit_high(limits, plan).value / 100
 
 
@@ -201,6 +201,14 @@ def _fits(level: Level, expected: Expected, low: float, high: float) -> bool:
     return low * expected.lowest_maximum_gy <= level.maximum_gy and level.near_maximum_gy <= high * max(expected.levels_gy)
 
 
-def _percent(gy: float, of_gy: float) -> str:
-    percent = 100 * gy / of_gy
-    return f"{percent:.1f} %" if percent < 10 else f"{percent:.0f} %"
+def _share(gy: float, prescribed_gy: float) -> str:
+    """A dose as a part or a multiple of the one prescribed, for a sentence."""
+    ratio = gy / prescribed_gy
+    if ratio >= _MULTIPLE:
+        return f"{ratio:.0f} times the prescribed {prescribed_gy:g} Gy"
+    percent = f"{100 * ratio:.1f}" if ratio < 0.1 else f"{100 * ratio:.0f}"
+    return f"{percent} % of the prescribed {prescribed_gy:g} Gy"
+
+
+#: From this ratio on, a dose is said to be a multiple of the one prescribed instead of a percentage.
+_MULTIPLE = 5.0

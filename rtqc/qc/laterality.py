@@ -8,7 +8,7 @@ at least half of its maximum, which is the region of half the prescription whate
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from rtqc.core.organ_names import organ_of
 from rtqc.core.side_words import side_of_text
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose, Image
+from rtqc.qc.dose_level import level_of
 from rtqc.qc.targets import contoured_targets, is_target
 
 Laterality = Literal["left", "right", "both", "midline", "unknown"]
@@ -116,12 +117,15 @@ def _places(case: Case, offset_mm: float, share: float) -> Iterator[SideEvidence
         x, volume = _x_and_volume(roi.structure)
         yield _evidence("target", roi.structure.name, x - middle, volume, offset_mm, share)
     beams = case.plan.treatment_beams if case.plan is not None else ()
-    for x in sorted({round(b.isocentre_mm[0] - middle, 1) for b in beams if b.isocentre_mm is not None}):
-        side: Laterality = "unknown" if abs(x) < offset_mm else "left" if x > 0 else "right"
-        yield SideEvidence("isocentre", "isocentre", side, x)
+    for off in sorted({round(b.isocentre_mm[0] - middle, 1) for b in beams if b.isocentre_mm is not None}):
+        side: Laterality = "unknown" if abs(off) < offset_mm else "left" if off > 0 else "right"
+        yield SideEvidence("isocentre", "isocentre", side, off)
     if case.dose is not None:
         x, weights = _x_and_weights(case.dose)
-        yield _evidence("dose", "dose", x - middle, weights, offset_mm, share)
+        evidence = _evidence("dose", "dose", x - middle, weights, offset_mm, share)
+        # A region that goes on beyond the grid may have its middle anywhere; only what lies far to one side is sure to be of it.
+        unsure = level_of(case.dose).cut and evidence.side in ("both", "midline")
+        yield replace(evidence, side="unknown") if unsure else evidence
 
 
 def _evidence(

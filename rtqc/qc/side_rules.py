@@ -22,7 +22,7 @@ def side_contradiction(m: Measurements, limits: Limits) -> Iterable[Hit]:
     said, placed = (left, right) if _is_text(left[0]) else (right, left)
     offset = next((e.offset_mm for e in placed + said if e.offset_mm is not None), None)
     yield Hit(
-        f"The plan is of two sides: {_listed(said)} {_verb(said)} {said[0].side}, {_listed(placed)} {_verb(placed)} {placed[0].side}. Check which side is to be treated.",
+        f"{_capital(_listed(said))} {_verb(said)} {said[0].side}, but {_listed(placed)} {_lie(placed)} {placed[0].side}: check which side is to be treated.",
         measured=offset,
         limit=limits.side_offset if offset is not None else None,
         structures=tuple(dict.fromkeys(e.what for e in evidence if e.kind in ("target", "target_name"))),
@@ -65,7 +65,18 @@ def _listed(evidence: list[SideEvidence], most: int = 3) -> str:
 
 def _where(e: SideEvidence) -> str:
     assert e.offset_mm is not None
-    return f"{abs(e.offset_mm):.0f} mm to the {'left' if e.offset_mm > 0 else 'right'}"
+    return f"{abs(e.offset_mm):.0f} mm off the midline"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _lie(evidence: list[SideEvidence]) -> str:
+    """Places lie on a side, texts say it."""
+    if any(_is_text(e) for e in evidence):
+        return _verb(evidence)
+    return "lie on the" if len({(e.kind, e.what) for e in evidence}) > 1 else "lies on the"
 
 
 def _verb(evidence: list[SideEvidence]) -> str:
