@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -24,8 +25,7 @@ Floats = NDArray[np.float64]
 
 #: Heights nearer than this, in mm, are one height whatever the spacing.
 SAME_PLANE_MM = 0.05
-#: Within one slice heights wobble by up to this, in mm; where no CT says more, contours further apart are only of one slice if they do not look like
-#: neighbouring slices of one organ.
+#: Within one slice heights wobble by up to this, in mm, where no CT says which slice a contour is nearest to.
 WOBBLE_MM = 0.45
 #: Contours of which so many lie off their slices by the same distance were drawn on other slices: they stay where they are.
 _SHIFTED_SHARE = 0.75
@@ -137,45 +137,75 @@ def _is_finer(rings: Sequence[Ring], levels: list[list[int]], heights: Floats, s
     if step >= _FINER * spacing or (np.abs(steps - step) <= max(0.02 * step, 0.02)).mean() < _EVEN_SHARE:
         return False
     areas = [_union(rings, m) for m in levels]
-    alike = [overlap_share(a, b) > _NEIGHBOURS_SHARE for a, b in zip(areas[:-1], areas[1:], strict=True)]
+    alike = [overlap_share(a, b) > _NEIGHBOURS_SHARE for a, b in pairwise(areas)]
     return bool(np.mean(alike) > 0.5)
 
 
 def _of_contours(rings: Sequence[Ring], chosen: NDArray[np.intp], slice_spacing_mm: float | None) -> list[_Slice]:
     """Contours sorted into slices by their own heights alone.
 
-    Two heights are of one slice where they are nearer than half the step beside them, unless there are three such steps in a row: then they are slices of a
-    finer spacing. What is further apart than heights wobble must not look like two slices of one organ either.
+    Heights that wobble are of one slice where they are nearer than half the step beside them, unless there are three such steps in a row: then they are
+    slices of a finer spacing. Of heights further apart only those are of one slice that alternate, a short step and a long one, all the way.
     """
     heights = np.array([rings[k].w_mm for k in chosen])
     levels = [[int(chosen[k]) for k in m] for m in _levels(heights)]
-    if len(levels) > _MOST_LEVELS:
-        return [_Slice(rings[m[0]].w_mm, tuple(m)) for m in levels]
+    if len(levels) <= _MOST_LEVELS:
+        levels = _without_wobble(rings, _without_alternation(rings, levels), slice_spacing_mm)
+    return [_Slice(_place(rings, m), tuple(sorted(m))) for m in levels]
+
+
+def _without_alternation(rings: Sequence[Ring], levels: list[list[int]]) -> list[list[int]]:
+    """Levels of which every other lies beside its slice by the same distance, such as holes, joined with it."""
+    steps = np.diff([_place(rings, m) for m in levels])
+    joined: list[list[int]] = []
+    k = 0
+    while k < len(levels):
+        if k < steps.size and _alternates(steps, k) and not _neighbours(rings, levels[k], levels[k + 1]):
+            joined.append(levels[k] + levels[k + 1])
+            k += 2
+        else:
+            joined.append(levels[k])
+            k += 1
+    return joined
+
+
+def _alternates(steps: Floats, k: int) -> bool:
+    """Whether a short step stands between long ones, and beyond them the same again."""
+    beside = [steps[j] for j in (k - 1, k + 1) if 0 <= j < steps.size]
+    again = [steps[j] for j in (k - 2, k + 2) if 0 <= j < steps.size]
+    return bool(
+        min(beside, default=0.0) > steps[k] + SAME_PLANE_MM
+        and np.abs(np.array(again) - steps[k]).min(initial=np.inf) <= SAME_PLANE_MM
+    )
+
+
+def _without_wobble(rings: Sequence[Ring], levels: list[list[int]], slice_spacing_mm: float | None) -> list[list[int]]:
+    """Levels nearer than heights wobble joined, the nearest first."""
     places = [_place(rings, m) for m in levels]
-    k = _next_pair(rings, levels, places, slice_spacing_mm)
+    k = _next_pair(places, slice_spacing_mm)
     while k is not None:
         levels[k : k + 2] = [levels[k] + levels[k + 1]]
         places[k : k + 2] = [_place(rings, levels[k])]
-        k = _next_pair(rings, levels, places, slice_spacing_mm)
-    return [_Slice(w, tuple(sorted(m))) for w, m in zip(places, levels, strict=True)]
+        k = _next_pair(places, slice_spacing_mm)
+    return levels
 
 
-def _next_pair(
-    rings: Sequence[Ring], levels: list[list[int]], places: list[float], slice_spacing_mm: float | None
-) -> int | None:
+def _next_pair(places: list[float], slice_spacing_mm: float | None) -> int | None:
     """The nearest two levels that are of one slice; None where all are slices of their own."""
     steps = np.diff(places)
-    for k in np.argsort(steps, kind="stable"):
+    for k in np.flatnonzero(steps <= WOBBLE_MM)[np.argsort(steps[steps <= WOBBLE_MM], kind="stable")]:
         step = float(steps[k])
         beside = [float(steps[j]) for j in (k - 1, k + 1) if 0 <= j < steps.size] or [slice_spacing_mm or 0.0]
-        if step > 0.5 * max(beside):
-            continue
         equal = np.abs(steps - step) <= max(0.05 * step, 0.01)
-        if any(equal[max(j, 0) : j + 3].all() for j in (k - 2, k - 1, k) if j >= 0 and j + 3 <= steps.size):
-            continue
-        if step <= WOBBLE_MM or overlap_share(_union(rings, levels[k]), _union(rings, levels[k + 1])) <= _NEIGHBOURS_SHARE:
+        run = any(equal[j : j + 3].all() for j in (k - 2, k - 1, k) if j >= 0 and j + 3 <= steps.size)
+        if step <= 0.5 * max(beside) and not run:
             return int(k)
     return None
+
+
+def _neighbours(rings: Sequence[Ring], a: Sequence[int], b: Sequence[int]) -> bool:
+    """Whether two levels look like neighbouring slices of one organ."""
+    return overlap_share(_union(rings, a), _union(rings, b)) > _NEIGHBOURS_SHARE
 
 
 def _levels(heights: Floats) -> list[list[int]]:

@@ -259,7 +259,7 @@ def _series_of(structure_set: Header, tables: _Tables, findings: list[Finding]) 
     if choice is not None and not structure_set.refers_to:
         findings.append(_chosen(structure_set, choice, len(candidates)))
         return chosen
-    message = f"The structure set {structure_set.name} was drawn on a CT series that is not here; the series of {chosen[0].name} was taken: export the structure set's own CT."
+    message = f"The structure set {structure_set.name} names another CT series than that of {chosen[0].name}, which was taken because the named one was not exported: export the structure set's own CT."
     findings.append(note("reference.structure_set_ct", message, files=[structure_set.name, chosen[0].name]))
     return chosen
 

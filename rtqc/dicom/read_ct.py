@@ -64,7 +64,7 @@ def read_series(headers: list[Header], referenced: Callable[[], frozenset[str]] 
     enhanced: list[tuple[Header, Dataset]] = []
     for header in unique:
         try:
-            dataset = pydicom.dcmread(header.path, force=True)
+            dataset: Dataset = pydicom.dcmread(header.path, force=True)
             if header.sop_class in ENHANCED_CT_CLASSES:
                 slices += slices_of_frames(header, dataset)
                 dataset = flattened(dataset)

@@ -100,7 +100,7 @@ def combine_even_odd(areas: Iterable[MultiPolygon]) -> MultiPolygon:
 def overlap_share(a: MultiPolygon, b: MultiPolygon) -> float:
     """Shared area over the area of both (Jaccard index); 0 where both are empty."""
     shared = float(shapely.intersection(a, b).area)
-    either = a.area + b.area - shared
+    either = float(a.area + b.area) - shared
     return shared / either if either > 0 else 0.0
 
 
