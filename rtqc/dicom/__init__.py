@@ -9,6 +9,7 @@ from rtqc.dicom.belonging import findings_beside, findings_of_nobody, name_for, 
 from rtqc.dicom.compatibility import pydicom_with_read_file
 from rtqc.dicom.completeness import fingerprint, is_complete
 from rtqc.dicom.content import content_digest
+from rtqc.dicom.contradictions import contradicting_copies
 from rtqc.dicom.index import Header, Index, Memory, Scanned, index_folder
 from rtqc.dicom.notes import READING_RULES, named, note
 from rtqc.dicom.objects import AlreadyThereError, DrawnBy
@@ -19,7 +20,13 @@ from rtqc.dicom.quiet import silence_readers
 from rtqc.dicom.read_acquisition import read_acquisition
 from rtqc.dicom.read_case import DEFAULT_SLICE_MM, load_case, read_case, read_cases
 from rtqc.dicom.read_ct import read_series
-from rtqc.dicom.read_structures import StructureSet, StructureSetError, read_structure_set, structures_of_file
+from rtqc.dicom.read_structures import (
+    StructureSet,
+    StructureSetError,
+    read_structure_set,
+    structure_set_of_file,
+    structures_of_file,
+)
 from rtqc.dicom.receive import Caller, Door, Receiver
 from rtqc.dicom.rtstruct_items import Writing
 from rtqc.dicom.scans import Scan, described, scans_of
@@ -61,6 +68,7 @@ __all__ = [
     "Writing",
     "append_rtstruct",
     "content_digest",
+    "contradicting_copies",
     "described",
     "echo",
     "fetch_plans",
@@ -88,6 +96,7 @@ __all__ = [
     "split_archive",
     "store",
     "stray_doses",
+    "structure_set_of_file",
     "structures_of_file",
     "write_pdf",
     "write_rtstruct",

@@ -14,6 +14,7 @@ from rtqc.dicom.belonging import findings_beside
 from rtqc.dicom.contradictions import contradicting_copies
 from rtqc.dicom.elements import number, text
 from rtqc.dicom.index import Header, Index, index_folder
+from rtqc.dicom.left_out import contours_left_out
 from rtqc.dicom.notes import named, note
 from rtqc.dicom.parts import Parts, plan_cases
 from rtqc.dicom.read_acquisition import read_acquisition
@@ -64,6 +65,7 @@ def load_case(parts: Parts, index: Index) -> Case:
             note("ct.absent", _why_no_ct(parts, index), files=[parts.structure_set.name] if parts.structure_set else [])
         )
     structure_set = _load_structures(parts, series, findings)
+    findings += contours_left_out(structure_set.rois) if structure_set else []
     plan = _load_plan(parts, structure_set, findings)
     dose, used_doses, dose_findings = read_doses(parts.doses, plan.beams if plan else 0)
     findings += dose_findings

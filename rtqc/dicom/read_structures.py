@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from shapely.geometry import LineString, MultiPolygon
 
 from rtqc.core.case import ContourDefect, DefectKind, Roi
+from rtqc.core.finding import Finding
 from rtqc.core.orientation import AXIAL, Orientation
 from rtqc.core.structure import Structure
 from rtqc.dicom.contour_hash import contour_hash, told_hash
@@ -37,11 +38,13 @@ class StructureSet:
         dataset: the file, contours still undecoded.
         rois: in file order.
         label: Structure Set Label.
+        findings: contours that could not be attributed to an ROI.
     """
 
     dataset: Dataset
     rois: tuple[Roi, ...]
     label: str
+    findings: tuple[Finding, ...] = ()
 
 
 def read_structure_set(
@@ -122,10 +125,24 @@ def structures_of_file(path: Path, orientation: Orientation | None, slice_spacin
     Raises:
         StructureSetError: the file is not an RTSTRUCT, or damaged.
     """
+    structures: dict[str, Structure] = {}
+    for roi in structure_set_of_file(path, orientation, slice_spacing_mm).rois:
+        structure = roi.structure
+        if structure.name not in structures or structures[structure.name].is_empty:
+            structures[structure.name] = structure
+    return structures
+
+
+def structure_set_of_file(path: Path, orientation: Orientation | None, slice_spacing_mm: float) -> StructureSet:
+    """One RTSTRUCT file, with sentences for whatever keeps it from being read.
+
+    Raises:
+        StructureSetError: the file is not an RTSTRUCT, or damaged.
+    """
     if path.is_dir():
         raise StructureSetError(f"{path} is a folder: give the RTSTRUCT file in it")
     try:
-        found = read_structure_set(path, orientation, slice_spacing_mm)
+        return read_structure_set(path, orientation, slice_spacing_mm)
     except EOFError as error:
         raise StructureSetError(
             f"{path} is not a whole RTSTRUCT ({error}): give a structure set, or export it again"
@@ -134,12 +151,6 @@ def structures_of_file(path: Path, orientation: Orientation | None, slice_spacin
         raise StructureSetError(f"{path} could not be opened ({error.strerror or error}): check its permissions") from error
     except Exception as error:  # a damaged structure set makes pydicom raise nearly anything
         raise StructureSetError(f"{path} could not be read ({type(error).__name__}): export it again") from error
-    structures: dict[str, Structure] = {}
-    for roi in found.rois:
-        structure = roi.structure
-        if structure.name not in structures or structures[structure.name].is_empty:
-            structures[structure.name] = structure
-    return structures
 
 
 def _planes(drawn: list[Dataset], frame: Orientation) -> tuple[dict[float, MultiPolygon], list[ContourDefect]]:

@@ -5,7 +5,8 @@ from rtqc.dosimetry.constraints import OrganDose, evaluate
 from rtqc.dosimetry.dvh import DVH, dvh
 from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
 from rtqc.dosimetry.metric import EXAMPLES, Metric, difference, metrics_of
-from rtqc.dosimetry.planning import planning_metrics
+from rtqc.dosimetry.metric_names import MetricNameError, RequestedMetric, requested_metric
+from rtqc.dosimetry.planning import planning_metrics, trapezoid_volume_ml
 from rtqc.dosimetry.second_check import second_calculation
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "AlphaBeta",
     "BothHearts",
     "Metric",
+    "MetricNameError",
     "OrganDose",
+    "RequestedMetric",
     "difference",
     "dvh",
     "evaluate",
@@ -24,6 +27,8 @@ __all__ = [
     "organ_doses",
     "planning_metrics",
     "relative_risk",
+    "requested_metric",
     "second_calculation",
     "slice_contributions",
+    "trapezoid_volume_ml",
 ]

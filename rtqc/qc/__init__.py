@@ -10,6 +10,7 @@ from rtqc.qc.measurements import Measurements
 from rtqc.qc.population import LEAST_HEARTS, Population, numbers_of_assessment, population_of, shipped_population
 from rtqc.qc.protocol import DEFAULT_PROTOCOL, Protocol, ProtocolError, list_protocols, load_protocol
 from rtqc.qc.rule import RULES, rule_ids, run_rules, with_severities
+from rtqc.qc.structure_findings import structure_findings
 from rtqc.qc.undone import UNDONE_RULES, undone, undone_finding
 from rtqc.qc.verdict import headline_of, verdict_of
 
@@ -40,6 +41,7 @@ __all__ = [
     "rule_ids",
     "run_rules",
     "shipped_population",
+    "structure_findings",
     "undone",
     "undone_finding",
     "verdict_of",

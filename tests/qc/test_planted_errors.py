@@ -36,6 +36,8 @@ TESTED_ELSEWHERE = {
     "dose.small_structure": "tests/qc/test_protocols.py",
     "constraint.not_assessed": "tests/qc/test_protocols.py",
     "protocol.other_fractionation": "tests/qc/test_protocols.py",
+    "reference.same_uid": "tests/dicom/test_belonging.py",
+    "structure_set.contours_left_out": "tests/dicom/test_belonging.py",
     "plan.several": "tests/dicom/test_references.py",
     "plan.several_prescriptions": "tests/dicom/test_plan.py",
     "plan.prescription_per_beam": "tests/dicom/test_plan.py",
