@@ -20,6 +20,7 @@ from rtqc.cli.console import (
     model_options,
     plain,
     progress,
+    say_strays,
     scope_option,
     stop,
 )
@@ -84,7 +85,7 @@ def command(
         named = load_protocol(protocol, rule_ids()) if protocol else None
         options = Options(named, model, device, threads, scope=scope)
         load_model(model)
-        assessments = _check_all(path, options, out, force, as_json, dicom)
+        assessments, unread = _check_all(path, options, out, force, as_json, dicom)
     except (ProtocolError, ModelError, DeviceError) as error:
         stop(str(error))
     except BrokenPipeError:
@@ -93,7 +94,7 @@ def command(
         stop(f"{error.filename or out or path}: {error.strerror or error}. Nothing half-written was left there.")
     if as_json:
         click.echo(json_document(assessments))
-    sys.exit(max(EXIT_STATUS[a.verdict] for a in assessments))
+    sys.exit(max(*(EXIT_STATUS[a.verdict] for a in assessments), EXIT_STATUS["flag" if unread else "pass"]))
 
 
 def json_document(assessments: list[Assessment]) -> str:
@@ -109,7 +110,8 @@ def json_document(assessments: list[Assessment]) -> str:
 
 def _check_all(
     path: Path, options: Options, out: Path | None, force: bool, quiet: bool, dicom: bool = False
-) -> list[Assessment]:
+) -> tuple[list[Assessment], int]:
+    """Every case's assessment, and how many files belong to none because nobody could read them."""
     from dataclasses import replace
 
     from rtqc.dicom import index_folder, load_case, plan_cases
@@ -121,6 +123,8 @@ def _check_all(
         task = bar.add_task("reading headers", total=None)
         index = index_folder(path, lambda n: bar.update(task, description=f"reading headers ({n} files)"))
         cases = plan_cases(index)
+        # A file that nobody could read may be any patient's: that is no pass.
+        unread = say_strays(index, cases)
         folders = case_folders(out, [c.patient_id for c in cases], _FILES, force)
         for number, parts in enumerate(cases):
             label = plain(parts.patient_id or "case") + (f" ({number + 1} of {len(cases)})" if len(cases) > 1 else "")
@@ -139,7 +143,7 @@ def _check_all(
                 show(assessed.assessment, target)
                 bar.start()
             results.append(assessed.assessment)
-    return results
+    return results, unread
 
 
 def _announce(bar: Progress, task: TaskID, label: str) -> Callable[[str], None]:

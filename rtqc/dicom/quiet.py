@@ -1,5 +1,6 @@
-"""Libraries that read files warn about them in their own words: with paths of the installation, once a line of a script, and for each
-of hundreds of slices. What matters to a physicist is a finding; their warnings reach nobody.
+"""Libraries that read files warn about them in their own words: with paths of the installation, for each of hundreds of slices.
+
+What matters to a physicist is a finding; their warnings reach nobody, neither at the command line nor in a program that imports rtqc.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from rtqc.dicom.belonging import findings_beside, patient_key
 from rtqc.dicom.contradictions import contradicting_copies
 from rtqc.dicom.elements import number, text
 from rtqc.dicom.index import Header, Index, index_folder
+from rtqc.dicom.left_out import contours_left_out
 from rtqc.dicom.not_judged import NOT_JUDGED
 from rtqc.dicom.notes import named, note
 from rtqc.dicom.parts import Parts, plan_cases
@@ -67,7 +68,12 @@ def read_cases(path: str | Path) -> list[Case]:
 
 def load_case(parts: Parts, index: Index) -> Case:
     """Decode one case's files."""
-    findings = [*parts.findings, *contradicting_copies(parts), *findings_beside(index, parts.patient), *_not_judged(parts, index)]
+    findings = [
+        *parts.findings,
+        *contradicting_copies(parts),
+        *findings_beside(index, parts.patient),
+        *_not_judged(parts, index),
+    ]
     series = read_series(parts.series, lambda: _referenced(parts)) if parts.series else Series(None, (), None, ())
     findings += series.findings
     if not parts.series:
@@ -75,6 +81,7 @@ def load_case(parts: Parts, index: Index) -> Case:
             note("ct.absent", _why_no_ct(parts, index), files=[parts.structure_set.name] if parts.structure_set else [])
         )
     structure_set = _load_structures(parts, series, findings)
+    findings += contours_left_out(structure_set.rois) if structure_set else []
     plan = _load_plan(parts, structure_set, findings)
     plan_dose = read_doses(parts.doses, plan)
     findings += plan_dose.findings
@@ -92,8 +99,10 @@ def load_case(parts: Parts, index: Index) -> Case:
         acquisition=read_acquisition(series.first) if series.first is not None else Acquisition(),
         dose_attributes=plan_dose.attributes if dose is not None else DoseAttributes(),
         structure_set_attributes=_structure_set_attributes(structure_set) if structure_set else StructureSetAttributes(),
-<<<<<<< HEAD
-        planning_dvhs=read_planning_dvhs(used_doses[0].path) if dose is not None and len(used_doses) == 1 else {},
+        planning_dvhs=planning_dvhs,
+        dose_plan_uids=plan_uids_of(used_doses) if dose is not None else (),
+        companions=read_companions(parts, structure_set, _planes_of(series), _structure_set_attributes),
+        companions_left_out=parts.siblings_left_out,
         contours_on_other_images=_on_other_images(structure_set, series),
     )
 
@@ -102,12 +111,6 @@ def _on_other_images(structure_set: StructureSet | None, series: Series) -> dict
     if structure_set is None or not series.slices:
         return {}
     return contours_on_other_images(structure_set.dataset, frozenset(h.uid for h in series.slices))
-=======
-        planning_dvhs=planning_dvhs,
-        dose_plan_uids=plan_uids_of(used_doses) if dose is not None else (),
-        companions=read_companions(parts, structure_set, _planes_of(series), _structure_set_attributes),
-        companions_left_out=parts.siblings_left_out,
-    )
 
 
 def _load_planning_dvhs(
@@ -131,7 +134,6 @@ def _not_judged(parts: Parts, index: Index) -> list[Finding]:
     listed = named([f"{number} {kind}" for kind, number in count.items()])
     message = f"Not judged, because rtqc reads plans, doses and structure sets only: {listed}."
     return [note("file.not_judged", message, files=[h.name for h in objects[:_MOST_FILES]], measured=float(len(objects)))]
->>>>>>> plans
 
 
 def _why_no_ct(parts: Parts, index: Index) -> str:

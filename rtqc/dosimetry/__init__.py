@@ -8,6 +8,7 @@ from rtqc.dosimetry.dvh import DVH, dvh
 from rtqc.dosimetry.fractionation import converted_dose_gy, dose_type_of, dose_unit_of, eqd2_fractions, why_no_eqd2
 from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
 from rtqc.dosimetry.metric import EXAMPLES, Metric, difference, metrics_of
+from rtqc.dosimetry.metric_names import MetricNameError, RequestedMetric, requested_metric
 from rtqc.dosimetry.planning import mean_tolerance_gy, planning_metrics, trapezoid_volume_ml, volume_agrees
 from rtqc.dosimetry.second_check import second_calculation
 
@@ -19,9 +20,11 @@ __all__ = [
     "BothHearts",
     "DoseOfPlan",
     "Metric",
+    "MetricNameError",
     "MovedDoses",
     "MovedSurface",
     "OrganDose",
+    "RequestedMetric",
     "SurfaceBand",
     "converted_dose_gy",
     "course_dose",
@@ -40,6 +43,7 @@ __all__ = [
     "organ_doses",
     "planning_metrics",
     "relative_risk",
+    "requested_metric",
     "second_calculation",
     "slice_contributions",
     "trapezoid_volume_ml",

@@ -7,6 +7,7 @@ from scipy.integrate import trapezoid
 
 from rtqc.core.assessment import DoseMetrics
 from rtqc.core.case import PlanningDvh
+from rtqc.core.slabs import MAX_BRIDGED_SPACINGS
 from rtqc.core.structure import Structure
 from rtqc.dosimetry.dvh import NEAR_MAXIMUM_ML
 
@@ -51,10 +52,14 @@ def trapezoid_volume_ml(structure: Structure) -> float:
     """A structure's volume as planning systems count it that do not extend its ends by half a slice, in ml.
 
     The areas of neighbouring planes are joined by trapezoids, so that the structure ends on its outermost planes; a structure on a single
-    plane has no volume then. rtqc's own volume (:attr:`rtqc.core.Structure.volume_ml`) has half a slice more at either end: 3 % of a
-    heart, half of a structure on two planes.
+    plane has no volume then, and a gap that rtqc does not bridge has none either. rtqc's own volume (:attr:`rtqc.core.Structure.volume_ml`)
+    has half a slice more at either end: 3 % of a heart, half of a structure on two planes.
     """
-    return float(trapezoid(structure.areas_mm2, structure.positions_mm)) / 1000.0
+    if len(structure.planes) < 2:
+        return 0.0
+    areas, steps = structure.areas_mm2, np.diff(structure.positions_mm)
+    bridged = steps <= MAX_BRIDGED_SPACINGS * structure.usual_spacing_mm
+    return float(((areas[1:] + areas[:-1]) / 2 * steps)[bridged].sum()) / 1000.0
 
 
 def volume_agrees(curve: PlanningDvh, structure: Structure) -> bool:

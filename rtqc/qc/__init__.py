@@ -30,6 +30,7 @@ from rtqc.qc.measurements import Measurements
 from rtqc.qc.population import LEAST_HEARTS, Population, numbers_of_assessment, population_of, shipped_population
 from rtqc.qc.protocol import CONTOUR_PROTOCOL, DEFAULT_PROTOCOL, Protocol, ProtocolError, list_protocols, load_protocol
 from rtqc.qc.rule import RULES, rule_ids, run_rules, with_severities
+from rtqc.qc.structure_findings import structure_findings
 from rtqc.qc.undone import UNDONE_RULES, undone, undone_finding
 from rtqc.qc.verdict import checked_parts, coverage_words, headline_of, in_scope, verdict_of
 
@@ -77,6 +78,7 @@ __all__ = [
     "run_rules",
     "shipped_population",
     "side_rules",
+    "structure_findings",
     "substructure_rules",
     "undone",
     "undone_finding",

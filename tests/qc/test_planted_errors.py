@@ -61,6 +61,8 @@ TESTED_ELSEWHERE = {
     "anatomy.heart_in_target": "tests/qc/test_anatomy.py",
     "approval.contours_unapproved": "tests/qc/test_approval.py",
     "respiration.state": "tests/qc/test_respiration.py",
+    "reference.same_uid": "tests/dicom/test_belonging.py",
+    "structure_set.contours_left_out": "tests/dicom/test_belonging.py",
     "plan.several": "tests/dicom/test_references.py",
     "plan.several_prescriptions": "tests/dicom/test_plan.py",
     "plan.prescription_per_beam": "tests/dicom/test_plan.py",
