@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import import_module
 
 import click
@@ -71,7 +72,9 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run a command; nobody sees a traceback unless RTQC_DEBUG is set."""
+    """Run a command; nobody sees a traceback or a library's warning unless RTQC_DEBUG is set."""
+    if not os.environ.get("RTQC_DEBUG") and not sys.warnoptions:
+        warnings.simplefilter("ignore")
     try:
         cli(standalone_mode=True)
     except KeyboardInterrupt:

@@ -26,9 +26,9 @@ def is_complete(parts: Parts) -> bool:
 
 
 def fingerprint(parts: Parts) -> str:
-    """A name for a case of just these objects: another slice, another dose or another plan of the patient's is another case."""
-    uids = sorted(header.uid for header in parts.headers)
-    beside = sorted(header.uid for header in parts.sibling_headers)
+    """A name for a case of just these objects: another slice, another dose or another plan of the patient's is another case; a copy of one is not."""
+    uids = sorted({header.uid for header in parts.headers})
+    beside = sorted({header.uid for header in parts.sibling_headers})
     return hashlib.sha256("\n".join([*uids, *(["beside", *beside] if beside else [])]).encode()).hexdigest()[:24]
 
 

@@ -85,6 +85,7 @@ class Index:
         structure_sets, plans, doses: RT objects in the order of their creation.
         findings: files that could not be read.
         others: number of DICOM objects of other kinds.
+        owners: whose each folder is, once somebody has asked (:mod:`rtqc.dicom.belonging`).
     """
 
     root: Path
@@ -94,6 +95,7 @@ class Index:
     doses: list[Header] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     others: int = 0
+    owners: dict[str, object] | None = field(default=None, repr=False, compare=False)
 
 
 #: What a file turned out to be: a DICOM object, something that somebody must know of, or nothing of ours.
@@ -167,7 +169,7 @@ def _files(root: Path, index: Index) -> Iterator[tuple[Path, str]]:
             note(
                 "file.unreadable",
                 f"The folder {name} could not be listed ({error.strerror}): check its permissions.",
-                files=[name],
+                files=[f"{name}/"],
             )
         )
 

@@ -26,6 +26,7 @@ READING_RULES: dict[str, tuple[Severity, str]] = {
     "reference.plan_structure_set": ("fail", "The plan refers to another structure set than the one at hand."),
     "reference.dose_plan": ("fail", "The dose refers to another plan than the one at hand."),
     "reference.patient": ("fail", "Files of different patients refer to each other or lie together."),
+    "reference.same_uid": ("fail", "Files of one SOP Instance UID hold different content, so one of them is wrong."),
     "dose.unusable": ("fail", "The dose cannot be used: relative units, a damaged grid, or a type that is not a dose."),
     "dose.summation": ("fail", "The dose objects do not add up to the plan's dose."),
     "dose.frame_of_reference": ("fail", "The dose has another frame of reference than the CT."),

@@ -10,6 +10,8 @@ from rtqc.core.case import Case, DoseAttributes, Plan, Provenance, StructureSetA
 from rtqc.core.finding import Finding
 from rtqc.core.orientation import AXIAL, Orientation
 from rtqc.core.volumes import Dose
+from rtqc.dicom.belonging import findings_beside
+from rtqc.dicom.contradictions import contradicting_copies
 from rtqc.dicom.elements import number, text
 from rtqc.dicom.index import Header, Index, index_folder
 from rtqc.dicom.notes import named, note
@@ -55,7 +57,7 @@ def read_cases(path: str | Path) -> list[Case]:
 
 def load_case(parts: Parts, index: Index) -> Case:
     """Decode one case's files."""
-    findings = [*parts.findings, *index.findings]
+    findings = [*parts.findings, *contradicting_copies(parts), *findings_beside(index, parts.patient)]
     series = read_series(parts.series) if parts.series else Series(None, (), None, ())
     findings += series.findings
     if not parts.series:
@@ -91,6 +93,9 @@ def _why_no_ct(parts: Parts, index: Index) -> str:
         return f"The CT series that {parts.structure_set.name} was drawn on is not here: export the planning CT with the plan."
     if parts.plan is not None:
         return f"There is neither a structure set nor a CT for the plan {parts.plan.name}: export them together."
+    if index.findings and not parts.headers:
+        files = [name for f in index.findings for name in f.evidence.files]
+        return f"Nothing could be read in {index.root.name or index.root} ({named(files)}): export the plan again."
     if index.doses or index.others:
         return f"There is no CT in {index.root.name} ({len(index.doses)} dose and {index.others} other DICOM objects): export the planning CT, structure set, plan and dose together."
     return f"There is no DICOM file in {index.root.name or index.root}: give the folder that the planning system exported to."
@@ -164,8 +169,11 @@ def _in_frame(dose: Dose, used: tuple[Header, ...], parts: Parts, findings: list
 def _provenance(
     parts: Parts, series: Series, structure_set: StructureSet | None, plan: Plan | None, doses: tuple[Header, ...]
 ) -> Provenance:
-    source = series.first if series.first is not None else (structure_set.dataset if structure_set else None)
-    header = next((h for h in (parts.structure_set, parts.plan, *parts.series[:1]) if h), None)
+    # An object of another patient that this one's refers to gives the case neither name nor date of birth.
+    sources = ((parts.series[:1], series.first), ([parts.structure_set], structure_set.dataset if structure_set else None))
+    source = next((d for h, d in sources if d is not None and h and h[0] and h[0].patient_id == parts.patient_id), None)
+    headers = [h for h in (parts.structure_set, parts.plan, *parts.series[:1], *parts.doses[:1]) if h]
+    header = next((h for h in headers if h.patient_id == parts.patient_id), headers[0] if headers else None)
 
     def tag(keyword: str) -> str:
         return text(source, keyword) if source is not None else ""

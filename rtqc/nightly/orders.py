@@ -110,7 +110,7 @@ class Order:
     @property
     def headers(self) -> list[Header]:
         """All files that its result follows from: its own, and those of the patient's other plans, whose doses may be added."""
-        return [*self.parts.headers, *self.parts.sibling_headers]
+        return [*self.parts.files, *self.parts.sibling_headers]
 
     def key(self, settings: Settings, digests: Mapping[str, str]) -> str:
         """Of everything that a result follows from.
@@ -119,7 +119,8 @@ class Order:
             settings: how it is checked.
             digests: content of all its files, by name; one that could not be read is empty.
         """
-        content = sorted([h.uid, digests.get(h.name, "")] for h in self.headers)
+        # A true copy changes nothing; one of other content is a finding, and another result.
+        content = sorted({(h.uid, digests.get(h.name, "")) for h in self.headers})
         told = json.dumps([self.identity, content, self.unreadable, settings.fingerprint])
         return hashlib.sha256(told.encode()).hexdigest()[:32]
 
