@@ -71,8 +71,14 @@ class Parts:
 
 
 def frame_uid_of(parts: Parts) -> str:
-    """Frame of Reference UID of a case: its CT's, else its structure set's, else its plan's."""
-    headers = (*parts.series[:1], parts.structure_set, parts.plan)
+    """Frame of Reference UID of a case: its CT's, else its structure set's, else its plan's.
+
+    Of a plan whose structure set is not here, and another one was taken, its own comes first.
+    """
+    plan, structure_set = parts.plan, parts.structure_set
+    headers = [*parts.series[:1], structure_set, plan]
+    if plan is not None and structure_set is not None and structure_set.uid not in plan.refers_to:
+        headers.insert(0, plan)
     return next((h.frame_uid for h in headers if h is not None and h.frame_uid), "")
 
 
