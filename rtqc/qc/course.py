@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -99,6 +100,7 @@ def assess_course(case: Case, judging: Judging) -> Course | None:
     return course
 
 
+@lru_cache(maxsize=1)
 def _schedules() -> tuple[tuple[float, int], ...]:
     """Prescriptions that the shipped protocols are for."""
     applied = (load_protocol(name).applies for name in list_protocols())

@@ -164,7 +164,7 @@ def test_labels_are_taken_apart_into_base_version_and_phase() -> None:
 
 def heart(side_mm: float = 60.0, name: str = "Heart") -> Structure:
     square = as_multipolygon(box(-side_mm / 2, -side_mm / 2, side_mm / 2, side_mm / 2))
-    return Structure(name, {float(z): square for z in np.arange(-30, 30.1, 3)}, slice_spacing_mm=3.0)
+    return Structure(name, {float(z): square for z in np.arange(-9, 9.1, 3)}, slice_spacing_mm=3.0)
 
 
 def uniform(gy: float, z_mm: tuple[float, float] = (-60.0, 60.0), spacing_mm: float = 5.0) -> Dose:
