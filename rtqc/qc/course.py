@@ -63,9 +63,15 @@ class _Part:
 
     @property
     def of_plan(self) -> DoseOfPlan:
-        """With its fractions where they are those of one plan and all alike."""
+        """With its fractions where they are those of one plan and all alike, and the linear-quadratic model may be applied to its dose.
+
+        An EFFECTIVE dose of photons has a biological model in it already; a PHYSICAL one of ions lacks its effectiveness (ICRU 78).
+        """
         plan = self.plans[0].plan if not self.is_multi_plan else None
-        return DoseOfPlan(self.dose, plan.alike_fractions if plan is not None else None)
+        effective = self.plans[0].dose.attributes.dose_type == "EFFECTIVE"
+        if plan is None or effective != (plan.kind == "ion"):
+            return DoseOfPlan(self.dose)
+        return DoseOfPlan(self.dose, plan.alike_fractions)
 
 
 def assess_course(case: Case, judging: Judging) -> Course | None:
