@@ -43,6 +43,7 @@ from rtqc.qc import (
     Protocol,
     applicable_constraints,
     assess_course,
+    choice_within_course,
     choose_protocol,
     headline_of,
     image_summary,
@@ -139,7 +140,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     """
     started = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
     clock = _Clock(options.progress)
-    choice = named_choice(options.protocol, case) if options.protocol else choose_protocol(case)
+    choice = choice_within_course(case, _chosen(options, case), lambda other: _chosen(options, other))
     protocol = choice.protocol
     findings = with_severities(case.findings, protocol)
     candidates, roi = choose_heart(case, protocol)
@@ -266,10 +267,11 @@ def _judging(options: Options, protocol: Protocol, drawn: Structure | None) -> J
         roi = choose_heart(Case(rois=rois), protocol)[1]
         return roi.structure if roi is not None and not roi.structure.is_empty else None
 
-    def choose(case: Case) -> Choice:
-        return named_choice(options.protocol, case) if options.protocol else choose_protocol(case)
+    return Judging(lambda case: _chosen(options, case), heart_of, drawn)
 
-    return Judging(choose, heart_of, drawn)
+
+def _chosen(options: Options, case: Case) -> Choice:
+    return named_choice(options.protocol, case) if options.protocol else choose_protocol(case)
 
 
 def _draft(case: Case, options: Options, findings: list[Finding]) -> Draft | None:

@@ -25,7 +25,17 @@ from rtqc.geometry.coverage import as_multipolygon
 from rtqc.heart import Draft
 from rtqc.phantom import SyntheticPlan, course_errors, plant, write_plan
 from rtqc.pipeline import Options, assess
-from rtqc.qc import Judging, Measurements, Protocol, assess_course, load_protocol, named_choice, run_rules
+from rtqc.qc import (
+    Judging,
+    Measurements,
+    Protocol,
+    assess_course,
+    choice_within_course,
+    choose_protocol,
+    load_protocol,
+    named_choice,
+    run_rules,
+)  # fmt: skip
 from rtqc.qc.course_labels import Label, is_boost
 from rtqc.qc.course_relations import relation
 
@@ -77,6 +87,7 @@ def kind(earlier: Plan, later: Plan, *, frame: str = "f", uids: tuple[str, str] 
         (plan_of("Phase1", 46.0, 23, target="PTV"), plan_of("Phase2", 14.0, 7, "20260120", "PTV")),
         (plan_of("Mediastinum", 46.0, 23, target="PTV"), plan_of("Cone down", 14.0, 7, "20260120", "PTV")),
         (plan_of("Breast_L", 30.0, 15), plan_of("Breast_L_adapt", 20.0, 10, "20260120")),
+        (plan_of("Breast_L", 20.0, 10), plan_of("Breast_L:1", 30.0, 15, "20260120")),
         # What was given before adds, whatever it is called.
         (WHOLE, plan_of("Breast_L", 50.0, 25, "20260120", relations=(("1", "PRIOR"),))),
     ],
@@ -258,7 +269,7 @@ def test_two_plans_that_keep_the_limit_fail_together() -> None:
     )
     found = said(case, with_mean_limit(4.0))["course.constraint_exceeded"]
     assert (found.severity, found.evidence.measured, found.evidence.limit) == ("fail", pytest.approx(4.62, abs=1e-3), 4.0)
-    assert "course (Breast_L + Boost_L) is 4.62 Gy" in found.message
+    assert "course (Breast_L + Boost_L) exceeds the acceptable limit of 4 Gy: mean heart dose 4.62 Gy" in found.message
     assert "course.constraint_exceeded" not in said(case, with_mean_limit(4.63))
 
 
@@ -306,6 +317,35 @@ def test_what_cannot_be_told_is_summed_as_an_upper_estimate_and_said() -> None:
     assert "upper estimate" in found.message
 
 
+RIVAL = plan_of("VMAT", 50.0, 25, "20260105", treatment_beams=beams(ISOCENTRE, 0.0, 10.0))
+
+
+def test_a_limit_that_only_an_upper_estimate_exceeds_is_a_warning_and_no_fail() -> None:
+    found = said(case_of(WHOLE, uniform(2.5), patient_plan("2", RIVAL, uniform(2.4))), with_mean_limit(4.0))
+    assert set(found) == {"course.uncertain", "course.may_exceed", "course.summed"}
+    assert found["course.may_exceed"].severity == "warning"
+    assert "If all of its plans are given" in found["course.may_exceed"].message
+    kept = said(case_of(WHOLE, uniform(1.5), patient_plan("2", RIVAL, uniform(1.4))), with_mean_limit(4.0))
+    assert set(kept) == {"course.uncertain", "course.summed"}
+
+
+def test_what_the_plans_that_are_given_for_sure_exceed_is_a_fail_whatever_else_is_given() -> None:
+    rival, boost = patient_plan("2", RIVAL, uniform(2.4)), patient_plan("3", BOOST, uniform(2.28))
+    found = said(case_of(WHOLE, uniform(2.5), rival, boost), with_mean_limit(4.0))
+    # The later of the rivals and the boost: 2.4 + 2.28 Gy.
+    assert "at least 4.68 Gy" in found["course.constraint_exceeded"].message
+    assert "course.may_exceed" not in found
+
+
+def test_a_boost_takes_its_site_from_the_plan_that_it_is_added_to() -> None:
+    case = case_of(BOOST, uniform(1.0), patient_plan("2", WHOLE, uniform(1.0)))
+    alone = choose_protocol(case)
+    choice = choice_within_course(case, alone, choose_protocol)
+    assert alone.fit == "assumed"
+    assert (choice.fit, choice.site, choice.protocol.name) == ("fits", "breast", "breast-boost")
+    assert choice_within_course(case_of(BOOST, uniform(1.0)), alone, choose_protocol) is alone
+
+
 @pytest.mark.parametrize("approval", ["UNAPPROVED", "REJECTED", ""])
 def test_a_plan_that_is_not_approved_beside_approved_ones_is_left_out(approval: str) -> None:
     waiting = replace(BOOST, approval=approval)
@@ -322,7 +362,7 @@ def test_of_plans_none_of_which_is_approved_all_count_and_it_is_said() -> None:
 
 def test_a_boost_that_waits_for_approval_is_told_what_the_course_would_be() -> None:
     case = case_of(replace(BOOST, approval="UNAPPROVED"), uniform(2.28), patient_plan("2", WHOLE, uniform(2.34)))
-    assert "would be 4.62 Gy" in said(case, with_mean_limit(4.0))["course.unapproved_would_exceed"].message
+    assert "mean heart dose 4.62 Gy" in said(case, with_mean_limit(4.0))["course.unapproved_would_exceed"].message
     assert "course.unapproved_would_exceed" not in said(case, with_mean_limit(4.63))
     again = case_of(
         plan_of("Breast_L:1", 50.0, 25, "20260110", approval="UNAPPROVED"),
@@ -506,7 +546,9 @@ def test_both_plans_of_a_folder_fail_for_their_course_and_would_pass_alone(cours
         rules = {f.rule for f in a.findings if f.severity == "fail"}
         assert rules == {"course.constraint_exceeded"}
         assert a.verdict == "flag"
-        assert "of the course (Breast_L + Boost_L)" in a.headline
+        assert "The course (Breast_L + Boost_L) exceeds" in a.headline
+        assert a.protocol in ("breast-50-25", "breast-boost")
+        assert not any(f.severity == "warning" for f in a.findings)
     first, second = (a.course for a in assessments)
     assert first is not None
     assert first == second
@@ -533,11 +575,9 @@ def test_a_sum_that_the_planning_system_exported_is_not_added_to_the_plans(copie
     assert courses[0] == courses[1]
     assert courses[0] is not None
     assert courses[0].summation == "multi_plan"
-    case = next(c for c in read_cases(copied) if c.provenance.labels["plan"] == "Boost_L")
-    assert case.dose is not None
-    assert mean_of(courses[0]) == pytest.approx(
-        next(p for p in (case.companions)).dose.dose is not None and mean_of(courses[0])
-    )
+    boost_case = next(c for c in read_cases(copied) if c.provenance.labels["plan"] == "Boost_L")
+    assert boost_case.dose is not None
+    assert mean_of(courses[0]) == pytest.approx(dvh(boost_case.structures["Heart"], boost_case.dose).mean_gy, abs=1e-3)
 
 
 def test_a_boost_on_a_ct_of_its_own_is_not_added(clean_plan: SyntheticPlan, tmp_path: Path) -> None:
