@@ -47,6 +47,7 @@ from rtqc.qc import (
     applicable_constraints,
     assess_course,
     checked_parts,
+    choice_within_course,
     choose_protocol,
     headline_of,
     image_summary,
@@ -150,7 +151,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     clock = _Clock(options.progress)
     if options.scope == "contour":
         case = _without_plan(case)
-    choice = _choice(case, options)
+    choice = choice_within_course(case, _choice(case, options), lambda other: _choice(other, options))
     protocol = choice.protocol
     findings = with_severities(case.findings, protocol)
     candidates, roi = choose_heart(case, protocol)
@@ -296,10 +297,7 @@ def _judging(options: Options, protocol: Protocol, drawn: Structure | None) -> J
         roi = choose_heart(Case(rois=rois), protocol)[1]
         return roi.structure if roi is not None and not roi.structure.is_empty else None
 
-    def choose(case: Case) -> Choice:
-        return named_choice(options.protocol, case) if options.protocol else choose_protocol(case)
-
-    return Judging(choose, heart_of, drawn)
+    return Judging(lambda other: _choice(other, options), heart_of, drawn)
 
 
 def _draft(case: Case, options: Options, findings: list[Finding]) -> Draft | None:

@@ -379,7 +379,8 @@ class Course(_Model):
 
     ``summation``: ``sum`` of the plans' doses, ``multi_plan`` where the planning system exported one dose of several plans, ``none`` where
     nothing was or could be added. ``complete``: whether everything that belongs to the course is in the sum; if not, values are at least
-    that high, and a limit that they meet is not known to be met (null). ``doubts``: why the sum may be too high. ``structure_set``: whose
+    that high, and a limit that they meet is not known to be met (null). ``doubts``: what cannot be told about it. ``upper_estimate``: whether
+    a plan was added that may have been replaced; ``least``: the constraints without such plans, where several are left. ``structure_set``: whose
     contours were used. ``judged_in``: ``physical`` doses, or ``isoeffective`` ones in ``judged_fractions`` fractions, for which the
     protocol's limits were made (docs/courses.md). ``prospective``: the constraints as they would be with this plan, which is not approved.
     """
@@ -389,6 +390,7 @@ class Course(_Model):
     summation: Literal["sum", "multi_plan", "none"] = "none"
     complete: bool = True
     doubts: tuple[str, ...] = ()
+    upper_estimate: bool = False
     structure_set: str = ""
     other_structure_set: bool = False
     protocol: str = ""
@@ -397,6 +399,7 @@ class Course(_Model):
     dose: CourseDose | None = None
     eqd2: CourseEqd2 | None = None
     constraints: tuple[ConstraintResult, ...] = ()
+    least: tuple[ConstraintResult, ...] = ()
     prospective: tuple[ConstraintResult, ...] = ()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from rtqc.core.case import Case, DoseAttributes, Plan, Roi, StructureSetAttributes
@@ -70,8 +70,8 @@ class PatientPlan:
     created_at: str = ""
     frame_of_reference_uid: str = ""
     structure_set_uid: str = ""
-    read_dose: Callable[[], PlannedDose] = _no_dose
-    read_structures: Callable[[], PlannedStructures] = PlannedStructures
+    read_dose: Callable[[], PlannedDose] = field(default=_no_dose, repr=False)
+    read_structures: Callable[[], PlannedStructures] = field(default=PlannedStructures, repr=False)
 
     @classmethod
     def of(cls, case: Case) -> PatientPlan:

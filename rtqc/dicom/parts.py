@@ -67,13 +67,19 @@ class Parts:
     def sibling_headers(self) -> list[Header]:
         """Files of the patient's other plans that its course may need, each once: plans, structure sets and doses."""
         found = {h.name: h for s in self.siblings for h in (s.plan, s.structure_set, *s.doses) if h is not None}
-        own = {h.name for h in self.headers}
+        own = {h.name for h in self.files}
         return [h for name, h in found.items() if name not in own]
 
 
 def frame_uid_of(parts: Parts) -> str:
-    """Frame of Reference UID of a case: its CT's, else its structure set's, else its plan's."""
-    headers = (*parts.series[:1], parts.structure_set, parts.plan)
+    """Frame of Reference UID of a case: its CT's, else its structure set's, else its plan's.
+
+    Of a plan whose structure set is not here, and another one was taken, its own comes first.
+    """
+    plan, structure_set = parts.plan, parts.structure_set
+    headers = [*parts.series[:1], structure_set, plan]
+    if plan is not None and structure_set is not None and structure_set.uid not in plan.refers_to:
+        headers.insert(0, plan)
     return next((h.frame_uid for h in headers if h is not None and h.frame_uid), "")
 
 
@@ -153,20 +159,11 @@ def plan_cases(index: Index) -> list[Parts]:
     return cases or [Parts()]
 
 
-def stray_doses(index: Index, cases: Iterable[Parts]) -> list[Header]:
-    """Doses of patients who have nothing else in a folder: no case uses them, and no case speaks of them."""
-    patients = {c.patient for c in cases}
-    return [dose for dose in index.doses if patient_key(dose) not in patients]
-
-
 def _join_siblings(cases: list[Parts]) -> None:
     """Tell each plan of a patient of the others; of very many, of those in its own frame of reference."""
-    groups: dict[tuple[str, str], list[Parts]] = {}
+    groups: dict[str, list[Parts]] = {}
     for parts in cases:
-        assert parts.plan is not None
-        # Anonymous plans are of one patient only if they are of one study.
-        key = (parts.patient, "" if parts.patient_id else parts.plan.study_uid)
-        groups.setdefault(key, []).append(parts)
+        groups.setdefault(parts.patient, []).append(parts)
     for group in groups.values():
         if len(group) - 1 <= MOST_SIBLINGS:
             _join(group, len(group))
@@ -185,6 +182,12 @@ def _join(group: list[Parts], total: int) -> None:
     for own, parts in enumerate(group):
         parts.siblings = [other for number, other in enumerate(alone) if number != own]
         parts.siblings_left_out = total - len(group)
+
+
+def stray_doses(index: Index, cases: Iterable[Parts]) -> list[Header]:
+    """Doses of patients who have nothing else in a folder: no case uses them, and no case speaks of them."""
+    patients = {c.patient for c in cases}
+    return [dose for dose in index.doses if patient_key(dose) not in patients]
 
 
 def _by(headers: Iterable[Header], key: Callable[[Header], _Key]) -> dict[_Key, list[Header]]:

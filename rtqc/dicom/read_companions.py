@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rtqc.core.case import Plan, StructureSetAttributes
 from rtqc.core.orientation import Orientation
 from rtqc.core.patient_plan import PatientPlan, PlannedDose, PlannedStructures
+from rtqc.dicom.belonging import patient_key
 from rtqc.dicom.elements import items, text
 from rtqc.dicom.index import Header
 from rtqc.dicom.parts import Parts, frame_uid_of
@@ -93,9 +94,10 @@ def _plan(header: Header, names: Mapping[int, str]) -> Plan | None:
 
 
 def _dose(sibling: Parts, plan: Plan | None, frame: str) -> PlannedDose:
-    if not sibling.doses:
+    own = [h for h in sibling.doses if patient_key(h) == sibling.patient]
+    if not own:
         return PlannedDose(why_not="there is no RTDOSE of it here")
-    found = read_doses(sibling.doses, plan)
+    found = read_doses(own, plan)
     elsewhere = [h.name for h in found.headers if frame and h.frame_uid and h.frame_uid != frame]
     if found.dose is None or elsewhere:
         why = "its dose has another frame of reference" if elsewhere else "its dose cannot be used"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -62,9 +63,15 @@ class _Part:
 
     @property
     def of_plan(self) -> DoseOfPlan:
-        """With its fractions where they are those of one plan and all alike."""
+        """With its fractions where they are those of one plan and all alike, and the linear-quadratic model may be applied to its dose.
+
+        An EFFECTIVE dose of photons has a biological model in it already; a PHYSICAL one of ions lacks its effectiveness (ICRU 78).
+        """
         plan = self.plans[0].plan if not self.is_multi_plan else None
-        return DoseOfPlan(self.dose, plan.alike_fractions if plan is not None else None)
+        effective = self.plans[0].dose.attributes.dose_type == "EFFECTIVE"
+        if plan is None or effective != (plan.kind == "ion"):
+            return DoseOfPlan(self.dose)
+        return DoseOfPlan(self.dose, plan.alike_fractions)
 
 
 def assess_course(case: Case, judging: Judging) -> Course | None:
@@ -87,18 +94,53 @@ def assess_course(case: Case, judging: Judging) -> Course | None:
         left_out=tuple(_left_out(item) for item in left_out),
         complete=not any(item.reason in _MISSING for item in left_out),
         doubts=doubts,
+        upper_estimate=bool(chosen.perhaps_replaced),
         structure_set=structures.label,
         other_structure_set=other_set,
     )
     if (len(parts) > 1 or any(part.is_multi_plan for part in parts)) and (heart is not None or judging.draft is not None):
         course = _judged(course, case, parts, structures.rois, judging)
-    if len(chosen.prospective) > 1:
-        wanted, _, _ = _parts_of(CoursePlans(chosen.prospective), heart or judging.draft)
-        results = _judged(course, case, wanted, structures.rois, judging).constraints if len(wanted) > 1 else ()
-        course = course.model_copy(update={"prospective": results})
-    return course
+
+    def constraints_of(plans: Sequence[PatientPlan]) -> tuple[ConstraintResult, ...]:
+        """Of other plans than those of the course, where there are several."""
+        wanted, _, _ = _parts_of(CoursePlans(tuple(plans)), heart or judging.draft)
+        return _judged(course, case, wanted, structures.rois, judging).constraints if len(wanted) > 1 else ()
+
+    sure = [p for p in chosen.plans if all(p is not perhaps for perhaps in chosen.perhaps_replaced)]
+    least = constraints_of(sure) if chosen.perhaps_replaced else ()
+    return course.model_copy(update={"least": least, "prospective": constraints_of(chosen.prospective)})
 
 
+def choice_within_course(case: Case, choice: Choice, choose: Callable[[Case], Choice]) -> Choice:
+    """The protocol for a plan whose own words do not say what is treated: a boost treats the site of the plan that it is added to.
+
+    Args:
+        case: as read, with its companions.
+        choice: by the plan's own words.
+        choose: the protocol for a case.
+
+    Returns:
+        ``choice`` where it is no assumption, or the course does not say more.
+    """
+    if choice.fit != "assumed" or case.plan is None or not case.companions:
+        return choice
+    others = [plan for plan in course_plans(case, _schedules()).plans if plan.uid != case.provenance.rtplan_uid]
+    primary = max(others, key=_prescribed_gy, default=None)
+    if primary is None or primary.plan is None:
+        return choice
+    texts = (
+        case.plan.description,
+        primary.plan.label,
+        primary.plan.description,
+        *(p.target for p in primary.plan.prescriptions),
+    )
+    again = choose(replace(case, plan=replace(case.plan, description=" ".join(texts))))
+    if again.fit == "assumed":
+        return choice
+    return replace(again, reason=f"{again.reason}, by the words of {primary.label}, which it is added to")
+
+
+@lru_cache(maxsize=1)
 def _schedules() -> tuple[tuple[float, int], ...]:
     """Prescriptions that the shipped protocols are for."""
     applied = (load_protocol(name).applies for name in list_protocols())

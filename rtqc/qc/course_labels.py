@@ -32,6 +32,8 @@ REMOTE_WORDS = frozenset(
      "prostata", "pelvis", "pelvic", "becken", "rectum", "rektum", "anus", "bladder", "blase", "cervix", "uterus", "vulva", "vagina",
      "femur", "hip", "knee", "hand", "foot", "leg"}
 )  # fmt: skip
+#: A treatment of brain or pelvis with the spine passes behind the heart.
+_SPINAL_WORDS = frozenset({"spine", "spinal", "csi", "craniospinal", "neuraxis", "tbi", "tmi", "thorax", "chest"})
 #: Words of a target that say nothing about which it is.
 _GENERIC_WORDS = frozenset(
     {"ptv", "ctv", "gtv", "itv", "igtv", "eval", "opt", "target", "tv", "gy", "cgy", "dose", "the", "all"}
@@ -108,7 +110,8 @@ def is_boost(plan: Plan) -> bool:
 def is_remote(plan: Plan) -> bool:
     """Whether its label or its targets name a site far from the heart."""
     texts = (plan.label, *(p.target for p in plan.prescriptions))
-    return any(set(words(text)) & REMOTE_WORDS for text in texts)
+    named = {word for text in texts for word in words(text)}
+    return bool(named & REMOTE_WORDS) and not named & _SPINAL_WORDS
 
 
 def target_words(plan: Plan) -> frozenset[str]:

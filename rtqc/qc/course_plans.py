@@ -37,12 +37,14 @@ class CoursePlans:
         plans: those to be added, earliest first; one alone where there is nothing to add.
         left_out: the patient's other plans.
         doubts: why the sum may be too high.
+        perhaps_replaced: those of the plans that a later one may have replaced.
         prospective: the course if the case's own plan were approved; empty where it is, or where it would be no other course.
     """
 
     plans: tuple[PatientPlan, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     doubts: tuple[str, ...] = ()
+    perhaps_replaced: tuple[PatientPlan, ...] = ()
     prospective: tuple[PatientPlan, ...] = ()
 
 
@@ -82,9 +84,11 @@ def course_plans(case: Case, schedules: Collection[ScheduleOf]) -> CoursePlans:
     doubts = _leave_out_superseded(sorting, schedules)
     _leave_out_what_cannot_be_added(own, sorting)
     summed = {id(p) for p in sorting.plans}
-    said = tuple(why for pair, why in doubts if {id(p) for p in pair} <= summed)
+    open_doubts = [(pair, why) for pair, why in doubts if {id(p) for p in pair} <= summed]
+    said = tuple(why for _, why in open_doubts)
+    perhaps = tuple({id(pair[0]): pair[0] for pair, _ in open_doubts}.values())
     prospective = _prospective(own, sorting.plans, schedules) if any(p is own for p in waiting) else ()
-    return CoursePlans(tuple(sorting.plans), tuple(sorting.left_out), said, prospective)
+    return CoursePlans(tuple(sorting.plans), tuple(sorting.left_out), said, perhaps, prospective)
 
 
 def not_treated(plan: Plan) -> str:
@@ -162,11 +166,16 @@ def _leave_out_superseded(
 
 
 def _leave_out_what_cannot_be_added(own: PatientPlan, sorting: _Sorting) -> None:
+    replaced = not any(p is own for p in sorting.plans)
     for plan in list(sorting.plans):
         assert plan.plan is not None
         if plan is own:
             continue
-        if not plan.shares_frame_with(own):
+        if replaced and not plan.shares_frame_with(own):
+            sorting.plans = [
+                p for p in sorting.plans if p is not plan
+            ]  # the course of a plan that was replaced on another CT is judged there
+        elif not plan.shares_frame_with(own):
             if is_remote(plan.plan):
                 sorting.remove(plan, "remote", "treats a site far from the heart")
             else:

@@ -161,10 +161,10 @@ def _newer(first: _Prescribed | None, second: _Prescribed | None, schedules: Col
     if first.is_like(second.gy, second.fractions):
         return Relation("replaces", f"{why} and has the same prescription")
     alike = abs(first.a_fraction - second.a_fraction) <= DOSE_TOLERANCE * first.a_fraction
+    together = first.gy + second.gy, first.fractions + second.fractions
+    if alike and _is_schedule(*together, schedules) and not _is_schedule(first.gy, first.fractions, schedules):
+        return Relation("adds", "it is for the fractions that remained")
     if alike and second.fractions <= first.fractions:
-        together = first.gy + second.gy, first.fractions + second.fractions
-        if _is_schedule(*together, schedules) and not _is_schedule(first.gy, first.fractions, schedules):
-            return Relation("adds", "it is for the fractions that remained")
         return Relation("unknown", f"{why}, but how many fractions of the earlier one were given is not said")
     if second.gy >= _WHOLE_SHARE * first.gy:
         return Relation("replaces", f"{why}, with another prescription")

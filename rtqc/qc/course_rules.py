@@ -32,6 +32,10 @@ def _prescribed(course: Course) -> str:
     return ", ".join(parts)
 
 
+def _lower(description: str) -> str:
+    return description[:1].lower() + description[1:]
+
+
 def _in(course: Course) -> str:
     return f", as if given in {course.judged_fractions} fractions" if course.judged_in == "isoeffective" else ""
 
@@ -39,7 +43,7 @@ def _in(course: Course) -> str:
 @rule("course.constraint_exceeded", "fail", "fact", "An acceptable dose limit is exceeded by the plans of one course together.")
 def course_constraint_exceeded(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """The course by the contoured heart."""
-    for result in _exceeded(m.course, "acceptable"):
+    for result in _exceeded(_sure(m.course), "acceptable"):
         yield _hit(m, result)
 
 
@@ -48,23 +52,42 @@ def course_constraint_exceeded(m: Measurements, limits: Limits) -> Iterable[Hit]
 )
 def course_constraint_above_ideal(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Between the two limits, or where there is only an ideal one."""
-    failed = _exceeded(m.course, "acceptable")
-    for result in _exceeded(m.course, "ideal"):
+    failed = _exceeded(_sure(m.course), "acceptable")
+    for result in _exceeded(_sure(m.course), "ideal"):
         if not any(implies(f, result) for f in failed):
             yield _hit(m, result)
 
 
-def _exceeded(course: Course | None, tier: str) -> list[ConstraintResult]:
-    results = course.constraints if course is not None else ()
+@rule("course.may_exceed", "warning", "estimate", "A dose limit is exceeded if plans add up of which one may replace another.")
+def course_may_exceed(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """An upper estimate: it is no fail as long as nobody knows whether all of its plans are given."""
+    if m.course is None or not m.course.upper_estimate:
+        return
+    known = [r for tier in ("acceptable", "ideal") for r in _exceeded(_sure(m.course), tier)]
+    said = list(known)
+    for result in (r for tier in ("acceptable", "ideal") for r in _exceeded(m.course.constraints, tier)):
+        if not any(implies(s, result) for s in said):
+            said.append(result)
+            yield _hit(m, result, "If all of its plans are given, the course")
+
+
+def _sure(course: Course | None) -> tuple[ConstraintResult, ...]:
+    """The constraints of the plans that are given for sure."""
+    if course is None:
+        return ()
+    return course.least if course.upper_estimate else course.constraints
+
+
+def _exceeded(results: Iterable[ConstraintResult], tier: str) -> list[ConstraintResult]:
     return [r for r in results if r.tier == tier and r.contoured_met is False and r.contoured is not None]
 
 
-def _hit(m: Measurements, r: ConstraintResult) -> Hit:
+def _hit(m: Measurements, r: ConstraintResult, who: str = "The course") -> Hit:
     assert m.course is not None
-    least = "" if m.course.complete else "at least "
+    least = "at least " if not m.course.complete or r in m.course.least else ""
     limit = Limit(value=r.limit, unit=r.unit, source=r.source)
     return Hit(
-        f"{r.description} of the course ({_names(m.course)}) is {least}{r.contoured:.2f} {r.unit} with the contour{_in(m.course)}, above the {r.tier} limit of {r.limit:g} {r.unit}.",
+        f"{who} ({_names(m.course)}) exceeds the {r.tier} limit of {r.limit:g} {r.unit}: {_lower(r.description)} {least}{r.contoured:.2f} {r.unit} with the contour{_in(m.course)}.",
         measured=r.contoured,
         limit=limit,
         structures=(r.structure,) if r.structure else (),
@@ -84,7 +107,7 @@ def course_unapproved_would_exceed(m: Measurements, limits: Limits) -> Iterable[
         if r.contoured_met is False and r.contoured is not None and r.tier == "acceptable":
             limit = Limit(value=r.limit, unit=r.unit, source=r.source)
             yield Hit(
-                f"This plan is not approved; with it, {r.description[:1].lower()}{r.description[1:]} of the course would be {r.contoured:.2f} {r.unit}, above the limit of {r.limit:g} {r.unit}.",
+                f"This plan is not approved; with it, the course would exceed the acceptable limit of {r.limit:g} {r.unit}: {_lower(r.description)} {r.contoured:.2f} {r.unit}.",
                 measured=r.contoured,
                 limit=limit,
             )

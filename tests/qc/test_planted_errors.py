@@ -48,6 +48,7 @@ TESTED_ELSEWHERE = {
         f"course.{what}": "tests/qc/test_course.py"
         for what in (
             "constraint_above_ideal",
+            "may_exceed",
             "unapproved_would_exceed",
             "not_summed",
             "uncertain",
