@@ -22,6 +22,8 @@ _DOSE_TOLERANCE = 0.02
 #: Interpreted types (PS3.3 C.8.8.8.1) and first words of names (TG-263) of targets.
 _TARGET_TYPES = {"GTV", "CTV", "PTV", "TREATED_VOLUME", "IRRAD_VOLUME"}
 _TARGET_WORDS = {"gtv", "ctv", "ptv", "itv", "igtv", "ptveval"}
+#: How sides are written to a word.
+_SIDES = ("lt", "rt", "l", "r")
 #: The protocol without dose constraints.
 _WITHOUT_CONSTRAINTS = "heart"
 #: Sites that no shipped protocol is for -> words for them: their plans are not judged by another site's limits.
@@ -156,9 +158,16 @@ def _site(case: Case, protocols: Mapping[str, Protocol]) -> str:
 
 
 def _words(text: str) -> set[str]:
-    """Words of a text, and each two neighbours as one: ``Chest wall``, ``PTVbreast``."""
+    """Words of a text, each two neighbours as one, and without a side written to them: ``Chest wall``, ``PTVbreast``, ``LBreast``.
+
+    >>> sorted(_words("LBreast"))
+    ['breast', 'lbreast']
+    """
     parts = [w.removeprefix("ptv").removeprefix("ctv").removeprefix("gtv") for w in words(text)]
-    return set(parts) | {a + b for a, b in zip(parts, parts[1:], strict=False)}
+    found = set(parts) | {a + b for a, b in zip(parts, parts[1:], strict=False)}
+    for side in _SIDES:
+        found |= {w.removeprefix(side) for w in parts} | {w.removesuffix(side) for w in parts}
+    return {w for w in found if w}
 
 
 def _texts(case: Case) -> Iterator[str]:
