@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal
 
 from rtqc.core.case import Case, Plan
@@ -124,9 +126,10 @@ def _by_fractionation(case: Case, fitting: list[Protocol], protocols: Mapping[st
     return Choice(default, "assumed", f"nothing in the plan says what is treated, and {why}")
 
 
-def _shipped(known_rules: frozenset[str] = frozenset()) -> dict[str, Protocol]:
+@lru_cache(maxsize=4)
+def _shipped(known_rules: frozenset[str] = frozenset()) -> Mapping[str, Protocol]:
     """The protocols that ship and are for certain plans, by name."""
-    return {p.name: p for p in (load_protocol(name, known_rules) for name in list_protocols()) if p.applies}
+    return MappingProxyType({p.name: p for p in (load_protocol(name, known_rules) for name in list_protocols()) if p.applies})
 
 
 def _is_schedule(schedule: Schedule, dose_gy: float, fractions: int | None) -> bool:
