@@ -13,7 +13,7 @@ from scipy.special import erf
 from rtqc.core import Case, Dose, Grid, Structure
 from rtqc.core.assessment import ConstraintResult, DoseComparison, DoseMetrics
 from rtqc.core.finding import Finding
-from rtqc.dosimetry import Metric, MovedDoses, OrganDose, SurfaceBand, difference, dvh, evaluate, moved_doses
+from rtqc.dosimetry import DVH, Metric, MovedDoses, OrganDose, SurfaceBand, difference, dvh, evaluate, moved_doses
 from rtqc.dosimetry.draft_error import CALIBRATION, CORRELATION_MM, LEVEL_95
 from rtqc.heart import Draft
 from rtqc.pipeline import surface_band
@@ -190,23 +190,20 @@ def test_a_limit_between_hearts_a_millimetre_apart_flips_when_the_draft_is_sure(
 
 @pytest.mark.parametrize(("error", "flips"), [(0.289, True), (0.291, False), (None, True)])
 def test_an_outcome_flips_only_beyond_the_error(error: float | None, flips: bool) -> None:
+    """V20Gy of 4.94 % with the contour and 5.23 % with the draft, limit 5 %: 0.29 points apart."""
     errors = {} if error is None else {"v20_gy_percent": error}
-    values = iter((4.94, 5.23))
-    hearts = [_Known(next(values)), _Known(next(values))]
+    hearts = [OrganDose(_with_v20(percent)) for percent in (4.94, 5.23)]
     (result,) = evaluate([_constraint("v20_gy_percent", 5.0, "%")], *hearts, draft_errors=errors)
     assert (result.outcome_flips, result.draft_error) == (flips, error)
+    # A structure that has no draft has no draft's error.
+    organ = _constraint("v20_gy_percent", 5.0, "%").model_copy(update={"structure": "Lung_L"})
+    (other,) = evaluate([organ], *hearts, {"Lung_L": hearts[0]}, errors)
+    assert (other.outcome_flips, other.draft_error) == (False, None)
 
 
-class _Known(OrganDose):
-    """A dose of which one value is known."""
-
-    def __init__(self, known: float) -> None:
-        super().__init__()
-        object.__setattr__(self, "known", known)
-
-    def value(self, metric: str, in_eqd2: bool = False) -> float | None:
-        value: float = self.known  # type: ignore[attr-defined]
-        return value
+def _with_v20(percent: float) -> DVH:
+    """100 ml, so much of which has 25 Gy and the rest 1 Gy."""
+    return DVH("Heart", np.array([1.0, 25.0]), np.array([100 - percent, percent]), np.zeros(2), 100.0, 1.0)
 
 
 def _spoken(case: Case, draft: Draft, constraint: ConstraintResult | None, dose: DoseComparison | None) -> dict[str, Finding]:
