@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,7 +164,7 @@ def moved_doses(structure: Structure, dose: Dose, histogram: DVH, band: SurfaceB
     if structure.is_empty or histogram.is_empty:
         return None
     try:
-        return MovedSurface.of(structure, band).doses(dose, histogram)
+        return MovedSurface.of(structure, band).doses(partial(dose_at, structure=structure, dose=dose), histogram)
     except TooThinError:
         return None
 
@@ -193,17 +194,17 @@ class MovedSurface:
         columns = _columns(surface_of(structure))
         return cls(structure, columns, np.clip(_moves(columns, structure, band), -_FURTHEST_MM, _FURTHEST_MM))
 
-    def doses(self, dose: Dose, histogram: DVH) -> MovedDoses:
+    def doses(self, gy_at: Callable[[Floats], Floats], histogram: DVH) -> MovedDoses:
         """Its doses in each draw.
 
         Args:
-            dose: in any orientation.
-            histogram: the structure's own DVH, not empty.
+            gy_at: dose at points (n, 3) of the structure's frame, in Gy, NaN where there is none; that of several plans is their sum.
+            histogram: the structure's own DVH of this dose, not empty.
         """
         columns = self.columns
         which, from_mm, sign = _layers(np.abs(self.moves).max(axis=0))
         middle = sign * (from_mm + _LAYER_MM / 2)
-        gy = dose_at(columns.centres[which] + middle[:, None] * columns.outward[which], self.structure, dose)
+        gy = gy_at(columns.centres[which] + middle[:, None] * columns.outward[which])
         # What a bent surface's area is at another depth; beyond its centre of curvature there is nothing.
         ml = columns.areas[which] * np.maximum(1 + columns.bend[which] * middle, 0) ** 2 * _LAYER_MM / 1000
         known = np.isfinite(gy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from scipy.special import erf
 from rtqc.core import Case, Dose, Grid, Structure
 from rtqc.core.assessment import ConstraintResult, DoseComparison, DoseMetrics
 from rtqc.core.finding import Finding
-from rtqc.dosimetry import DVH, Metric, MovedDoses, OrganDose, SurfaceBand, difference, dvh, evaluate, moved_doses
+from rtqc.dosimetry import DVH, Metric, MovedDoses, MovedSurface, OrganDose, SurfaceBand, difference, dvh, evaluate, moved_doses
 from rtqc.dosimetry.draft_error import CALIBRATION, CORRELATION_MM, LEVEL_95
+from rtqc.dosimetry.dvh import dose_at
 from rtqc.heart import Draft
 from rtqc.pipeline import surface_band
 from rtqc.qc import Measurements, load_protocol, run_rules
@@ -133,6 +135,17 @@ def test_errors_of_converted_doses_are_those_of_the_converted_metric() -> None:
     assert mean is not None
     assert moved.standard_deviation(MEAN, lambda gy: 2 * gy) == pytest.approx(2 * mean)
     assert moved.standard_deviation(Metric.named("v40_gy_percent"), lambda gy: 2 * gy) == pytest.approx(v20)
+
+
+def test_two_plans_whose_gradients_cancel_have_no_error_together() -> None:
+    tube, band = _tube(), SurfaceBand(_sure_to(2.0), 4.0, 4.0)
+    rising, falling = _along("z", lambda z: 20 + 0.2 * z), _along("z", lambda z: 20 - 0.2 * z)
+    surface = MovedSurface.of(tube, band)
+    alone = surface.doses(partial(dose_at, structure=tube, dose=rising), dvh(tube, rising))
+    even = _along("z", lambda z: np.full(z.size, 40.0))
+    both = surface.doses(lambda p: dose_at(p, tube, rising) + dose_at(p, tube, falling), dvh(tube, even))
+    assert (alone.error(MEAN) or 0.0) > 1.0
+    assert both.error(MEAN) == pytest.approx(0, abs=0.05)
 
 
 def test_there_is_no_error_of_nothing() -> None:
