@@ -227,7 +227,7 @@ def _columns(surface: SmoothSurface) -> _Columns:
     group, count = _cubes(surface.centres, _COLUMN_MM)
 
     def summed(values: Floats) -> Floats:
-        return np.bincount(group, values, count)
+        return np.asarray(np.bincount(group, values, count), np.float64)
 
     areas = summed(surface.areas)
     centres = np.stack([summed(surface.areas * c) for c in surface.centres.T], axis=1) / areas[:, None]
@@ -284,4 +284,4 @@ def _layers(furthest_mm: Floats) -> tuple[NDArray[np.intp], Floats, Floats]:
 
 
 def _bin_of(gy: Floats, edges: Floats) -> NDArray[np.intp]:
-    return np.clip((gy / edges[-1] * (edges.size - 1)).astype(np.intp), 0, edges.size - 2)
+    return np.asarray(np.clip((gy / edges[-1] * (edges.size - 1)).astype(np.intp), 0, edges.size - 2))

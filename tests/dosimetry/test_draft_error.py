@@ -175,11 +175,12 @@ def _half_space(contoured_mm: float) -> tuple[Structure, Structure, Dose]:
 
 def _judged(contoured_mm: float, sd_mm: float) -> ConstraintResult:
     contour, draft, dose = _half_space(contoured_mm)
-    doses = [OrganDose(dvh(s, dose)) for s in (contour, draft)]
-    limit = float(np.mean([doses[k].value("v20_gy_percent") for k in (0, 1)]))  # type: ignore[arg-type]
+    heart, drafted = OrganDose(dvh(contour, dose)), OrganDose(dvh(draft, dose))
+    values = [organ.value("v20_gy_percent") or 0.0 for organ in (heart, drafted)]
+    limit = sum(values) / 2
     error = _moved(draft, dose, SurfaceBand(_sure_to(sd_mm))).error(V20)
     assert error is not None
-    (result,) = evaluate([_constraint("v20_gy_percent", limit, "%")], *doses, draft_errors={"v20_gy_percent": error})
+    (result,) = evaluate([_constraint("v20_gy_percent", limit, "%")], heart, drafted, draft_errors={"v20_gy_percent": error})
     assert (result.contoured_met, result.draft_met, result.draft_error) == (True, False, error)
     return result
 
@@ -205,12 +206,12 @@ def test_a_limit_between_hearts_a_millimetre_apart_flips_when_the_draft_is_sure(
 def test_an_outcome_flips_only_beyond_the_error(error: float | None, flips: bool) -> None:
     """V20Gy of 4.94 % with the contour and 5.23 % with the draft, limit 5 %: 0.29 points apart."""
     errors = {} if error is None else {"v20_gy_percent": error}
-    hearts = [OrganDose(_with_v20(percent)) for percent in (4.94, 5.23)]
-    (result,) = evaluate([_constraint("v20_gy_percent", 5.0, "%")], *hearts, draft_errors=errors)
+    heart, draft = (OrganDose(_with_v20(percent)) for percent in (4.94, 5.23))
+    (result,) = evaluate([_constraint("v20_gy_percent", 5.0, "%")], heart, draft, draft_errors=errors)
     assert (result.outcome_flips, result.draft_error) == (flips, error)
     # A structure that has no draft has no draft's error.
     organ = _constraint("v20_gy_percent", 5.0, "%").model_copy(update={"structure": "Lung_L"})
-    (other,) = evaluate([organ], *hearts, {"Lung_L": hearts[0]}, errors)
+    (other,) = evaluate([organ], heart, draft, {"Lung_L": heart}, errors)
     assert (other.outcome_flips, other.draft_error) == (False, None)
 
 
