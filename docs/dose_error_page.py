@@ -13,8 +13,8 @@ from rtqc.dosimetry.draft_error import CALIBRATION
 from rtqc.heart.manifest import Manifest
 from rtqc.qc import RULES
 
-#: Seeds that no model was trained on; on the first ones the factor of the stated error was chosen, on the others it is judged.
-SEEDS, CHOSEN_ON = range(1, 57), range(1, 21)
+#: Seeds that no model was trained on; the first ones were looked at when the factor of the stated error was chosen.
+SEEDS, LOOKED_AT = range(1, 57), range(1, 21)
 #: How far the field's edge lies inside the heart, in mm; negative: outside.
 EDGES_MM = (-4.0, 2.0, 8.0, 14.0, 20.0, 26.0)
 METRICS = ("mean_gy", "v17_gy_percent", "v20_gy_percent", "v25_gy_percent")
@@ -85,26 +85,36 @@ def _by_edge(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _coverage(rows: Sequence[Row], pierced: Mapping[str, float]) -> list[str]:
-    chosen = {f"seed {seed}" for seed in CHOSEN_ON}
+    looked_at = {f"seed {seed}" for seed in LOOKED_AT}
     lines = [
-        f"The stated error is the 95 % level: 1.96 standard deviations of the metric with the surface moved within its band, times {CALIBRATION:g}, chosen on seeds {CHOSEN_ON[0]} to {CHOSEN_ON[-1]}. How",
-        "often the truth lies within it, all edges from +2 mm together (of one patient they are not independent):",
+        f"The stated error is meant as a 95 % level: 1.96 standard deviations of the metric with the surface moved within its band, times {CALIBRATION:g}. How often the truth lies within it, all edges from",
+        "+2 mm together (of one patient they are not independent), and the factor with which it would lie within at every edge and in every metric for 95 % of the patients:",
         "",
-        "| patients | " + " | ".join(Metric.named(name).label for name in METRICS) + " |",
-        "| --- |" + " --- |" * len(METRICS),
+        "| patients | " + " | ".join(Metric.named(name).label for name in METRICS) + " | factor for 95 % |",
+        "| --- |" + " --- |" * len(METRICS) + " --- |",
     ]
+    inner = [r for r in rows if r.patient not in pierced]
     for words, some in (
-        (f"seeds {CHOSEN_ON[0]} to {CHOSEN_ON[-1]}, chosen on", [r for r in rows if r.patient in chosen]),
-        (f"seeds {CHOSEN_ON[-1] + 1} to {SEEDS[-1]}, never used", [r for r in rows if r.patient not in chosen]),
-        ("of these, hearts inside the chest", [r for r in rows if r.patient not in chosen and r.patient not in pierced]),
+        ("all", rows),
+        ("hearts inside the chest", inner),
+        (
+            f"of these seeds {LOOKED_AT[0]} to {LOOKED_AT[-1]}, looked at when the factor was chosen",
+            [r for r in inner if r.patient in looked_at],
+        ),
+        (f"of these seeds {LOOKED_AT[-1] + 1} to {SEEDS[-1]}, not looked at", [r for r in inner if r.patient not in looked_at]),
     ):
         inside = [r for r in some if r.edge_mm > 0]
-        lines.append(f"| {words} | " + " | ".join(_share(inside, name) for name in METRICS) + " |")
+        lines.append(f"| {words} | " + " | ".join(_share(inside, name) for name in METRICS) + f" | {_factor(inside):.2f} |")
+    lines += [
+        "",
+        f"Why {CALIBRATION:g}: synthetic patients resemble those that the model learned from. On the one real heart that it has not seen (0987) the surface is off by 1.2 of its stated standard deviations (root mean square), on",
+        "the synthetic ones by 0.6 and on the three real ones that it has seen by 0.6 to 0.75. So the factor is twice what all of these synthetic patients ask for.",
+    ]
     if pierced:
         which = ", ".join(f"{patient} by {mm:.0f} mm" for patient, mm in pierced.items())
         lines += [
             "",
-            f"The phantom does not keep its hearts inside the chest: {which} pierce the chest wall, where muscle and heart look alike on a CT. No heart does that, and no one could see its outline; the numbers above",
+            f"The phantom does not keep its hearts inside the chest. Some pierce the chest wall ({which}), where muscle and heart look alike on a CT: no heart does that, and no one could see its outline. The numbers above",
             "hold these patients all the same.",
         ]
     return lines
@@ -171,7 +181,7 @@ def _card_section(rows: Sequence[Row]) -> list[str]:
             off = np.array([r.draft[name] - r.truth[name] for r in made if r.edge_mm == edge])
             cells.append(f"{_signed(off.mean())} ± {off.std(ddof=1):.2f} ({_signed(off[np.abs(off).argmax()])})")
         lines.append(f"| {edge:+g} mm | {' | '.join(cells)} |")
-    never = [r for r in made if r.edge_mm > 0 and r.patient not in {f"seed {seed}" for seed in CHOSEN_ON}]
+    never = [r for r in made if r.edge_mm > 0 and r.patient not in {f"seed {seed}" for seed in LOOKED_AT}]
     real = [r for r in _real(rows) if r.patient not in _SEEN and r.edge_mm > 0]
     held = f"The error that rtqc states with a draft's dose held the truth in {_share(never, 'mean_gy')} such plans for the mean and {_share(never, 'v17_gy_percent')} for V17Gy"
     if real:
@@ -196,6 +206,18 @@ def _within(row: Row, name: str) -> bool:
 def _share(rows: Iterable[Row], name: str) -> str:
     inside = [_within(r, name) for r in rows]
     return f"{100 * np.mean(inside):.0f} % of {len(inside)}"
+
+
+def _factor(rows: Sequence[Row]) -> float:
+    """The factor with which 95 % of the patients would lie within the stated error in all of these rows and metrics."""
+    worst: dict[str, float] = {}
+    for r in rows:
+        for name in METRICS:
+            # What rounds to nothing is no error.
+            off = max(abs(r.draft[name] - r.truth[name]) - 0.005, 0.0)
+            if off > 0:
+                worst[r.patient] = max(worst.get(r.patient, 0.0), off / max(r.error[name], 1e-3))
+    return CALIBRATION * float(np.quantile([worst.get(patient, 0.0) for patient in {r.patient for r in rows}], 0.95))
 
 
 def _signed(value: float) -> str:
