@@ -59,6 +59,8 @@ def test_every_shipped_protocol_loads_and_each_number_has_a_source() -> None:
         (case_of((40.05, "Breast"), label="Breast_L"), "breast-40-15", "fits"),
         (case_of((40.0, "PTV_Breast")), "breast-40-15", "fits"),
         (case_of((42.56, "Mamma links"), fractions=16), "breast-40-15", "fits"),
+        (case_of((40.0, ""), label="LBreast"), "breast-40-15", "fits"),
+        (case_of((40.0, ""), label="TANGENTS"), "breast-40-15", "fits"),
         (case_of((50.0, "Chest wall"), fractions=25), "breast-50-25", "fits"),
         (case_of((26.0, "Breast"), fractions=5), "breast-26-5", "fits"),
         (case_of((26.0, "PTV_Breast_SCF"), fractions=5), "breast-26-5", "fits"),
