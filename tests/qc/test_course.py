@@ -35,7 +35,7 @@ from rtqc.qc import (
     load_protocol,
     named_choice,
     run_rules,
-)  # fmt: skip
+)
 from rtqc.qc.course_labels import Label, is_boost
 from rtqc.qc.course_relations import relation
 
