@@ -1,7 +1,7 @@
 """The Agatston score as it was defined, the calcium volume, the classes, and tube voltages other than 120 kV.
 
 A. S. Agatston et al., J Am Coll Cardiol 15:827, 1990: per slice of 3 mm, each area of at least 130 HU and 1 mm² times 1 to 4, by its largest CT number
-(130, 200, 300, 400 HU). Slices of other thickness are scaled to 3 mm (Ohnesorge et al., Eur Radiol 12:1112, 2002).
+(130, 200, 300, 400 HU). Slices of other thickness are scaled to 3 mm (Ohnesorge et al., Eur Radiol 12:1532, 2002).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Rules that speak of a structure and a dose whatever the structure is.
 _RULES = frozenset(
     {
-        "contour.single_plane", "contour.degenerate", "dose.outside_grid", "dose.small_structure", "plan.absent", "plan.fractions_missing",
+        "contour.single_plane", "contour.degenerate", "dose.outside_grid", "dose.outside_grid_edge", "dose.small_structure", "plan.absent", "plan.fractions_missing",
         "plan.fraction_groups", "plan.prescription_missing", "plan.prescription_per_beam", "plan.several_prescriptions",
     }
 )  # fmt: skip

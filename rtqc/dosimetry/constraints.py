@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -57,11 +58,16 @@ class OrganDose:
         histogram = self._histogram(in_eqd2)
         return Metric.named(metric).of(histogram) if histogram is not None else None
 
-    def meets(self, metric: str, limit: float, in_eqd2: bool = False) -> bool | None:
+    def meets(self, metric: str, limit: float, in_eqd2: bool = False, by_proof: bool = False) -> bool | None:
         """Whether a metric is at most a limit; None where it is not known.
 
-        A structure without dose in a part of it exceeds a limit for sure where it does so with that part counted as 0 Gy, and never
-        meets one for sure.
+        A structure without dose in a part of it exceeds a limit for sure where it does so with that part counted as 0 Gy. It meets one for sure
+        where it does so whatever dose that part has.
+
+        Args:
+            metric, limit: of the constraint.
+            in_eqd2: whether in fractions of 2 Gy.
+            by_proof: whether the latter counts: a lung may leave the dose grid, a heart may not.
         """
         histogram = self._histogram(in_eqd2)
         value = self.value(metric, in_eqd2)
@@ -69,8 +75,10 @@ class OrganDose:
             return None
         if histogram.covered_share >= FULL_COVERAGE:
             return value <= limit
-        least = Metric.named(metric).of(histogram.uncovered_as_zero())
-        return False if least is not None and least > limit else None
+        least, most = (Metric.named(metric).of(histogram.with_uncovered(gy)) for gy in (0.0, math.inf))
+        if least is not None and least > limit:
+            return False
+        return True if by_proof and most is not None and most <= limit else None
 
     def _histogram(self, in_eqd2: bool) -> DVH | None:
         return self.eqd2 if in_eqd2 else self.physical
@@ -90,7 +98,7 @@ def evaluate(
     for c in constraints:
         organs = (heart, draft) if not c.structure else ((others or {}).get(c.structure, OrganDose()), OrganDose())
         values = [organ.value(c.metric, c.eqd2) for organ in organs]
-        met = [organ.meets(c.metric, c.limit, c.eqd2) for organ in organs]
+        met = [organ.meets(c.metric, c.limit, c.eqd2, by_proof=bool(c.structure)) for organ in organs]
         results.append(
             ConstraintResult(
                 id=c.id,

@@ -112,15 +112,21 @@ class DVH:
         gy = self.gy * (self.gy / fractions + alpha_beta_gy) / (2 + alpha_beta_gy)
         return replace(self, gy=gy)
 
-    def uncovered_as_zero(self) -> DVH:
-        """The same for the whole structure, with what has no dose counted as 0 Gy: no metric of it is above the true one."""
+    def with_uncovered(self, gy: float) -> DVH:
+        """The same for the whole structure, as if what has no dose had one.
+
+        With 0 Gy no metric but the minimum is above the true one, with an infinite dose none is below it.
+
+        Args:
+            gy: the assumed dose: 0, or infinite.
+        """
         missing_ml = self.volume_ml - float(self.ml.sum())
         if missing_ml <= 0 or self.is_empty:
             return self
-        gy, ml, w_mm = (
-            np.concatenate([[first], rest]) for first, rest in ((0.0, self.gy), (missing_ml, self.ml), (0.0, self.w_mm))
-        )
-        return replace(self, gy=gy, ml=ml, w_mm=w_mm)
+        order = slice(None, None, -1) if gy > self.max_gy else slice(None)
+        parts = ((gy, self.gy), (missing_ml, self.ml), (float(self.w_mm.mean()), self.w_mm))
+        doses, volumes, heights = (np.concatenate(([np.array([first]), known])[order]) for first, known in parts)
+        return replace(self, gy=doses, ml=volumes, w_mm=heights)
 
     def curve(self) -> Curve:
         """The cumulative DVH in steps of :data:`CURVE_STEP_GY`."""

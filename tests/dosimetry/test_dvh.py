@@ -106,9 +106,9 @@ def test_a_constraint_flips_when_one_heart_keeps_it_and_the_other_does_not() -> 
     results = {c.id: c for c in evaluate(constraints, *hearts)}
     mean = results["heart-mean-4gy"]
     assert (mean.contoured_met, mean.draft_met, mean.outcome_flips) == (True, False, True)
-    v20 = results["heart-v20gy-5"]
+    v20 = results["heart-v20gy-5-left"]
     assert (v20.contoured_met, v20.draft_met, v20.outcome_flips) == (False, False, False)
-    assert results["heart-v25gy-10"].outcome_flips is False
+    assert results["heart-v25gy-5-left"].outcome_flips is False
     # At the limit it is met.
     assert evaluate(constraints, OrganDose(_two_parts(0.0, 4.0)), OrganDose())[0].contoured_met is True
 

@@ -56,7 +56,7 @@ def test_the_first_screen_says_what_where_and_what_it_does_to_the_dose(flagged: 
     assert flagged.assessment.headline in first
     assert "The lower end of Heart lies" in first
     assert "instead of" in first
-    assert "the limit of 4 Gy is met with the contour" in first
+    assert "the acceptable limit of 4 Gy is met with the contour" in first
 
 
 def test_every_finding_is_there_with_source_and_picture(flagged: Assessed, page: str) -> None:
