@@ -84,8 +84,7 @@ def load_case(parts: Parts, index: Index) -> Case:
         acquisition=read_acquisition(series.first) if series.first is not None else Acquisition(),
         dose_attributes=plan_dose.attributes if dose is not None else DoseAttributes(),
         structure_set_attributes=_structure_set_attributes(structure_set) if structure_set else StructureSetAttributes(),
-<<<<<<< HEAD
-        planning_dvhs=read_planning_dvhs(used_doses[0].path) if dose is not None and len(used_doses) == 1 else {},
+        planning_dvhs=planning_dvhs,
         contours_on_other_images=_on_other_images(structure_set, series),
     )
 
@@ -94,9 +93,6 @@ def _on_other_images(structure_set: StructureSet | None, series: Series) -> dict
     if structure_set is None or not series.slices:
         return {}
     return contours_on_other_images(structure_set.dataset, frozenset(h.uid for h in series.slices))
-=======
-        planning_dvhs=planning_dvhs,
-    )
 
 
 def _load_planning_dvhs(
@@ -120,7 +116,6 @@ def _not_judged(parts: Parts, index: Index) -> list[Finding]:
     listed = named([f"{number} {kind}" for kind, number in count.items()])
     message = f"Not judged, because rtqc reads plans, doses and structure sets only: {listed}."
     return [note("file.not_judged", message, files=[h.name for h in objects[:_MOST_FILES]], measured=float(len(objects)))]
->>>>>>> plans
 
 
 def _why_no_ct(parts: Parts, index: Index) -> str:
