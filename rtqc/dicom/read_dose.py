@@ -214,7 +214,7 @@ def _whole_of_parts(parts: list[_Read], plan: Plan | None, unread: bool) -> list
     names = named(r.header.name for r in chosen)
     if unnamed:
         what = "fraction group" if unnamed[0].summation == "FRACTION" else "beam"
-        raise _SummationError(f"{named(r.header.name for r in unnamed)} does not say of which {what} it is the dose: export the plan's dose (PLAN).", unnamed)  # fmt: skip
+        raise _SummationError(f"The dose {named(r.header.name for r in unnamed)} names no {what} of the plan (Referenced Fraction Group Sequence), so nobody knows what it is the dose of: export the plan's dose (PLAN).", unnamed)  # fmt: skip
     if chosen[0].summation == "FRACTION":
         twice, missing = ({(group, "group", 0) for group, _, _ in parts} for parts in (twice, missing))
     said = []

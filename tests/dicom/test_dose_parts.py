@@ -89,7 +89,7 @@ def test_beam_doses_that_name_no_beam_are_refused(plan: Path, source: Path) -> N
         add_dose(source, plan, 0.5, "BEAM")
     case = read_case(plan)
     assert case.dose is None
-    assert "does not say of which beam" in messages(case)["dose.summation"]
+    assert "names no beam" in messages(case)["dose.summation"]
 
 
 def test_the_plans_own_dose_is_taken_before_its_beams(plan: Path, source: Path, clean_case: Case) -> None:
