@@ -13,12 +13,13 @@ from pydicom.uid import RTIonPlanStorage
 
 from rtqc.core import Case
 from rtqc.core.case import ApplicationSetup, Prescription
-from rtqc.dicom import Caller, DimseArchive, Door, Peer, Receiver, fetch_plans, read_case, store
+from rtqc.dicom import Caller, DimseArchive, Door, DrawnBy, Peer, Receiver, fetch_plans, note, read_case, store, write_sr
 from rtqc.dicom.write_study import uid_of
 from rtqc.dosimetry import dvh, eqd2_fractions, why_no_eqd2
 from rtqc.heart import Draft
 from rtqc.phantom import SyntheticPlan, write_plan
 from rtqc.pipeline import Options, assess, assess_fully
+from rtqc.qc.dose_unit import with_dose_unit
 from rtqc.report import write_report
 from tests.cli.run import rtqc
 from tests.conftest import dciodvfy
@@ -173,6 +174,28 @@ def test_the_dvh_command_says_it_and_converts_nothing_even_when_told_the_fractio
         assert (outcome.document["dose_type"], outcome.document["eqd2"]) == ("EFFECTIVE", None)
         assert [f["rule"] for f in outcome.document["findings"]] == ["dose.effective"]
     assert "Gy (RBE)" in rtqc("dvh", effective).out
+
+
+def test_every_sentence_about_an_effective_dose_has_its_unit_but_limits_keep_theirs() -> None:
+    def said(rule: str, message: str, unit: str) -> str:
+        return with_dose_unit([note("dose.zero", message).model_copy(update={"rule": rule})], unit)[0].message
+
+    before = "Mean heart dose is 4.60 Gy with the contour (+1.20 Gy), above the limit of 4 Gy."
+    after = "Mean heart dose is 4.60 Gy (RBE) with the contour (+1.20 Gy (RBE)), above the limit of 4 Gy."
+    assert said("constraint.exceeded", before, "Gy (RBE)") == after
+    assert said("constraint.exceeded", after, "Gy (RBE)") == after
+    assert said("constraint.exceeded", before, "Gy") == before
+    assert said("plan.several_prescriptions", "50 Gy to the breast.", "Gy (RBE)") == "50 Gy to the breast."
+
+
+def test_the_structured_report_writes_an_effective_dose_in_its_unit(
+    effective: Path, clean_draft: Draft, tmp_path: Path
+) -> None:
+    full = assess_fully(read_case(effective), CPU, clean_draft)
+    write_sr(full.assessment, full.case, tmp_path / "sr.dcm", DrawnBy("m", "1", "0", "rtqc"))
+    text = str(pydicom.dcmread(tmp_path / "sr.dcm"))
+    assert "Gy{RBE}" in text
+    assert "'Gy'" not in text
 
 
 def test_a_physical_dose_is_converted_and_not_said_to_be_anything_else(clean_folder: Path) -> None:
