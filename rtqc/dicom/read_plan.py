@@ -143,15 +143,28 @@ def _beams(dataset: Dataset, groups: list[_FractionGroup]) -> tuple[Beam, ...]:
         for reference in items(group.item, "ReferencedBeamSequence"):
             references.setdefault(int(number(reference, "ReferencedBeamNumber") or 0), []).append((group, reference))
     used = [reference for referring in references.values() for _, reference in referring]
-    metersets = any(number(reference, "BeamMeterset") is not None for reference in used)
+    metersets = any(_states_meterset(reference) for reference in used)
     found = []
     for item in sequence:
         referring = references.get(int(number(item, "BeamNumber") or 0), [])
         if metersets:
-            found += [_beam(item, g, r) for g, r in referring if (number(r, "BeamMeterset") or 0.0) > 0]
+            found += [_beam(item, g, r) for g, r in referring if _has_meterset(r)]
         elif text(item, "TreatmentDeliveryType").upper() in _TREATS:
             found += [_beam(item, g, r) for g, r in referring] or ([] if references else [_beam(item, None, Dataset())])
     return tuple(found)
+
+
+def _has_meterset(reference: Dataset) -> bool:
+    """Whether a beam gives dose; a meterset that cannot be read is one all the same."""
+    meterset = number(reference, "BeamMeterset")
+    return meterset > 0 if meterset is not None else _states_meterset(reference)
+
+
+def _states_meterset(reference: Dataset) -> bool:
+    """Whether Beam Meterset is there and not empty, whatever stands in it."""
+    raw = reference.get_item("BeamMeterset")
+    value = None if raw is None else raw.value
+    return value is not None and bool(str(value.decode("latin-1") if isinstance(value, bytes) else value).strip("\0 "))
 
 
 def _beam(item: Dataset, group: _FractionGroup | None, reference: Dataset) -> Beam:

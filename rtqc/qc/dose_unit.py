@@ -8,9 +8,16 @@ from collections.abc import Iterable
 from rtqc.core.finding import Finding
 
 #: Rules whose sentences hold doses of the case.
-_SPEAK_OF_DOSE = ("constraint.", "dose.mean_difference", "dose.second_calculation", "dose.planning_system", "course.")
+_SPEAK_OF_DOSE = (
+    "constraint.",
+    "dose.mean_difference",
+    "dose.second_calculation",
+    "dose.planning_system",
+    "course.",
+    "cardiac.",
+)
 #: A number of grays that is not a limit's: limits are in the protocol's unit.
-_GRAYS = re.compile(r"(?<!limit of )(?<![\d.])([+\-]?\d+(?:\.\d+)?) Gy(?! ?\(RBE\))\b")
+_GRAYS = re.compile(r"(?<!limit of )(?<!exceeds )(?<![\d.])([+\-]?\d+(?:\.\d+)?) Gy(?! ?\(RBE\))\b")
 
 
 def with_dose_unit(findings: Iterable[Finding], unit: str) -> list[Finding]:
