@@ -13,7 +13,22 @@ from pydicom.uid import RTIonPlanStorage
 
 from rtqc.core import Case
 from rtqc.core.case import ApplicationSetup, Prescription
-from rtqc.dicom import Caller, DimseArchive, Door, DrawnBy, Peer, Receiver, fetch_plans, note, read_case, store, write_sr
+from rtqc.dicom import (
+    Caller,
+    DimseArchive,
+    Door,
+    DrawnBy,
+    Header,
+    Peer,
+    Receiver,
+    Scanned,
+    fetch_plans,
+    index_folder,
+    note,
+    read_case,
+    store,
+    write_sr,
+)
 from rtqc.dicom.write_study import uid_of
 from rtqc.dosimetry import dvh, eqd2_fractions, why_no_eqd2
 from rtqc.heart import Draft
@@ -144,6 +159,28 @@ def test_an_ion_plan_is_fetched_with_all_that_it_refers_to(protons: Path, tmp_pa
     case = read_case(fetched.folder)
     assert case.plan is not None
     assert case.plan.kind == "ion"
+
+
+class _OldMemory:
+    """What a version remembers that did not know ion plans."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    def recall(self, path: Path, name: str, size: int, changed_ns: int) -> tuple[Scanned] | None:
+        header = Header(path, name, str(RTIonPlanStorage), "2.25.1", "", "", "", "", "", "", "", (), "", "")
+        return (header,) if name == "RTPLAN.dcm" else None
+
+    def remember(self, name: str, size: int, changed_ns: int, scanned: Scanned) -> None:
+        self.kept.append(name)
+
+
+def test_an_ion_plan_that_an_older_version_remembers_as_nothing_is_read_anew(protons: Path, tmp_path: Path) -> None:
+    memory = _OldMemory()
+    index = index_folder(without_ct(protons, tmp_path / "plan"), memory=memory)
+    assert [h.modality for h in index.plans] == ["RTPLAN"]
+    assert index.plans[0].refers_to == (index.structure_sets[0].uid,)
+    assert "RTPLAN.dcm" in memory.kept
 
 
 # --- Effective doses of other plans ---
