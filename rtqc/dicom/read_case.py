@@ -87,7 +87,7 @@ def load_case(parts: Parts, index: Index) -> Case:
     findings += plan_dose.findings
     used_doses = plan_dose.headers
     dose = _in_frame(plan_dose.dose, used_doses, parts, findings) if plan_dose.dose is not None else None
-    planning_dvhs = _load_planning_dvhs(used_doses, structure_set, findings) if dose is not None else {}
+    planning_dvhs = _load_planning_dvhs(used_doses, structure_set, parts, findings) if dose is not None else {}
     return Case(
         provenance=_provenance(parts, series, structure_set, plan, used_doses),
         image=series.image,
@@ -114,13 +114,13 @@ def _on_other_images(structure_set: StructureSet | None, series: Series) -> dict
 
 
 def _load_planning_dvhs(
-    used: tuple[Header, ...], structure_set: StructureSet | None, findings: list[Finding]
+    used: tuple[Header, ...], structure_set: StructureSet | None, parts: Parts, findings: list[Finding]
 ) -> dict[int, PlanningDvh]:
     """Of a dose that is one object: that of a part of a plan is not the plan's."""
     if len(used) != 1:
         return {}
     names = {roi.number: roi.structure.name for roi in structure_set.rois} if structure_set else {}
-    found, doubts = read_planning_dvhs(used[0].path, names)
+    found, doubts = read_planning_dvhs(used[0].path, names, parts.structure_set.uid if parts.structure_set else "")
     findings += doubts
     return found
 

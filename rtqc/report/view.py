@@ -102,7 +102,7 @@ def counts(findings: Sequence[Finding]) -> str:
 
 def dose_unit(a: Assessment) -> str:
     """The unit of the assessment's doses: Gy, or Gy (RBE) of an effective dose."""
-    return "Gy (RBE)" if a.dose is not None and a.dose.dose_type == "EFFECTIVE" else "Gy"
+    return a.dose.unit if a.dose is not None else "Gy"
 
 
 def tiles(a: Assessment) -> list[Tile]:
