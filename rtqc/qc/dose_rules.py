@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from rtqc.core.assessment import DoseComparison, DoseMetrics
+from rtqc.dicom import named
 from rtqc.qc.agreement_rules import worst_slices
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limit, Limits
@@ -60,7 +61,7 @@ def constraint_not_assessed(m: Measurements, limits: Limits) -> Iterable[Hit]:
         if c.contoured is not None or (not c.structure and m.heart is None):
             continue
         if c.structure and c.structure not in structures:
-            names = ", ".join(sorted(structures)[:12]) or "none"
+            names = named(sorted(structures), most=12) or "none"
             why = f"there is no structure '{c.structure}' (the structures: {names}). Contour it, or change its name in the protocol"
         elif c.structure and structures[c.structure].is_empty:
             why = f"'{c.structure}' has no contours. Contour it"
