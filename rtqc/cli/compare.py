@@ -80,7 +80,7 @@ def _structure(
     """A structure of a file, and what must be known of its contours before anybody relies on the comparison."""
     from rtqc.core import Case
     from rtqc.dicom import DEFAULT_SLICE_MM, StructureSetError, structure_set_of_file
-    from rtqc.qc import load_protocol, structure_findings
+    from rtqc.qc import structure_findings
 
     try:
         structure_set = structure_set_of_file(path, orientation, spacing or DEFAULT_SLICE_MM)
@@ -94,7 +94,7 @@ def _structure(
         if known is None or known.is_empty:
             drawn[roi.structure.name] = roi.structure
     structure = pick_structure(drawn, name, path.name)
-    found = structure_findings(case, structure, load_protocol())
+    found = structure_findings(case, structure)
     return structure, [f.model_copy(update={"message": f"{side}, {path.name}: {f.message}"}) for f in found]
 
 

@@ -274,6 +274,9 @@ def test_open_contours_are_said_by_every_command_and_by_the_library(tmp_path: Pa
     assert f.severity == "info"
     assert "6 contours" in f.message
     assert "Heart 6" in f.message
+    case = package.read_case(folder)
+    about = package.structure_findings(case, case.structures["Heart"])
+    assert [g.rule for g in about if g.severity == "warning"] == ["contour.degenerate"]
     for outcome in (rtqc("dvh", folder, "--json"), rtqc("compare", file, file, "--json")):
         assert "6 left out" in outcome.findings("contour.degenerate")[0]["message"]
     converted = rtqc("convert", folder, tmp_path / "Heart.nrrd", "--roi", "Heart")
