@@ -13,6 +13,9 @@ from rtqc.cli.console import PathArgument, console, json_option, pick_structure,
 if TYPE_CHECKING:
     from rtqc.core import Agreement, Finding, Orientation, Structure
 
+#: Slice spacings that differ by less are written by two programs.
+_SAME_SPACING_MM = 0.01
+
 
 @click.command("compare")
 @click.argument("rtstruct_a", type=PathArgument())
@@ -71,6 +74,13 @@ def _geometry(ct: Path | None) -> tuple[Orientation | None, float | None]:
     if not images:
         stop(f"there is no usable CT in {ct}: give the folder of the CT that the structures were drawn on")
     grid = images[0].grid
+    if any(
+        i.grid.orientation != grid.orientation or abs(i.grid.slice_spacing_mm - grid.slice_spacing_mm) > _SAME_SPACING_MM
+        for i in images
+    ):
+        stop(
+            f"{ct} holds {len(images)} CT series of different slices: give the folder of the one that the structures were drawn on"
+        )
     return grid.orientation, grid.slice_spacing_mm
 
 

@@ -10,7 +10,7 @@ from rtqc.core.case import Case, Plan, Provenance
 from rtqc.core.finding import Finding
 from rtqc.core.orientation import AXIAL
 from rtqc.core.volumes import Dose
-from rtqc.dicom.belonging import findings_beside
+from rtqc.dicom.belonging import findings_beside, name_for, patient_key
 from rtqc.dicom.contradictions import contradicting_copies
 from rtqc.dicom.elements import number, text
 from rtqc.dicom.index import Header, Index, index_folder
@@ -57,7 +57,7 @@ def read_cases(path: str | Path) -> list[Case]:
 
 def load_case(parts: Parts, index: Index) -> Case:
     """Decode one case's files."""
-    findings = [*parts.findings, *contradicting_copies(parts), *findings_beside(index, parts.patient)]
+    findings = [*parts.findings, *contradicting_copies(parts), *findings_beside(index, _whose(parts))]
     series = read_series(parts.series) if parts.series else Series(None, (), None, ())
     findings += series.findings
     if not parts.series:
@@ -82,6 +82,11 @@ def load_case(parts: Parts, index: Index) -> Case:
         acquisition=read_acquisition(series.first) if series.first is not None else Acquisition(),
         planning_dvhs=read_planning_dvhs(used_doses[0].path) if dose is not None and len(used_doses) == 1 else {},
     )
+
+
+def _whose(parts: Parts) -> str:
+    """The patient of a case that somebody may have put together without saying whose it is."""
+    return parts.patient or next((patient_key(h) for h in parts.headers), "")
 
 
 def _why_no_ct(parts: Parts, index: Index) -> str:
@@ -188,7 +193,7 @@ def _provenance(
         rtdose_uids=tuple(h.uid for h in doses),
         labels=labels,
         files=files,
-        structure_set_file=parts.structure_set.name if parts.structure_set else "",
+        structure_set_file=name_for(_whose(parts), parts.structure_set) if parts.structure_set else "",
         slice_uids=tuple((h.sop_class, h.uid) for h in series.slices),
         slice_paths=tuple(h.path for h in series.slices),
         structure_set_path=parts.structure_set.path if parts.structure_set else None,

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import rtqc as package
 from rtqc.core import Case
 from rtqc.dicom import content_digest, index_folder, plan_cases, read_case, read_cases, silence_readers, split_archive
 from rtqc.dicom.read_case import load_case
+from rtqc.scan import found_scans
 from tests.boxes import HEART_ML, changed, heart, without_contours, write_box
 from tests.cli.run import rtqc
 from tests.dicom.test_bad_input import finding
@@ -314,3 +316,32 @@ def test_a_programs_own_warnings_stay() -> None:
         silence_readers()
         warnings.warn("mine", stacklevel=1)
     assert [str(w.message) for w in heard] == ["mine"]
+
+
+def test_what_reading_found_reaches_a_scan_of_the_heart_too(plan: Path) -> None:
+    (plan / "CT.999.dcm").write_bytes(b"nothing")
+    (scan,) = found_scans(plan)
+    assert [f.rule for f in scan.findings] == ["file.unreadable"]
+
+
+def test_a_ct_of_two_spacings_is_not_chosen_for_a_comparison(plan: Path, tmp_path: Path) -> None:
+    from rtqc.core import Grid, Image
+
+    grid = Grid.regular((41, 64, 64), (2.0, 3.0, 3.0), (-94.5, -94.5, -60.0))
+    other = write_box(tmp_path / "thin", "P1", key="thin", image=Image(grid, np.zeros(grid.shape, np.float32)))
+    file = plan / "RTSTRUCT.dcm"
+    shutil.copytree(other, plan / "thin")
+    outcome = rtqc("compare", file, file, "--ct", plan)
+    assert outcome.status == 2
+    assert "CT series of different slices" in outcome.err
+    assert rtqc("compare", file, file, "--ct", other).status == 0
+
+
+def test_a_case_put_together_by_hand_keeps_its_patients_findings(tmp_path: Path) -> None:
+    for patient in ("P1", "P2"):
+        write_box(tmp_path / patient, patient)
+        (tmp_path / patient / "CT.999.dcm").write_bytes(b"nothing")
+    index = index_folder(tmp_path)
+    parts = next(p for p in plan_cases(index) if p.patient_id == "P2")
+    case = load_case(replace(parts, patient=""), index)
+    assert [f.evidence.files for f in case.findings] == [("P2/CT.999.dcm",)]
