@@ -23,7 +23,7 @@ _OF_ITS_NUMBERS = frozenset({"contour.slice_missing"})
 #: Rules of dose and plan that speak of any structure's dose.
 _OF_DOSES = frozenset(
     {
-        "dose.outside_grid", "dose.small_structure", "plan.absent", "plan.fractions_missing", "plan.fraction_groups", "plan.prescription_missing",
+        "dose.outside_grid", "dose.outside_grid_edge", "dose.small_structure", "plan.absent", "plan.fractions_missing", "plan.fraction_groups", "plan.prescription_missing",
         "plan.prescription_per_beam", "plan.several_prescriptions", "plan.brachytherapy", "dose.effective", "dose.rbe_weighted",
         "dose.ion_physical",
     }
