@@ -13,6 +13,9 @@ from rtqc.cli.console import PathArgument, console, json_option, pick_structure,
 if TYPE_CHECKING:
     from rtqc.core import Agreement, Finding, Grid, Structure
 
+#: Slice spacings that differ by less are written by two programs.
+_SAME_SPACING_MM = 0.01
+
 
 @click.command("compare")
 @click.argument("rtstruct_a", type=PathArgument())
@@ -70,14 +73,22 @@ def _geometry(ct: Path | None) -> Grid | None:
     images = [case.image for case in read_cases(ct) if case.image is not None]
     if not images:
         stop(f"there is no usable CT in {ct}: give the folder of the CT that the structures were drawn on")
-    return images[0].grid
+    grid = images[0].grid
+    if any(
+        i.grid.orientation != grid.orientation or abs(i.grid.slice_spacing_mm - grid.slice_spacing_mm) > _SAME_SPACING_MM
+        for i in images
+    ):
+        stop(
+            f"{ct} holds {len(images)} CT series of different slices: give the folder of the one that the structures were drawn on"
+        )
+    return grid
 
 
 def _structure(path: Path, name: str | None, grid: Grid | None, side: str) -> tuple[Structure, list[Finding]]:
     """A structure of a file, and what must be known of its contours before anybody relies on the comparison."""
     from rtqc.core import Case
     from rtqc.dicom import DEFAULT_SLICE_MM, StructureSetError, structure_set_of_file
-    from rtqc.qc import load_protocol, structure_findings
+    from rtqc.qc import structure_findings
 
     try:
         if grid is None:
@@ -95,7 +106,7 @@ def _structure(path: Path, name: str | None, grid: Grid | None, side: str) -> tu
         if known is None or known.is_empty:
             drawn[roi.structure.name] = roi.structure
     structure = pick_structure(drawn, name, path.name)
-    found = structure_findings(case, structure, load_protocol())
+    found = structure_findings(case, structure)
     return structure, [f.model_copy(update={"message": f"{side}, {path.name}: {f.message}"}) for f in found]
 
 

@@ -10,6 +10,7 @@ import shapely
 from rtqc.core.case import DefectKind
 from rtqc.core.slabs import half_slices_mm, local_spacings_mm
 from rtqc.core.structure import Structure
+from rtqc.dicom import named
 from rtqc.geometry.pieces import piece_volume_ml
 from rtqc.geometry.rasterize import in_frame
 from rtqc.qc.measurements import Measurements, holes_of
@@ -40,7 +41,7 @@ _DEFECTS: dict[DefectKind, str] = {
 def contour_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """No heart among the names."""
     if m.case.has_structure_set and not m.candidates:
-        names = ", ".join(sorted(m.case.structures)[:12]) or "none"
+        names = named(sorted(m.case.structures), most=12) or "none"
         yield Hit(
             f"The structure set has no heart contour (its structures: {names}): contour the heart, or add its name to the protocol.",
             files=(m.case.provenance.structure_set_file,),

@@ -114,7 +114,9 @@ def tiles(a: Assessment) -> list[Tile]:
         _tile(a, "HD95", agreement.hausdorff95_mm if agreement else None, "agreement_hausdorff95", 1, "mm", trusted),
     ]
     change = a.dose.difference.mean_gy if a.dose and a.dose.difference else None
-    tile = _tile(a, "Mean heart dose, draft − contour", change, "dose_mean_difference", 2, dose_unit(a), trusted, is_signed=True)
+    tile = _tile(
+        a, "Mean heart dose, draft − contour", change, "dose_mean_difference", 2, dose_unit(a), trusted, is_signed=True
+    )
     error = a.dose.draft_error.mean_gy if a.dose and a.dose.draft_error else None
     if tile is not None and tile.state == "bad" and change is not None and error is not None and abs(change) <= error:
         tile = replace(tile, limit=f"within the draft's own error of ±{number(error)} {dose_unit(a)}", state="open", mark="·")
