@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
@@ -21,8 +20,9 @@ from rtqc.core.volumes import Dose
 from rtqc.dosimetry import DVH, DoseOfPlan, OrganDose, course_dose, dvh, evaluate, in_fractions, metrics_of
 from rtqc.qc.applicable import applicable_constraints
 from rtqc.qc.choice import Choice
+from rtqc.qc.course_choice import prescribed_gy, whole_schedules
 from rtqc.qc.course_plans import CoursePlans, LeftOut, course_plans
-from rtqc.qc.protocol import Protocol, list_protocols, load_protocol
+from rtqc.qc.protocol import Protocol
 
 #: Up to this dose a fraction (Gy) limits of about 2 Gy a fraction hold for a sum of plans as it is: the usual meaning of conventional
 #: fractionation (1.8 to 2.2 Gy; from knowledge).
@@ -83,7 +83,7 @@ def assess_course(case: Case, judging: Judging) -> Course | None:
     """
     if case.plan is None or (not case.companions and not PatientPlan.of(case).dose.is_multi_plan):
         return None
-    chosen = course_plans(case, _schedules())
+    chosen = course_plans(case, whole_schedules())
     if not chosen.plans and not chosen.left_out:
         return None
     structures, other_set = _structures_of(case, chosen.plans, judging)
@@ -109,44 +109,6 @@ def assess_course(case: Case, judging: Judging) -> Course | None:
     sure = [p for p in chosen.plans if all(p is not perhaps for perhaps in chosen.perhaps_replaced)]
     least = constraints_of(sure) if chosen.perhaps_replaced else ()
     return course.model_copy(update={"least": least, "prospective": constraints_of(chosen.prospective)})
-
-
-def choice_within_course(case: Case, choice: Choice, choose: Callable[[Case], Choice]) -> Choice:
-    """The protocol for a plan whose own words do not say what is treated: a boost treats the site of the plan that it is added to.
-
-    Args:
-        case: as read, with its companions.
-        choice: by the plan's own words.
-        choose: the protocol for a case.
-
-    Returns:
-        ``choice`` where it is no assumption, or the course does not say more.
-    """
-    if choice.fit != "assumed" or case.plan is None or not case.companions:
-        return choice
-    others = [plan for plan in course_plans(case, _schedules()).plans if plan.uid != case.provenance.rtplan_uid]
-    primary = max(others, key=_prescribed_gy, default=None)
-    if primary is None or primary.plan is None:
-        return choice
-    texts = (
-        case.plan.description,
-        primary.plan.label,
-        primary.plan.description,
-        *(p.target for p in primary.plan.prescriptions),
-    )
-    again = choose(replace(case, plan=replace(case.plan, description=" ".join(texts))))
-    if again.fit == "assumed":
-        return choice
-    return replace(again, reason=f"{again.reason}, by the words of {primary.label}, which it is added to")
-
-
-@lru_cache(maxsize=1)
-def _schedules() -> tuple[tuple[float, int], ...]:
-    """Prescriptions that the shipped protocols are for."""
-    applied = (load_protocol(name).applies for name in list_protocols())
-    # Limits that are converted to what they are used for are no trial's: a boost by itself is no whole treatment.
-    whole = (applies for applies in applied if applies is not None and not applies.converted)
-    return tuple((s.dose_gy, s.fractions) for applies in whole for s in applies.schedules)
 
 
 def _structures_of(case: Case, plans: Sequence[PatientPlan], judging: Judging) -> tuple[PlannedStructures, bool]:
@@ -246,7 +208,7 @@ def _left_out(item: LeftOut) -> LeftOutPlan:
 def _judged(course: Course, case: Case, parts: Sequence[_Part], rois: tuple[Roi, ...], judging: Judging) -> Course:
     """With its sum and what that means for the limits."""
     plans = [plan for part in parts for plan in part.plans]
-    primary = max(plans, key=_prescribed_gy)
+    primary = max(plans, key=prescribed_gy)
     as_primary = replace(case, plan=primary.plan, rois=rois)
     choice = judging.choose(as_primary)
     protocol = choice.protocol
@@ -279,10 +241,6 @@ def _judged(course: Course, case: Case, parts: Sequence[_Part], rois: tuple[Roi,
         "constraints": tuple(_as_known(r, course.complete) for r in results),
     }
     return course.model_copy(update=update)
-
-
-def _prescribed_gy(plan: PatientPlan) -> float:
-    return plan.plan.prescriptions[0].dose_gy if plan.plan is not None and plan.plan.prescriptions else 0.0
 
 
 def _gy_a_fraction(plan: Plan | None) -> float | None:

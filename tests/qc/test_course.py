@@ -344,6 +344,8 @@ def test_a_boost_takes_its_site_from_the_plan_that_it_is_added_to() -> None:
     choice = choice_within_course(case, alone, choose_protocol)
     assert alone.fit == "assumed"
     assert (choice.fit, choice.site, choice.protocol.name) == ("fits", "breast", "breast-boost")
+    brain = case_of(plan_of("Brain", 30.0, 10, "20260120", "PTV brain"), uniform(1.0), patient_plan("2", WHOLE, uniform(1.0)))
+    assert choice_within_course(brain, choose_protocol(brain), choose_protocol).site == "brain"
     assert choice_within_course(case_of(nameless, uniform(1.0)), alone, choose_protocol) is alone
 
 
