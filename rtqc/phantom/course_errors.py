@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rtqc.dicom.write_study import Study
+from rtqc.dicom.study import Study
 from rtqc.phantom.beams import tangential_dose, tangents_for
 from rtqc.phantom.errors import planted
 from rtqc.phantom.plan import SyntheticPlan

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from rtqc.core import Case, DoseAttributes, StructureSetAttributes
 from rtqc.dicom import read_case
 from rtqc.dicom.read_plan import date_time
-from rtqc.dicom.write_study import uid_of
+from rtqc.dicom.study import uid_of
 from rtqc.phantom import SyntheticPlan, write_plan
 from tests.conftest import dciodvfy
 
