@@ -141,9 +141,9 @@ class Plan:
         date, time: RT Plan Date (YYYYMMDD) and RT Plan Time (HHMMSS).
         intent: Plan Intent (``CURATIVE``, ``VERIFICATION`` ...).
         geometry: RT Plan Geometry (``PATIENT`` or ``TREATMENT_DEVICE``).
-        previous_plan_uids: SOP Instance UIDs that Referenced RT Plan Sequence calls ``PREDECESSOR`` or ``PRIOR``: plans that this one replaces.
-        relations: SOP Instance UID and RT Plan Relationship (``PRIOR``, ``PREDECESSOR``, ``ALTERNATIVE``, ``CONCURRENT``, ``VERIFIED_PLAN``) of
-            the plans that Referenced RT Plan Sequence names.
+        relations: SOP Instance UID and RT Plan Relationship of the plans that Referenced RT Plan Sequence names (PS3.3 C.8.8.9): ``PRIOR``
+            was delivered before, ``PREDECESSOR`` is what this plan was derived from, ``ALTERNATIVE`` was made for choice, ``CONCURRENT`` is given
+            at the same time, ``VERIFIED_PLAN`` is what this plan verifies.
         planning_system: Manufacturer, Manufacturer's Model Name and Software Versions.
     """
 
@@ -165,7 +165,6 @@ class Plan:
     time: str = ""
     intent: str = ""
     geometry: str = ""
-    previous_plan_uids: tuple[str, ...] = ()
     relations: tuple[tuple[str, str], ...] = ()
     planning_system: str = ""
 

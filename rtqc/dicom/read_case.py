@@ -24,7 +24,7 @@ from rtqc.dicom.not_judged import NOT_JUDGED
 from rtqc.dicom.notes import named, note
 from rtqc.dicom.parts import Parts, plan_cases
 from rtqc.dicom.read_acquisition import read_acquisition
-from rtqc.dicom.read_companions import plan_uids_of, read_companions, read_relations
+from rtqc.dicom.read_companions import plan_uids_of, read_companions
 from rtqc.dicom.read_ct import Series, read_series
 from rtqc.dicom.read_dose import read_doses
 from rtqc.dicom.read_dvh import read_planning_dvhs
@@ -200,8 +200,7 @@ def _load_plan(parts: Parts, structure_set: StructureSet | None, findings: list[
         plan = read_plan(parts.plan.path)
         names = {roi.number: roi.structure.name for roi in structure_set.rois} if structure_set else {}
         named_targets = (p if p.target else replace(p, target=names.get(p.roi_number or -1, "")) for p in plan.prescriptions)
-        relations = read_relations(parts.plan.path) if parts.siblings else ()
-        return replace(plan, prescriptions=tuple(named_targets), relations=relations)
+        return replace(plan, prescriptions=tuple(named_targets))
     except Exception as error:  # as above
         why = error if isinstance(error, EOFError) else type(error).__name__
         message = f"The plan {parts.plan.name} could not be read ({why}): export it again."

@@ -22,8 +22,6 @@ from rtqc.dicom.elements import is_cut_off, items, number, numbers, text
 _POINTS = {"POINT", "COORDINATES"}
 #: What made the plan.
 _EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions")
-#: RT Plan Relationship (PS3.3 C.8.8.9) of a plan that this one replaces.
-_REPLACED = {"PREDECESSOR", "PRIOR"}
 #: Treatment Delivery Types (PS3.3 C.8.8.14) that treat; absent means TREATMENT.
 _TREATS = {"", "TREATMENT", "CONTINUATION"}
 #: Review Date and Time count as an approval's only with these Approval Statuses (PS3.3 C.8.8.16).
@@ -80,10 +78,9 @@ def read_plan(path: Path) -> Plan:
         time=date_time(dataset, "RTPlanDate", "RTPlanTime")[8:],
         intent=text(dataset, "PlanIntent").upper(),
         geometry=text(dataset, "RTPlanGeometry").upper(),
-        previous_plan_uids=tuple(
-            text(reference, "ReferencedSOPInstanceUID")
+        relations=tuple(
+            (text(reference, "ReferencedSOPInstanceUID"), text(reference, "RTPlanRelationship").upper())
             for reference in items(dataset, "ReferencedRTPlanSequence")
-            if text(reference, "RTPlanRelationship").upper() in _REPLACED
         ),
         planning_system=" ".join(v for v in map(partial(text, dataset), _EQUIPMENT) if v),
     )

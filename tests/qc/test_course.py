@@ -77,7 +77,7 @@ def kind(earlier: Plan, later: Plan, *, frame: str = "f", uids: tuple[str, str] 
         (WHOLE, plan_of("Bst", 10.0, 5, "20260120")),
         (plan_of("Breast_L", 40.05, 15), plan_of("Boost", 13.35, 5, "20260120")),
         # A boost is a boost even if it was copied from the whole breast's plan.
-        (WHOLE, replace(BOOST, relations=(("1", "PREDECESSOR"),), previous_plan_uids=("1",))),
+        (WHOLE, replace(BOOST, relations=(("1", "PREDECESSOR"),))),
         # Both breasts, both alike.
         (WHOLE, plan_of("Breast_R", 50.0, 25)),
         # Two lesions: other names at other places, or the same name far apart.
@@ -128,6 +128,8 @@ def test_plans_that_replace_the_earlier_one(earlier: Plan, later: Plan) -> None:
         (WHOLE, Plan("Other", date="20260104")),
         # Which is the later?
         (WHOLE, plan_of("Second", 50.0, 25)),
+        # What it was derived from, and given before?
+        (WHOLE, plan_of("Breast_L", 50.0, 25, "20260120", relations=(("1", "PRIOR"), ("1", "PREDECESSOR")))),
         # Two lesions of one name, or two versions: nothing says where they lie.
         (plan_of("Lung_1", 54.0, 3, target="PTV", treatment_beams=()), plan_of("Lung_2", 54.0, 3, "20260103", "PTV", treatment_beams=())),
     ],
