@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -17,7 +18,20 @@ from rtqc.core.patient_plan import PatientPlan, PlannedStructures
 from rtqc.core.structure import Structure
 from rtqc.core.substructures import resolved
 from rtqc.core.volumes import Dose
-from rtqc.dosimetry import DVH, DoseOfPlan, OrganDose, course_dose, dvh, evaluate, in_fractions, metrics_of
+from rtqc.dosimetry import (
+    DVH,
+    DoseOfPlan,
+    MovedSurface,
+    OrganDose,
+    SurfaceBand,
+    course_dose,
+    course_draft_errors,
+    dvh,
+    evaluate,
+    in_fractions,
+    metrics_of,
+    moved_surface,
+)
 from rtqc.qc.applicable import applicable_constraints
 from rtqc.qc.choice import Choice
 from rtqc.qc.course_choice import prescribed_gy, whole_schedules
@@ -42,11 +56,18 @@ class Judging:
         choose: the protocol for a case.
         heart_of: the heart among ROIs; None where there is none with contours.
         draft: rtqc's own heart; None where there is none.
+        band: how sure the draft's surface is; None where that is not known.
     """
 
     choose: Callable[[Case], Choice]
     heart_of: Callable[[tuple[Roi, ...]], Structure | None]
     draft: Structure | None = None
+    band: SurfaceBand | None = None
+
+    @cached_property
+    def surface(self) -> MovedSurface | None:
+        """The draft's surface with the moves that its band allows; None where there is none."""
+        return moved_surface(self.draft, self.band) if self.draft is not None and self.band is not None else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +247,12 @@ def _judged(course: Course, case: Case, parts: Sequence[_Part], rois: tuple[Roi,
         if found is not None
     }
     judged = [_as_judged(organ, fractions, protocol) for organ in organs]
-    results = evaluate(constraints, judged[0], judged[1], others)
+    errors = (
+        course_draft_errors(judging.surface, doses, judged[1], constraints, alpha_beta.value, fractions)
+        if judging.surface is not None
+        else {}
+    )
+    results = evaluate(constraints, judged[0], judged[1], others, errors)
     metrics = [metrics_of(organ.physical) if organ.physical is not None else None for organ in organs]
     in_2_gy = [metrics_of(organ.eqd2) if organ.eqd2 is not None else None for organ in organs]
     eqd2 = CourseEqd2(alpha_beta_gy=alpha_beta.value, source=alpha_beta.source, contoured=in_2_gy[0], draft=in_2_gy[1])

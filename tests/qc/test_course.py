@@ -20,7 +20,8 @@ from rtqc.core.case import Beam, DoseAttributes, Plan, Prescription, Provenance,
 from rtqc.core.patient_plan import PatientPlan, PlannedDose, PlannedStructures
 from rtqc.dicom import index_folder, plan_cases, read_cases
 from rtqc.dicom.parts import MOST_SIBLINGS
-from rtqc.dosimetry import dvh
+from rtqc.dosimetry import SurfaceBand, dvh
+from rtqc.dosimetry.draft_error import CALIBRATION, LEVEL_95
 from rtqc.geometry.coverage import as_multipolygon
 from rtqc.heart import Draft
 from rtqc.phantom import SyntheticPlan, course_errors, plant, write_plan
@@ -284,6 +285,36 @@ def test_the_course_is_the_same_from_each_of_its_plans() -> None:
     assert [(c.id, c.limit, c.contoured) for c in from_boost.constraints] == [
         (c.id, c.limit, c.contoured) for c in from_whole.constraints
     ]
+
+
+def rising(gy: float, a_mm: float) -> Dose:
+    """A dose of ``gy`` in the heart's middle that rises by ``a_mm`` Gy a mm to the patient's head."""
+    flat = uniform(gy)
+    slope = a_mm * flat.grid.positions_mm[:, None, None]
+    return replace(flat, gy=np.ascontiguousarray(flat.gy + slope, np.float32))
+
+
+@pytest.mark.parametrize(("boosts_slope", "sure_to_mm", "flips"), [(0.1, 5.0, False), (0.1, 0.1, True), (-0.1, 5.0, False)])
+def test_a_courses_outcome_flips_only_beyond_the_drafts_error_in_the_sum(
+    boosts_slope: float, sure_to_mm: float, flips: bool
+) -> None:
+    """Each plan rises by 0.1 Gy a mm: together 0.6 Gy over the 3 mm between contour and draft, or nothing."""
+    drafted = heart()
+    higher = Structure("Heart", {w + 3.0: area for w, area in drafted.planes.items()}, slice_spacing_mm=3.0)
+    case = case_of(WHOLE, rising(10.0, 0.1), patient_plan("2", BOOST, rising(10.0, boosts_slope)))
+    case = replace(case, rois=(Roi(1, higher),))
+    band = SurfaceBand(lambda points: np.zeros(len(points)), sure_to_mm, sure_to_mm)
+    course = assess_course(case, replace(judging(with_mean_limit(20.3)), draft=drafted, band=band))
+    assert course is not None
+    (mean,) = course.constraints
+    assert (mean.contoured, mean.draft) == (
+        pytest.approx(20 + 3 * (0.1 + boosts_slope), abs=0.02), pytest.approx(20, abs=0.02)
+    )  # fmt: skip
+    assert mean.draft_error is not None
+    # Both ends by themselves: the mean height is sure to half the root of the sum of their squares.
+    expected = CALIBRATION * LEVEL_95 * (0.1 + boosts_slope) * sure_to_mm / np.sqrt(2)
+    assert mean.draft_error == pytest.approx(expected, rel=0.1, abs=0.01)
+    assert mean.outcome_flips is flips
 
 
 def test_between_the_tiers_the_course_is_a_warning() -> None:
