@@ -169,6 +169,11 @@ class Plan:
     planning_system: str = ""
 
     @property
+    def has_brachytherapy(self) -> bool:
+        """Whether sources give dose, beside beams or alone."""
+        return self.kind == "brachy" or bool(self.application_setups)
+
+    @property
     def alike_fractions(self) -> int | None:
         """The number of fractions where each gives the same; None of several groups, whose doses are only known as a sum."""
         return self.fractions if self.fraction_groups == 1 else None

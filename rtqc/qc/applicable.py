@@ -64,7 +64,7 @@ def applicable_constraints(choice: Choice, case: Case) -> tuple[Constraint, ...]
         brachytherapy, since the protocols' limits are for external beams: then there is no verdict on dose.
     """
     protocol = choice.protocol
-    if case.plan is not None and case.plan.application_setups:
+    if case.plan is not None and case.plan.has_brachytherapy:
         return ()
     kept = [c for c in protocol.constraints if _is_for(c, laterality_of(case)) and _is_there(c, case)]
     if not _needs_conversion(protocol, case):

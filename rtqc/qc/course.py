@@ -44,6 +44,8 @@ CONVENTIONAL_GY = 2.2
 #: A plan whose 50 % isodose is further from the heart than this (mm) gives it leakage and head scatter only, under 0.5 % of its dose
 #: (from knowledge, after AAPM TG-158).
 REMOTE_MM = 150.0
+#: Why a course with sources is held against no limit.
+_SOURCES = "what the limits mean for it: there is brachytherapy in it, and the protocols' limits are for external beams, so none was judged"
 #: What leaves the sum of a course too low.
 _MISSING: frozenset[LeftOutReason] = frozenset({"unreadable", "other_frame", "brachytherapy", "no_dose"})
 
@@ -86,11 +88,12 @@ class _Part:
     def of_plan(self) -> DoseOfPlan:
         """With its fractions where they are those of one plan and all alike, and the linear-quadratic model may be applied to its dose.
 
-        An EFFECTIVE dose of photons has a biological model in it already; a PHYSICAL one of ions lacks its effectiveness (ICRU 78).
+        An EFFECTIVE dose of photons has a biological model in it already; a PHYSICAL one of ions lacks its effectiveness (ICRU 78). That of
+        sources is given at another rate.
         """
         plan = self.plans[0].plan if not self.is_multi_plan else None
         effective = self.plans[0].dose.attributes.dose_type == "EFFECTIVE"
-        if plan is None or effective != (plan.kind == "ion"):
+        if plan is None or plan.has_brachytherapy or effective != (plan.kind == "ion"):
             return DoseOfPlan(self.dose)
         return DoseOfPlan(self.dose, plan.alike_fractions)
 
@@ -166,6 +169,11 @@ def _parts_of(chosen: CoursePlans, heart: Structure | None) -> tuple[list[_Part]
         if planned.dose is None:
             left_out.append(LeftOut(plan, "no_dose", f"cannot be added: {planned.why_not}"))
         elif planned.is_multi_plan:
+            # What cannot be added to this plan may lie in the planning system's sum all the same.
+            inside = {item.plan.uid: item.plan for item in left_out if item.reason == "brachytherapy"}
+            inside = {uid: p for uid, p in inside.items() if uid in planned.plan_uids}
+            left_out = [item for item in left_out if item.plan.uid not in inside]
+            by_uid |= inside
             together = [by_uid[uid] for uid in dict.fromkeys(planned.plan_uids) if uid in by_uid and uid not in known]
             others = len(set(planned.plan_uids) - set(by_uid))
             if others:
@@ -237,8 +245,9 @@ def _judged(course: Course, case: Case, parts: Sequence[_Part], rois: tuple[Roi,
     doses = [part.of_plan for part in parts]
     heart = judging.heart_of(rois)
     organs = [course_dose(s, doses, alpha_beta.value) if s is not None else OrganDose() for s in (heart, judging.draft)]
-    fractions, doubt = _judged_fractions(plans, primary, organs)
-    constraints = applicable_constraints(choice, as_primary)
+    sources = any(plan.plan is not None and plan.plan.has_brachytherapy for plan in plans)
+    fractions, doubt = (None, (_SOURCES,)) if sources else _judged_fractions(plans, primary, organs)
+    constraints = () if sources else applicable_constraints(choice, as_primary)
     structures = as_primary.structures
     there = {c.structure: resolved(c.structure, structures) for c in constraints if c.structure}
     others = {

@@ -16,7 +16,7 @@ from shapely.geometry import box
 
 from rtqc.core import Case, Dose, Finding, Grid, Structure
 from rtqc.core.assessment import Assessment, Course
-from rtqc.core.case import Beam, DoseAttributes, Plan, Prescription, Provenance, Roi, StructureSetAttributes
+from rtqc.core.case import ApplicationSetup, Beam, DoseAttributes, Plan, Prescription, Provenance, Roi, StructureSetAttributes
 from rtqc.core.patient_plan import PatientPlan, PlannedDose, PlannedStructures
 from rtqc.dicom import index_folder, plan_cases, read_cases
 from rtqc.dicom.parts import MOST_SIBLINGS
@@ -446,11 +446,47 @@ def test_a_replan_on_another_ct_replaces_and_is_no_alarm() -> None:
     assert set(said(case_of(WHOLE, uniform(2.34), old))) == {"course.superseded"}
 
 
-def test_brachytherapy_is_not_added_to_external_beams() -> None:
-    implant = plan_of("Boost HDR", 10.0, 1, "20260120", "Tumor bed", kind="brachy", treatment_beams=())
-    found = said(case_of(WHOLE, uniform(2.34), patient_plan("2", implant, uniform(1.0))))
-    assert "brachytherapy" in found["course.not_summed"].message
-    assert "course.summed" not in found
+SETUPS = (ApplicationSetup(1, 1, 10.0),)
+IMPLANT = plan_of(
+    "Boost HDR", 10.0, 1, "20260120", "Tumor bed", kind="brachy", treatment_beams=(), application_setups=SETUPS, brachy_type="HDR"
+)  # fmt: skip
+MIXED = plan_of("Breast HDR", 50.0, 25, "20260120", application_setups=SETUPS)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "why"),
+    [
+        (WHOLE, IMPLANT, "is of brachytherapy, and"),
+        (IMPLANT, WHOLE, "is of external beams, and"),
+        (BOOST, MIXED, "is of external beams and brachytherapy, and"),
+        (MIXED, BOOST, "is of external beams, and"),
+        (MIXED, replace(MIXED, label="Boost HDR"), "is of external beams and brachytherapy, as Breast HDR is, and"),
+    ],
+)
+def test_sources_and_external_beams_are_never_added(own: Plan, other: Plan, why: str) -> None:
+    case = case_of(own, uniform(2.34), patient_plan("2", other, uniform(2.28)))
+    found = said(case, with_mean_limit(4.0))
+    assert f"{other.label} is not in the sum of the course: it {why} doses of sources and of external beams" in (
+        found["course.not_summed"].message
+    )
+    assert set(found) == {"course.not_summed"}
+    assert course_of(case, with_mean_limit(4.0)).constraints == ()
+
+
+def test_a_course_of_implants_alone_is_added_and_held_against_no_limit() -> None:
+    again = replace(IMPLANT, label="Second HDR", prescriptions=(Prescription(20.0, "Sternum"),))
+    case = case_of(IMPLANT, uniform(2.34), patient_plan("2", again, uniform(2.28)))
+    course = course_of(case, with_mean_limit(4.0))
+    assert (mean_of(course), course.constraints, course.eqd2) == (pytest.approx(4.62, abs=1e-4), (), None)
+    assert "limits are for external beams" in said(case, with_mean_limit(4.0))["course.uncertain"].message
+
+
+def test_a_planning_systems_sum_of_beams_and_sources_is_held_against_no_limit() -> None:
+    for own, other in ((WHOLE, IMPLANT), (IMPLANT, WHOLE)):
+        case = case_of(own, uniform(4.62), patient_plan("2", other, None))
+        case = replace(case, dose_attributes=DoseAttributes("PHYSICAL", "MULTI_PLAN"), dose_plan_uids=("1", "2"))
+        course = course_of(case, with_mean_limit(4.0))
+        assert (mean_of(course), course.constraints, course.left_out) == (pytest.approx(4.62, abs=1e-4), (), ())
 
 
 def test_without_one_plans_dose_the_sum_is_at_least_that_and_no_limit_is_met() -> None:
