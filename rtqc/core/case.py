@@ -81,6 +81,20 @@ class Prescription:
 
 
 @dataclass(frozen=True)
+class UnusablePrescription:
+    """A target prescription dose that is no dose: zero, negative, or no number.
+
+    Attributes:
+        stated: as it stands in the file.
+        target, roi_number: as of a :class:`Prescription`.
+    """
+
+    stated: str
+    target: str = ""
+    roi_number: int | None = None
+
+
+@dataclass(frozen=True)
 class Beam:
     """A beam that treats: it has a meterset, whatever its delivery type says.
 
@@ -128,6 +142,7 @@ class Plan:
         label: RT Plan Label.
         description: RT Plan Name, RT Plan Description and Prescription Description, as far as they are there.
         prescriptions: to targets before those to points, highest first; empty where the plan has none.
+        unusable_prescriptions: what it states as prescriptions and is none.
         fractions: planned number of fractions; None where the plan does not say, or says none.
         fraction_groups: number of fraction groups that have fractions.
         beams: number of treatment beams.
@@ -150,6 +165,7 @@ class Plan:
     label: str = ""
     description: str = ""
     prescriptions: tuple[Prescription, ...] = ()
+    unusable_prescriptions: tuple[UnusablePrescription, ...] = ()
     fractions: int | None = None
     fraction_groups: int = 1
     beams: int = 0

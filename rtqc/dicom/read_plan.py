@@ -15,7 +15,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import RTIonPlanStorage
 
-from rtqc.core.case import ApplicationSetup, Beam, Plan, Prescription
+from rtqc.core.case import ApplicationSetup, Beam, Plan, Prescription, UnusablePrescription
 from rtqc.dicom.elements import is_cut_off, items, number, numbers, text
 
 #: Dose Reference Structure Types (PS3.3 C.8.8.10) that are points; a SITE or VOLUME says more about the target.
@@ -59,10 +59,12 @@ def read_plan(path: Path) -> Plan:
     setups = _application_setups(groups)
     about = (text(dataset, k) for k in ("RTPlanName", "RTPlanDescription", "PrescriptionDescription"))
     approval = text(dataset, "ApprovalStatus")
+    prescriptions, unusable = _prescriptions(dataset)
     return Plan(
         label=text(dataset, "RTPlanLabel"),
         description=" ".join(a for a in about if a),
-        prescriptions=_prescriptions(dataset) or _of_beams(groups),
+        prescriptions=prescriptions or _of_beams(groups),
+        unusable_prescriptions=unusable,
         fractions=int(sum(g.fractions for g in groups)) or None,
         fraction_groups=len(groups),
         beams=len({beam.number for beam in beams}),
@@ -159,9 +161,14 @@ def _has_meterset(reference: Dataset) -> bool:
 
 def _states_meterset(reference: Dataset) -> bool:
     """Whether Beam Meterset is there and not empty, whatever stands in it."""
-    raw = reference.get_item("BeamMeterset")
+    return bool(_stated(reference, "BeamMeterset"))
+
+
+def _stated(dataset: Dataset, keyword: str) -> str:
+    """A number as it stands in the file, whether it is one or not; empty where absent or empty."""
+    raw = dataset.get_item(keyword)
     value = None if raw is None else raw.value
-    return value is not None and bool(str(value.decode("latin-1") if isinstance(value, bytes) else value).strip("\0 "))
+    return "" if value is None else str(value.decode("latin-1") if isinstance(value, bytes) else value).strip("\0 ")
 
 
 def _beam(item: Dataset, group: _FractionGroup | None, reference: Dataset) -> Beam:
@@ -180,17 +187,21 @@ def _beam(item: Dataset, group: _FractionGroup | None, reference: Dataset) -> Be
     )
 
 
-def _prescriptions(dataset: Dataset) -> tuple[Prescription, ...]:
-    """Of the dose references, targets before points, highest first."""
-    found = []
+def _prescriptions(dataset: Dataset) -> tuple[tuple[Prescription, ...], tuple[UnusablePrescription, ...]]:
+    """Of the dose references, targets before points, highest first; and those that are no dose, in file order."""
+    found, unusable = [], []
     for reference in items(dataset, "DoseReferenceSequence"):
-        dose = number(reference, "TargetPrescriptionDose")
-        if dose is not None and dose > 0 and text(reference, "DoseReferenceType").upper() in ("TARGET", ""):
-            point = text(reference, "DoseReferenceStructureType").upper() in _POINTS
-            roi = number(reference, "ReferencedROINumber")
-            target = text(reference, "DoseReferenceDescription")
-            found.append(Prescription(dose, target, "point" if point else "target", None if roi is None else int(roi)))
-    return tuple(sorted(found, key=lambda p: (p.stated_for == "point", -p.dose_gy)))
+        stated = _stated(reference, "TargetPrescriptionDose")
+        if not stated or text(reference, "DoseReferenceType").upper() not in ("TARGET", ""):
+            continue
+        dose, roi = number(reference, "TargetPrescriptionDose"), number(reference, "ReferencedROINumber")
+        target, roi_number = text(reference, "DoseReferenceDescription"), None if roi is None else int(roi)
+        if dose is None or dose <= 0:
+            unusable.append(UnusablePrescription(stated if dose is None else f"{dose:g}", target, roi_number))
+            continue
+        point = text(reference, "DoseReferenceStructureType").upper() in _POINTS
+        found.append(Prescription(dose, target, "point" if point else "target", roi_number))
+    return tuple(sorted(found, key=lambda p: (p.stated_for == "point", -p.dose_gy))), tuple(unusable)
 
 
 def _of_beams(groups: list[_FractionGroup]) -> tuple[Prescription, ...]:

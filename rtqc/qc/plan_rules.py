@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
+from rtqc.core.case import Plan
+from rtqc.core.names import heart_score
+from rtqc.core.organ_names import organ_of
+from rtqc.core.substructures import substructure_of
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
 from rtqc.qc.rule import Hit, rule
@@ -21,7 +26,9 @@ def plan_absent(m: Measurements, limits: Limits) -> Iterable[Hit]:
 @rule("plan.prescription_missing", "warning", "fact", "The plan has no prescription.")
 def prescription_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Neither a target prescription dose nor doses of beams."""
-    if m.case.plan is not None and not m.case.plan.prescriptions:
+    plan = m.case.plan
+    # One that is no dose was said when the plan was read.
+    if plan is not None and not plan.prescriptions and not plan.unusable_prescriptions:
         yield Hit(
             f"The plan has neither a target prescription dose nor doses of its beams{_judged_by(m)}. Add the prescription to the plan."
         )
@@ -65,6 +72,35 @@ def several_prescriptions(m: Measurements, limits: Limits) -> Iterable[Hit]:
         )
 
 
+@rule("plan.prescription_to_point", "info", "fact", "The plan prescribes to a point.")
+def prescription_to_point(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """No target is prescribed to: the first prescription is that of a point (targets come first)."""
+    prescriptions = m.case.plan.prescriptions if m.case.plan is not None else ()
+    if prescriptions and prescriptions[0].stated_for == "point":
+        dose, point = prescriptions[0].dose_gy, prescriptions[0].target or "without a name"
+        yield Hit(
+            f"The plan prescribes {dose:g} Gy to a point ({point}), not to a target: no target's dose was held against it.",
+            measured=dose,
+        )
+
+
+@rule("plan.target_is_organ", "warning", "fact", "A prescription's target is named like an organ at risk.")
+def target_is_organ(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """The heart, a part of it, spinal cord or spinal canal; other organs are treated as a whole at times."""
+    for prescription in m.case.plan.prescriptions if m.case.plan is not None else ():
+        name = prescription.target
+        if _is_organ_at_risk(name):
+            yield Hit(
+                f"The plan prescribes {prescription.dose_gy:g} Gy to {name}, which is named like an organ at risk: check what is treated, and name the target.",
+                measured=prescription.dose_gy,
+                structures=(name,),
+            )
+
+
+def _is_organ_at_risk(name: str) -> bool:
+    return heart_score(name) > 0 or substructure_of(name) is not None or organ_of(name) in ("cord", "canal")
+
+
 @rule("plan.fractions_missing", "warning", "fact", "The plan has no fractions.")
 def fractions_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Number of Fractions Planned is absent or 0."""
@@ -89,15 +125,30 @@ def fraction_groups(m: Measurements, limits: Limits) -> Iterable[Hit]:
 def prescription_implausible(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Target Prescription Dose is in Gy (PS3.3 C.8.8.10); in cGy it is a hundred times as large. Implanted sources do give more."""
     limit, plan = limits.prescription_total, m.case.plan
-    if plan is None or plan.kind == "brachy" or not plan.prescriptions:
+    if plan is None or plan.kind == "brachy":
         return
-    dose = max(p.dose_gy for p in plan.prescriptions)
+    dose = max((p.dose_gy for p in plan.prescriptions), default=0.0)
+    beams = _beams_gy_a_fraction(plan)
+    if dose <= limit.value < beams:
+        yield Hit(
+            f"The plan's beams give {beams:g} Gy in one fraction together, more than any treatment ({limit.value:g} Gy): their doses may be meant in cGy ({beams / 100:g} Gy). Correct them in the planning system and export again.",
+            measured=beams,
+            limit=limit,
+        )
     if dose > limit.value:
         yield Hit(
             f"The plan prescribes {dose:g} Gy, more than any treatment ({limit.value:g} Gy): it may be meant in cGy ({dose / 100:g} Gy). Correct it in the planning system and export again.",
             measured=dose,
             limit=limit,
         )
+
+
+def _beams_gy_a_fraction(plan: Plan) -> float:
+    """The sum of Beam Doses (PS3.3 C.8.8.13: in Gy, of one fraction) of the fraction group where it is largest; 0 where none is stated."""
+    totals: defaultdict[int | None, float] = defaultdict(float)
+    for beam in plan.treatment_beams:
+        totals[beam.fraction_group] += beam.dose_gy or 0.0
+    return round(max(totals.values(), default=0.0), 6)
 
 
 @rule(
