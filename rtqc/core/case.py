@@ -120,6 +120,22 @@ class Beam:
 
 
 @dataclass(frozen=True)
+class FractionGroup:
+    """A fraction group that has fractions.
+
+    Attributes:
+        number: Fraction Group Number.
+        fractions: Number of Fractions Planned.
+        dose_gy: dose of one of its fractions, in Gy: its Beam Doses together, else the prescription that it refers to by its fractions;
+            None where it says neither.
+    """
+
+    number: int
+    fractions: int
+    dose_gy: float | None = None
+
+
+@dataclass(frozen=True)
 class ApplicationSetup:
     """A brachytherapy application setup in a fraction group.
 
@@ -145,6 +161,7 @@ class Plan:
         unusable_prescriptions: what it states as prescriptions and is none.
         fractions: planned number of fractions; None where the plan does not say, or says none.
         fraction_groups: number of fraction groups that have fractions.
+        groups: these fraction groups.
         beams: number of treatment beams.
         treatment_beams: the treatment beams, in file order.
         application_setups: brachytherapy application setups, once for each fraction group that uses them; a plan may have beams too.
@@ -168,6 +185,7 @@ class Plan:
     unusable_prescriptions: tuple[UnusablePrescription, ...] = ()
     fractions: int | None = None
     fraction_groups: int = 1
+    groups: tuple[FractionGroup, ...] = ()
     beams: int = 0
     treatment_beams: tuple[Beam, ...] = ()
     application_setups: tuple[ApplicationSetup, ...] = ()

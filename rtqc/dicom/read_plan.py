@@ -15,7 +15,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import RTIonPlanStorage
 
-from rtqc.core.case import ApplicationSetup, Beam, Plan, Prescription, UnusablePrescription
+from rtqc.core.case import ApplicationSetup, Beam, FractionGroup, Plan, Prescription, UnusablePrescription
 from rtqc.dicom.elements import is_cut_off, items, number, numbers, text
 
 #: Dose Reference Structure Types (PS3.3 C.8.8.10) that are points; a SITE or VOLUME says more about the target.
@@ -67,6 +67,7 @@ def read_plan(path: Path) -> Plan:
         unusable_prescriptions=unusable,
         fractions=int(sum(g.fractions for g in groups)) or None,
         fraction_groups=len(groups),
+        groups=tuple(FractionGroup(g.number, int(g.fractions), _gy_a_fraction(g, beams, dataset)) for g in groups),
         beams=len({beam.number for beam in beams}),
         treatment_beams=beams,
         application_setups=setups,
@@ -202,6 +203,26 @@ def _prescriptions(dataset: Dataset) -> tuple[tuple[Prescription, ...], tuple[Un
         point = text(reference, "DoseReferenceStructureType").upper() in _POINTS
         found.append(Prescription(dose, target, "point" if point else "target", roi_number))
     return tuple(sorted(found, key=lambda p: (p.stated_for == "point", -p.dose_gy))), tuple(unusable)
+
+
+def _gy_a_fraction(group: _FractionGroup, beams: tuple[Beam, ...], dataset: Dataset) -> float | None:
+    """What a fraction group gives in one fraction: its beams to their dose specification points, else the prescription that it refers to.
+
+    Referenced Dose Reference Sequence of the group (PS3.3 C.8.8.13) states the dose itself, or the number of a dose reference of the plan.
+    """
+    doses = [beam.dose_gy for beam in beams if beam.fraction_group == group.number]
+    known = [gy for gy in doses if gy is not None]
+    if doses and len(known) == len(doses):
+        return round(sum(known), 6)
+    prescribed = {
+        int(number(r, "DoseReferenceNumber") or 0): number(r, "TargetPrescriptionDose") for r in items(dataset, "DoseReferenceSequence")
+    }  # fmt: skip
+    totals = [
+        number(r, "TargetPrescriptionDose") or prescribed.get(int(number(r, "ReferencedDoseReferenceNumber") or 0))
+        for r in items(group.item, "ReferencedDoseReferenceSequence")
+    ]
+    highest = max((gy for gy in totals if gy is not None), default=0.0)
+    return highest / group.fractions if highest > 0 else None
 
 
 def _of_beams(groups: list[_FractionGroup]) -> tuple[Prescription, ...]:

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from rtqc.core.assessment import ConstraintResult, Course, CourseDose, CourseEqd2, CoursePlan, LeftOutPlan, LeftOutReason
-from rtqc.core.case import Case, Plan, Roi
+from rtqc.core.case import Case, Roi
 from rtqc.core.patient_plan import PatientPlan, PlannedStructures
 from rtqc.core.structure import Structure
 from rtqc.core.substructures import resolved
@@ -34,13 +34,11 @@ from rtqc.dosimetry import (
 )
 from rtqc.qc.applicable import applicable_constraints
 from rtqc.qc.choice import Choice
+from rtqc.qc.conventional import in_conventional_fractions
 from rtqc.qc.course_choice import prescribed_gy, whole_schedules
 from rtqc.qc.course_plans import CoursePlans, LeftOut, course_plans
 from rtqc.qc.protocol import Protocol
 
-#: Up to this dose a fraction (Gy) limits of about 2 Gy a fraction hold for a sum of plans as it is: the usual meaning of conventional
-#: fractionation (1.8 to 2.2 Gy; from knowledge).
-CONVENTIONAL_GY = 2.2
 #: A plan whose 50 % isodose is further from the heart than this (mm) gives it leakage and head scatter only, under 0.5 % of its dose
 #: (from knowledge, after AAPM TG-158).
 REMOTE_MM = 150.0
@@ -278,18 +276,11 @@ def _judged(course: Course, case: Case, parts: Sequence[_Part], rois: tuple[Roi,
     return course.model_copy(update=update)
 
 
-def _gy_a_fraction(plan: Plan | None) -> float | None:
-    if plan is None or not plan.prescriptions or not plan.fractions:
-        return None
-    return plan.prescriptions[0].dose_gy / plan.fractions
-
-
 def _judged_fractions(
     plans: Sequence[PatientPlan], primary: PatientPlan, organs: Sequence[OrganDose]
 ) -> tuple[int | None, tuple[str, ...]]:
     """In how many fractions the sum is expressed for the limits; None: as it is. And what is doubtful about that."""
-    a_fraction = [_gy_a_fraction(plan.plan) for plan in plans]
-    if all(gy is not None and gy <= CONVENTIONAL_GY for gy in a_fraction):
+    if all(in_conventional_fractions(plan.plan) for plan in plans):
         return None, ()
     fractions = primary.plan.alike_fractions if primary.plan is not None else None
     if fractions is None or all(organ.eqd2 is None for organ in organs):

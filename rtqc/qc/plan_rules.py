@@ -9,6 +9,7 @@ from rtqc.core.case import Plan
 from rtqc.core.names import heart_score
 from rtqc.core.organ_names import organ_of
 from rtqc.core.substructures import substructure_of
+from rtqc.qc.conventional import CONVENTIONAL_GY, holds_for_conventional_groups
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
 from rtqc.qc.rule import Hit, rule
@@ -115,10 +116,23 @@ def fraction_groups(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Each group has its own dose a fraction, and the dose holds only their sum."""
     plan = m.case.plan
     if plan is not None and plan.fraction_groups > 1 and m.case.dose is not None:
+        judged = _judged_as_they_are(m)
+        limits_hold = (
+            f" Each fraction gives at most {CONVENTIONAL_GY:g} Gy, so the physical limits of protocol '{judged}' were held against the sum."
+            if judged
+            else ""
+        )
         yield Hit(
-            f"The plan has {plan.fraction_groups} fraction groups whose doses lie in one sum, so there are no doses in fractions of 2 Gy.",
+            f"The plan has {plan.fraction_groups} fraction groups whose doses lie in one sum, so there are no doses in fractions of 2 Gy.{limits_hold}",
             measured=float(plan.fraction_groups),
         )
+
+
+def _judged_as_they_are(m: Measurements) -> str:
+    """The protocol whose limits are held against the sum of several fraction groups; empty where none is."""
+    if m.choice is None or not m.constraints or not holds_for_conventional_groups(m.choice.protocol, m.case.plan):
+        return ""
+    return m.choice.protocol.name
 
 
 @rule("plan.prescription_implausible", "fail", "fact", "The prescription is no dose in Gy.")
@@ -177,8 +191,8 @@ def protocol_assumed(m: Measurements, limits: Limits) -> Iterable[Hit]:
 )
 def protocol_of_other_fractionation(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """The site is known, its fractionation is not a protocol's."""
-    if m.choice is None or m.choice.fit != "other_fractionation" or m.case.dose is None:
-        return
+    if m.choice is None or m.choice.fit != "other_fractionation" or m.case.dose is None or _judged_as_they_are(m):
+        return  # plan.fraction_groups says what the limits of conventional groups are worth
     name, reason = m.choice.protocol.name, m.choice.reason
     if m.constraints:
         said = f"The dose constraints are those of protocol '{name}' ({reason}){_conversion(m)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -226,6 +227,37 @@ def test_two_fraction_groups_leave_no_doses_in_twos(folder: Path, clean_draft: D
     assert case.plan is not None
     assert (case.plan.fractions, case.plan.alike_fractions) == (20, None)
     assert "2 fraction groups" in found(folder, clean_draft)["plan.fraction_groups"].message
+
+
+@pytest.mark.parametrize(
+    ("beams", "referring", "expected"),
+    [
+        (("1", "1"), {}, (2.0, 2.0)),
+        ((None, None), {"TargetPrescriptionDose": "16"}, (None, 2.0)),
+        ((None, None), {"ReferencedDoseReferenceNumber": 1}, (None, pytest.approx(40.05 / 8))),
+        ((None, "1"), {}, (None, None)),
+    ],
+)
+def test_a_fraction_groups_dose_is_that_of_its_beams_else_of_the_prescription_that_it_refers_to(
+    plan_alone: Path, beams: tuple[str | None, str | None], referring: dict[str, object], expected: tuple[float | None, ...]
+) -> None:
+    def change(plan: Dataset) -> None:
+        for reference_, dose in zip(plan.FractionGroupSequence[0].ReferencedBeamSequence, beams, strict=True):
+            if dose is not None:
+                reference_.BeamDose = dose
+        second = copy.deepcopy(plan.FractionGroupSequence[0])
+        second.FractionGroupNumber, second.NumberOfFractionsPlanned = 2, 8
+        if referring:
+            item = Dataset()
+            for keyword, value in referring.items():
+                setattr(item, keyword, value)
+            second.ReferencedDoseReferenceSequence = [item]
+        plan.FractionGroupSequence.append(second)
+
+    plan = read_case(changed(plan_alone, change)).plan
+    assert plan is not None
+    assert [(g.number, g.fractions) for g in plan.groups] == [(1, 15), (2, 8)]
+    assert tuple(g.dose_gy for g in plan.groups) == expected
 
 
 def test_a_negative_dose_is_refused_with_its_file(folder: Path) -> None:

@@ -16,7 +16,17 @@ from shapely.geometry import box
 
 from rtqc.core import Case, Dose, Finding, Grid, Structure
 from rtqc.core.assessment import Assessment, Course
-from rtqc.core.case import ApplicationSetup, Beam, DoseAttributes, Plan, Prescription, Provenance, Roi, StructureSetAttributes
+from rtqc.core.case import (
+    ApplicationSetup,
+    Beam,
+    DoseAttributes,
+    FractionGroup,
+    Plan,
+    Prescription,
+    Provenance,
+    Roi,
+    StructureSetAttributes,
+)
 from rtqc.core.patient_plan import PatientPlan, PlannedDose, PlannedStructures
 from rtqc.dicom import index_folder, plan_cases, read_cases
 from rtqc.dicom.parts import MOST_SIBLINGS
@@ -536,16 +546,18 @@ def test_plans_of_other_fractionation_are_judged_by_what_does_as_much_in_the_pri
 
 
 def test_doses_in_2_gy_are_unknown_for_a_plan_of_several_fraction_groups_and_the_physical_sum_is_judged() -> None:
-    groups = replace(WHOLE, fraction_groups=2)
+    groups = replace(WHOLE, fraction_groups=2, groups=(FractionGroup(1, 20, 2.0), FractionGroup(2, 5, 2.0)))
     case = case_of(groups, uniform(2.34), patient_plan("2", BOOST, uniform(2.28)))
     course = course_of(case)
     assert course.eqd2 is None
     assert mean_of(course) == pytest.approx(4.62, abs=1e-4)
-    odd = replace(plan_of("Breast_L", 40.05, 15), fraction_groups=2)
-    assert (
-        "doses a fraction differ"
-        in said(case_of(odd, uniform(2.0), patient_plan("2", BOOST, uniform(1.0))))["course.uncertain"].message
-    )
+    # 40.05 Gy in 15 and 10 Gy in 5: 50.05 Gy in 20 would be 2.5 Gy a fraction; 50 Gy in 25 and 16 Gy in 4 would be 1.7 Gy by the prescription.
+    for odd in (
+        replace(plan_of("Breast_L", 40.05, 15), fraction_groups=2),
+        replace(plan_of("Breast_L", 50.0, 29), fraction_groups=2, groups=(FractionGroup(1, 25, 2.0), FractionGroup(2, 4, 4.0))),
+    ):
+        found = said(case_of(odd, uniform(2.0), patient_plan("2", BOOST, uniform(1.0))))
+        assert "doses a fraction differ" in found["course.uncertain"].message
 
 
 def multi(dose: Dose, *plan_uids: str) -> PlannedDose:
