@@ -13,7 +13,7 @@ from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose, Image
 
 if TYPE_CHECKING:
-    from rtqc.core.patient_plan import PatientPlan
+    from rtqc.core.patient_plan import DoseOfSeveralPlans, PatientPlan
 
 DefectKind = Literal[
     "few_points", "open", "self_intersecting", "not_a_number", "not_planar", "no_area", "too_many_points",
@@ -326,6 +326,7 @@ class Case:
         dose_plan_uids: SOP Instance UIDs of the plans that the dose refers to; several for a dose of several plans.
         companions: the patient's other plans, which may be of one course with this one.
         companions_left_out: number of further plans that were not looked at, because there are too many.
+        doses_of_several_plans: the patient's doses of several plans together.
         contours_on_other_images: by ROI Number, the part (0 to 1) of its contours that say to lie on images of another series.
     """
 
@@ -343,6 +344,7 @@ class Case:
     dose_plan_uids: tuple[str, ...] = ()
     companions: tuple[PatientPlan, ...] = ()
     companions_left_out: int = 0
+    doses_of_several_plans: tuple[DoseOfSeveralPlans, ...] = ()
     contours_on_other_images: Mapping[int, float] = field(default_factory=dict)
 
     @property

@@ -25,7 +25,7 @@ from rtqc.dicom.not_judged import NOT_JUDGED
 from rtqc.dicom.notes import named, note
 from rtqc.dicom.parts import Parts, plan_cases
 from rtqc.dicom.read_acquisition import read_acquisition
-from rtqc.dicom.read_companions import plan_uids_of, read_companions
+from rtqc.dicom.read_companions import doses_of_several_plans, plan_uids_of, read_companions
 from rtqc.dicom.read_ct import Series, read_series
 from rtqc.dicom.read_dose import read_doses
 from rtqc.dicom.read_dvh import read_planning_dvhs
@@ -106,6 +106,7 @@ def load_case(parts: Parts, index: Index) -> Case:
         dose_plan_uids=plan_uids_of(used_doses) if dose is not None else (),
         companions=read_companions(parts, structure_set, _planes_of(series), _structure_set_attributes),
         companions_left_out=parts.siblings_left_out,
+        doses_of_several_plans=doses_of_several_plans(parts) if parts.siblings else (),
         contours_on_other_images=_on_other_images(structure_set, series),
     )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rtqc.core.case import Plan, StructureSetAttributes
 from rtqc.core.orientation import Orientation
-from rtqc.core.patient_plan import PatientPlan, PlannedDose, PlannedStructures
+from rtqc.core.patient_plan import DoseOfSeveralPlans, PatientPlan, PlannedDose, PlannedStructures
 from rtqc.dicom.belonging import patient_key
 from rtqc.dicom.index import Header
 from rtqc.dicom.parts import Parts, frame_uid_of
@@ -80,10 +80,18 @@ def _plan(header: Header, names: Mapping[int, str]) -> Plan | None:
     return replace(plan, prescriptions=targets)
 
 
+def doses_of_several_plans(parts: Parts) -> tuple[DoseOfSeveralPlans, ...]:
+    """The patient's doses of several plans together, decoded when they are asked for."""
+    frame = frame_uid_of(parts)
+    return tuple(DoseOfSeveralPlans(h.name, plan_uids_of((h,)), partial(_read, [h], None, frame)) for h in parts.sums)
+
+
 def _dose(sibling: Parts, plan: Plan | None, frame: str) -> PlannedDose:
     own = [h for h in sibling.doses if patient_key(h) == sibling.patient]
-    if not own:
-        return PlannedDose(why_not="there is no RTDOSE of it here")
+    return _read(own, plan, frame) if own else PlannedDose(why_not="there is no RTDOSE of it here")
+
+
+def _read(own: list[Header], plan: Plan | None, frame: str) -> PlannedDose:
     found = read_doses(own, plan)
     elsewhere = [h.name for h in found.headers if frame and h.frame_uid and h.frame_uid != frame]
     if found.dose is None or elsewhere:

@@ -37,6 +37,7 @@ from rtqc.qc.choice import Choice
 from rtqc.qc.conventional import in_conventional_fractions
 from rtqc.qc.course_choice import prescribed_gy, whole_schedules
 from rtqc.qc.course_plans import CoursePlans, LeftOut, course_plans
+from rtqc.qc.course_sums import planning_sums
 from rtqc.qc.protocol import Protocol
 
 #: A plan whose 50 % isodose is further from the heart than this (mm) gives it leakage and head scatter only, under 0.5 % of its dose
@@ -120,8 +121,12 @@ def assess_course(case: Case, judging: Judging) -> Course | None:
         structure_set=structures.label,
         other_structure_set=other_set,
     )
-    if (len(parts) > 1 or any(part.is_multi_plan for part in parts)) and (heart is not None or judging.draft is not None):
+    measured = heart or judging.draft
+    if (len(parts) > 1 or any(part.is_multi_plan for part in parts)) and measured is not None:
         course = _judged(course, case, parts, structures.rois, judging)
+        single = {part.plans[0].uid: part.plans[0] for part in parts if not part.is_multi_plan}
+        sums = planning_sums(case.doses_of_several_plans, single, measured)
+        course = course.model_copy(update={"planning_sums": sums})
 
     def constraints_of(plans: Sequence[PatientPlan]) -> tuple[ConstraintResult, ...]:
         """Of other plans than those of the course, where there are several."""
@@ -175,9 +180,8 @@ def _parts_of(chosen: CoursePlans, heart: Structure | None) -> tuple[list[_Part]
             together = [by_uid[uid] for uid in dict.fromkeys(planned.plan_uids) if uid in by_uid and uid not in known]
             others = len(set(planned.plan_uids) - set(by_uid))
             if others:
-                doubts.append(
-                    f"what the dose of {plan.label} is of: it refers to {others} more plans that are not of this course or not here"
-                )
+                more = "1 more plan that is" if others == 1 else f"{others} more plans that are"
+                doubts.append(f"what the dose of {plan.label} is of: it refers to {more} not of this course or not here")
             # A plan that has a dose of its own beside a dose of several is in the latter all the same.
             parts.append(_Part(tuple(together) or (plan,), planned.dose))
             known |= {p.uid for p in together}

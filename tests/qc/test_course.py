@@ -27,7 +27,7 @@ from rtqc.core.case import (
     Roi,
     StructureSetAttributes,
 )
-from rtqc.core.patient_plan import PatientPlan, PlannedDose, PlannedStructures
+from rtqc.core.patient_plan import DoseOfSeveralPlans, PatientPlan, PlannedDose, PlannedStructures
 from rtqc.dicom import index_folder, plan_cases, read_cases
 from rtqc.dicom.parts import MOST_SIBLINGS
 from rtqc.dosimetry import SurfaceBand, dvh
@@ -583,6 +583,48 @@ def test_a_dose_of_several_plans_is_judged_as_such_where_only_one_of_them_is_her
     assert "refers to 1 more plan" in said(case)["course.uncertain"].message
 
 
+def test_a_plan_whose_only_dose_is_that_of_several_says_so_once() -> None:
+    message = "RTDOSE.dcm is the sum of 2 plans (DoseSummationType MULTI_PLAN)."
+    note = Finding(rule="dose.of_several_plans", severity="warning", certainty="fact", message=message)
+    own = replace(
+        case_of(WHOLE, uniform(4.62), patient_plan("2", BOOST, None), findings=(note,)),
+        dose_attributes=DoseAttributes("PHYSICAL", "MULTI_PLAN"), dose_plan_uids=("1", "2"),
+    )  # fmt: skip
+    assert set(said(own)) == set()
+    # What is added to it is no part of that note.
+    third = patient_plan("3", plan_of("Sternum", 10.0, 5, "20260210", "Sternum boost"), uniform(0.5))
+    more = said(replace(own, companions=(*own.companions, third)))["course.summed"]
+    assert "Breast_L + Boost_L lie in one dose of several plans (MULTI_PLAN), to which Sternum was added" in more.message
+    assert "mean heart dose is 5.12 Gy" in more.message
+
+
+@pytest.mark.parametrize(("sum_gy", "fires"), [(4.62, False), (4.71, False), (4.73, True), (4.51, True), (2.34, True)])
+def test_a_planning_systems_sum_that_is_not_the_sum_of_the_plans_is_a_warning(sum_gy: float, fires: bool) -> None:
+    """2.34 and 2.28 Gy are 4.62 Gy, to 0.1 Gy."""
+    case = case_of(WHOLE, uniform(2.34), patient_plan("2", BOOST, uniform(2.28, spacing_mm=4.0)))
+    together = DoseOfSeveralPlans("RTDOSE.sum.dcm", ("1", "2"), lambda: multi(uniform(sum_gy, spacing_mm=3.0), "1", "2"))
+    found = said(replace(case, doses_of_several_plans=(together,))).get("course.sum_differs")
+    assert (found is not None) is fires
+    if found is not None:
+        assert found.severity == "warning"
+        assert (
+            f"RTDOSE.sum.dcm is the dose of Breast_L + Boost_L together, and gives the heart a mean of {sum_gy:.2f} Gy"
+            in found.message
+        )
+        assert "their own doses give 4.62 Gy" in found.message
+
+
+def test_a_planning_systems_sum_of_other_plans_or_of_another_dose_type_is_not_compared() -> None:
+    case = case_of(WHOLE, uniform(2.34), patient_plan("2", BOOST, uniform(2.28)))
+    effective = PlannedDose(uniform(9.0), DoseAttributes("EFFECTIVE", "MULTI_PLAN"), ("m",), ("1", "2"))
+    for together in (
+        DoseOfSeveralPlans("m.dcm", ("1", "elsewhere"), lambda: multi(uniform(9.0), "1", "elsewhere")),
+        DoseOfSeveralPlans("m.dcm", ("1", "2"), lambda: effective),
+        DoseOfSeveralPlans("m.dcm", ("1", "2"), lambda: PlannedDose(why_not="its dose cannot be used")),
+    ):
+        assert course_of(replace(case, doses_of_several_plans=(together,))).planning_sums == ()
+
+
 def test_of_two_structure_sets_the_approved_one_then_the_later_one_is_used_and_said() -> None:
     small = PlannedStructures(
         (Roi(1, heart(20.0)),), StructureSetAttributes("APPROVED", approved_at="20260101120000"), "Approved"
@@ -662,6 +704,27 @@ def test_a_sum_that_the_planning_system_exported_is_not_added_to_the_plans(copie
     boost_case = next(c for c in read_cases(copied) if c.provenance.labels["plan"] == "Boost_L")
     assert boost_case.dose is not None
     assert mean_of(courses[0]) == pytest.approx(dvh(boost_case.structures["Heart"], boost_case.dose).mean_gy, abs=1e-3)
+
+
+def test_a_planning_systems_sum_beside_both_plans_is_compared_with_them(copied: Path) -> None:
+    whole, boost = (pydicom.dcmread(copied / name) for name in ("RTDOSE.dcm", "RTDOSE.boost.dcm"))
+    gy = [d.pixel_array * float(d.DoseGridScaling) for d in (whole, boost)]
+    sums = []
+    for share in (1.0, 1.1):
+        total = share * (gy[0] + gy[1])
+        whole.DoseGridScaling = f"{total.max() / (2**32 - 1):.10e}"
+        whole.PixelData = np.round(total / float(whole.DoseGridScaling)).clip(0, 2**32 - 1).astype("<u4").tobytes()
+        whole.SOPInstanceUID = whole.file_meta.MediaStorageSOPInstanceUID = "2.25.4711"
+        whole.DoseSummationType = "MULTI_PLAN"
+        plans = [pydicom.dcmread(copied / name).ReferencedRTPlanSequence[0] for name in ("RTDOSE.dcm", "RTDOSE.boost.dcm")]
+        whole.ReferencedRTPlanSequence = plans
+        whole.save_as(copied / "RTDOSE.sum.dcm")
+        courses = [course_of(case, load_protocol("breast-50-25")) for case in read_cases(copied)]
+        assert courses[0].planning_sums == courses[1].planning_sums
+        sums += courses[0].planning_sums
+    assert [s.file for s in sums] == ["RTDOSE.sum.dcm"] * 2
+    assert sums[0].mean_gy == pytest.approx(sums[0].summed_mean_gy, abs=0.002)
+    assert sums[1].mean_gy == pytest.approx(1.1 * sums[0].summed_mean_gy, abs=0.005)
 
 
 def test_a_boost_on_a_ct_of_its_own_is_not_added(clean_plan: SyntheticPlan, tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ TESTED_ELSEWHERE = {
             "summed",
             "superseded",
             "left_out",
+            "sum_differs",
         )
     },
     "constraint.not_assessed": "tests/qc/test_protocols.py",
