@@ -171,7 +171,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         others = organ_doses(case, (c.structure for c in applicable), alpha_beta)
         results = evaluate(applicable, hearts.heart_dose, hearts.draft_dose, others, hearts.draft_errors(applicable))
         constraints = results if case.dose is not None else ()
-        course = assess_course(case, _judging(options, protocol, drawn))
+        course = assess_course(case, _judging(options, protocol, drawn, surface_band(draft)))
     with clock.step("cardiac"):
         measured = _cardiac(case, draft)
         if measured is not None:
@@ -290,14 +290,14 @@ def choose_heart(case: Case, protocol: Protocol) -> tuple[list[str], Roi | None]
     return candidates, ranked[0]
 
 
-def _judging(options: Options, protocol: Protocol, drawn: Structure | None) -> Judging:
+def _judging(options: Options, protocol: Protocol, drawn: Structure | None, band: SurfaceBand | None) -> Judging:
     """How the course of a case's plan is judged: by the protocol of its own choice, with hearts found as this case's is."""
 
     def heart_of(rois: tuple[Roi, ...]) -> Structure | None:
         roi = choose_heart(Case(rois=rois), protocol)[1]
         return roi.structure if roi is not None and not roi.structure.is_empty else None
 
-    return Judging(lambda other: _choice(other, options), heart_of, drawn)
+    return Judging(lambda other: _choice(other, options), heart_of, drawn, band)
 
 
 def _draft(case: Case, options: Options, findings: list[Finding]) -> Draft | None:

@@ -13,7 +13,7 @@ from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose, Image
 
 if TYPE_CHECKING:
-    from rtqc.core.patient_plan import PatientPlan
+    from rtqc.core.patient_plan import DoseOfSeveralPlans, PatientPlan
 
 DefectKind = Literal[
     "few_points", "open", "self_intersecting", "not_a_number", "not_planar", "no_area", "too_many_points",
@@ -81,6 +81,20 @@ class Prescription:
 
 
 @dataclass(frozen=True)
+class UnusablePrescription:
+    """A target prescription dose that is no dose: zero, negative, or no number.
+
+    Attributes:
+        stated: as it stands in the file.
+        target, roi_number: as of a :class:`Prescription`.
+    """
+
+    stated: str
+    target: str = ""
+    roi_number: int | None = None
+
+
+@dataclass(frozen=True)
 class Beam:
     """A beam that treats: it has a meterset, whatever its delivery type says.
 
@@ -106,6 +120,22 @@ class Beam:
 
 
 @dataclass(frozen=True)
+class FractionGroup:
+    """A fraction group that has fractions.
+
+    Attributes:
+        number: Fraction Group Number.
+        fractions: Number of Fractions Planned.
+        dose_gy: dose of one of its fractions, in Gy: its Beam Doses together, else the prescription that it refers to by its fractions;
+            None where it says neither.
+    """
+
+    number: int
+    fractions: int
+    dose_gy: float | None = None
+
+
+@dataclass(frozen=True)
 class ApplicationSetup:
     """A brachytherapy application setup in a fraction group.
 
@@ -128,8 +158,10 @@ class Plan:
         label: RT Plan Label.
         description: RT Plan Name, RT Plan Description and Prescription Description, as far as they are there.
         prescriptions: to targets before those to points, highest first; empty where the plan has none.
+        unusable_prescriptions: what it states as prescriptions and is none.
         fractions: planned number of fractions; None where the plan does not say, or says none.
         fraction_groups: number of fraction groups that have fractions.
+        groups: these fraction groups.
         beams: number of treatment beams.
         treatment_beams: the treatment beams, in file order.
         application_setups: brachytherapy application setups, once for each fraction group that uses them; a plan may have beams too.
@@ -141,17 +173,19 @@ class Plan:
         date, time: RT Plan Date (YYYYMMDD) and RT Plan Time (HHMMSS).
         intent: Plan Intent (``CURATIVE``, ``VERIFICATION`` ...).
         geometry: RT Plan Geometry (``PATIENT`` or ``TREATMENT_DEVICE``).
-        previous_plan_uids: SOP Instance UIDs that Referenced RT Plan Sequence calls ``PREDECESSOR`` or ``PRIOR``: plans that this one replaces.
-        relations: SOP Instance UID and RT Plan Relationship (``PRIOR``, ``PREDECESSOR``, ``ALTERNATIVE``, ``CONCURRENT``, ``VERIFIED_PLAN``) of
-            the plans that Referenced RT Plan Sequence names.
+        relations: SOP Instance UID and RT Plan Relationship of the plans that Referenced RT Plan Sequence names (PS3.3 C.8.8.9): ``PRIOR``
+            was delivered before, ``PREDECESSOR`` is what this plan was derived from, ``ALTERNATIVE`` was made for choice, ``CONCURRENT`` is given
+            at the same time, ``VERIFIED_PLAN`` is what this plan verifies.
         planning_system: Manufacturer, Manufacturer's Model Name and Software Versions.
     """
 
     label: str = ""
     description: str = ""
     prescriptions: tuple[Prescription, ...] = ()
+    unusable_prescriptions: tuple[UnusablePrescription, ...] = ()
     fractions: int | None = None
     fraction_groups: int = 1
+    groups: tuple[FractionGroup, ...] = ()
     beams: int = 0
     treatment_beams: tuple[Beam, ...] = ()
     application_setups: tuple[ApplicationSetup, ...] = ()
@@ -165,9 +199,13 @@ class Plan:
     time: str = ""
     intent: str = ""
     geometry: str = ""
-    previous_plan_uids: tuple[str, ...] = ()
     relations: tuple[tuple[str, str], ...] = ()
     planning_system: str = ""
+
+    @property
+    def has_brachytherapy(self) -> bool:
+        """Whether sources give dose, beside beams or alone."""
+        return self.kind == "brachy" or bool(self.application_setups)
 
     @property
     def alike_fractions(self) -> int | None:
@@ -288,6 +326,7 @@ class Case:
         dose_plan_uids: SOP Instance UIDs of the plans that the dose refers to; several for a dose of several plans.
         companions: the patient's other plans, which may be of one course with this one.
         companions_left_out: number of further plans that were not looked at, because there are too many.
+        doses_of_several_plans: the patient's doses of several plans together.
         contours_on_other_images: by ROI Number, the part (0 to 1) of its contours that say to lie on images of another series.
     """
 
@@ -305,6 +344,7 @@ class Case:
     dose_plan_uids: tuple[str, ...] = ()
     companions: tuple[PatientPlan, ...] = ()
     companions_left_out: int = 0
+    doses_of_several_plans: tuple[DoseOfSeveralPlans, ...] = ()
     contours_on_other_images: Mapping[int, float] = field(default_factory=dict)
 
     @property

@@ -54,6 +54,7 @@ READING_RULES: dict[str, tuple[Severity, str]] = {
     "file.not_judged": ("info", "A radiotherapy object that is not judged, such as a treatment record, lies beside the plan."),
     "dose.planning_dvh": ("info", "A DVH of the planning system in the RTDOSE contradicts itself or cannot be understood."),
     "plan.unusable": ("warning", "The plan cannot be read."),
+    "plan.prescription_unusable": ("warning", "A prescription of the plan is zero, negative or no number; it was left out."),
     "plan.several": (
         "info",
         "The patient has several plans here; each was assessed by itself, and with the others of its course as their sum.",

@@ -38,6 +38,7 @@ class Parts:
         findings: broken references.
         patient: whose it is (:func:`~rtqc.dicom.belonging.patient_key`).
         copies: further files that carry the SOP Instance UID of the plan, the structure set or a dose of this case.
+        sums: headers of the patient's doses of several plans, whether they are among ``doses`` or not.
         siblings: the patient's other plans, each without its own siblings and with one slice of its CT at most.
         siblings_left_out: number of further plans of the patient, where there are more than :data:`MOST_SIBLINGS`.
     """
@@ -50,6 +51,7 @@ class Parts:
     findings: list[Finding] = field(default_factory=list)
     patient: str = ""
     copies: list[Header] = field(default_factory=list)
+    sums: list[Header] = field(default_factory=list)
     siblings: list[Parts] = field(default_factory=list)
     siblings_left_out: int = 0
 
@@ -65,8 +67,8 @@ class Parts:
 
     @property
     def sibling_headers(self) -> list[Header]:
-        """Files of the patient's other plans that its course may need, each once: plans, structure sets and doses."""
-        found = {h.name: h for s in self.siblings for h in (s.plan, s.structure_set, *s.doses) if h is not None}
+        """Files of the patient's other plans that its course may need, each once: plans, structure sets and doses, those of several plans too."""
+        found = {h.name: h for s in self.siblings for h in (s.plan, s.structure_set, *s.doses, *self.sums) if h is not None}
         own = {h.name for h in self.files}
         return [h for name, h in found.items() if name not in own]
 
@@ -224,6 +226,7 @@ def _case_of_plan(plan: Header, tables: _Tables) -> Parts:
         own_series = tables.series_of.get(parts.patient, [])
         parts.series = _by_frame(own_series, plan.frame_uid) or (max(own_series, key=len) if own_series else [])
     parts.doses = _doses_of(plan, plans, tables, parts.findings)
+    parts.sums = [d for d in tables.doses_of.get(parts.patient, ()) if len(set(d.refers_to)) > 1]
     return parts
 
 

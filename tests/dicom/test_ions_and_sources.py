@@ -29,7 +29,7 @@ from rtqc.dicom import (
     store,
     write_sr,
 )
-from rtqc.dicom.write_study import uid_of
+from rtqc.dicom.study import uid_of
 from rtqc.dosimetry import dvh, eqd2_fractions, why_no_eqd2
 from rtqc.heart import Draft
 from rtqc.phantom import SyntheticPlan, write_plan

@@ -56,6 +56,7 @@ TESTED_ELSEWHERE = {
             "summed",
             "superseded",
             "left_out",
+            "sum_differs",
         )
     },
     "constraint.not_assessed": "tests/qc/test_protocols.py",
@@ -69,6 +70,9 @@ TESTED_ELSEWHERE = {
     "plan.several_prescriptions": "tests/dicom/test_plan.py",
     "plan.prescription_per_beam": "tests/dicom/test_plan.py",
     "plan.fraction_groups": "tests/dicom/test_plan.py",
+    "plan.prescription_unusable": "tests/dicom/test_plan.py",
+    "plan.prescription_to_point": "tests/dicom/test_plan.py",
+    "plan.target_is_organ": "tests/dicom/test_plan.py",
 }
 
 

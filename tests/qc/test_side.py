@@ -8,6 +8,7 @@ import pytest
 
 from rtqc.core import Case
 from rtqc.core.case import Beam, Prescription
+from rtqc.qc import applicable_constraints, choose_protocol
 from rtqc.qc.laterality import laterality_of, midline_mm
 from tests.qc.plans import case, cylinder, dose, found
 
@@ -78,6 +79,18 @@ def test_bilateral_treatments_raise_nothing() -> None:
     given.gy[:] = given.gy + dose(42.0, x_mm=RIGHT_MM).gy
     assert contradiction(case(given, Prescription(40.05, ""), label="Breast_R")) is None
     assert laterality_of(case(given, Prescription(40.05, ""), label="B1")) == "both"
+
+
+def test_a_plan_for_both_breasts_has_the_limits_of_the_left_and_no_contradiction() -> None:
+    given = dose(51.0, x_mm=LEFT_MM)
+    given.gy[:] = given.gy + dose(51.0, x_mm=RIGHT_MM).gy
+    targets = tuple(cylinder(name, x, 30.0, "PTV") for name, x in (("PTV_Breast_L", LEFT_MM), ("PTV_Breast_R", RIGHT_MM)))
+    prescriptions = (Prescription(50.0, "PTV_Breast_L"), Prescription(50.0, "PTV_Breast_R"))
+    both = case(given, *prescriptions, fractions=25, label="Breasts", structures=targets)
+    assert laterality_of(both) == "both"
+    assert contradiction(both) is None
+    sides = {c.side for c in applicable_constraints(choose_protocol(both), both)}
+    assert sides == {None, "left"}
 
 
 def test_a_treatment_of_the_middle_raises_nothing() -> None:
