@@ -134,7 +134,7 @@ def _copied(folder: Path, change: Callable[[Dataset], None]) -> Case:
 )
 def test_two_slices_of_one_uid_that_differ_are_both_named(tmp_path: Path, change: Callable[[Dataset], None]) -> None:
     (finding,) = _copied(tmp_path, change).findings
-    assert finding.rule == "ct.one_uid_two_contents"
+    assert finding.rule == "reference.same_uid"
     assert finding.severity == "fail"
     assert finding.evidence.files == ("CT.020.dcm", "again.dcm")
 
