@@ -222,6 +222,8 @@ def test_every_sentence_about_an_effective_dose_has_its_unit_but_limits_keep_the
     assert said("constraint.exceeded", before, "Gy (RBE)") == after
     assert said("constraint.exceeded", after, "Gy (RBE)") == after
     assert said("constraint.exceeded", before, "Gy") == before
+    for rule in ("dose.level", "dose.level_unusual", "dose.target_coverage", "dose.grid_spacing"):
+        assert said(rule, "The highest has 41.20 Gy.", "Gy (RBE)") == "The highest has 41.20 Gy (RBE)."
     assert said("plan.several_prescriptions", "50 Gy to the breast.", "Gy (RBE)") == "50 Gy to the breast."
 
 
