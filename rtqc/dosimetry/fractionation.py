@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from rtqc.core.assessment import dose_unit
 from rtqc.core.case import Case
+from rtqc.dosimetry.linear_quadratic import eqd2_gy, in_fractions_gy
 
 #: Brachy Treatment Type of sources that give their dose in fractions of minutes, as the linear-quadratic model without repair needs it.
 _HIGH_DOSE_RATE = "HDR"
@@ -56,10 +55,7 @@ def why_no_eqd2(case: Case) -> str:
 
 
 def converted_dose_gy(dose_gy: float, fractions: int, to_fractions: int, alpha_beta_gy: float) -> float:
-    """The dose in another number of fractions with the same EQD2.
-
-    ``D' (D' / n' + a/b) = D (D / n + a/b)``, solved for D'; both sides are the EQD2 times (2 Gy + a/b) (Withers, Thames and Peters,
-    Radiother Oncol 1:187, 1983). Above about 8 Gy a fraction the model has not been shown to hold.
+    """The dose in another number of fractions with the same EQD2 (:mod:`rtqc.dosimetry.linear_quadratic`).
 
     Args:
         dose_gy: total dose in ``fractions``, in Gy.
@@ -79,6 +75,4 @@ def converted_dose_gy(dose_gy: float, fractions: int, to_fractions: int, alpha_b
         raise ValueError(
             f"a dose is converted between at least one fraction each with a positive alpha/beta, not {dose_gy} Gy in {fractions} to {to_fractions} with {alpha_beta_gy} Gy"
         )
-    effect = dose_gy * (dose_gy / fractions + alpha_beta_gy)
-    half = to_fractions * alpha_beta_gy / 2
-    return math.sqrt(half * half + to_fractions * effect) - half
+    return float(in_fractions_gy(eqd2_gy(dose_gy, fractions, alpha_beta_gy), to_fractions, alpha_beta_gy))
