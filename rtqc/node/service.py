@@ -97,11 +97,11 @@ class Node:
             for parts in plan_cases(index):
                 if not (parts.plan or parts.structure_set or parts.series) or not (quiet or is_complete(parts)):
                     continue
-                content = self._content(parts)
-                name = case_name(fingerprint(parts), content)
-                if self.outbox.knows(name):
-                    continue
                 try:
+                    content = self._content(parts)
+                    name = case_name(fingerprint(parts), content)
+                    if self.outbox.knows(name):
+                        continue
                     self._say_if_changed(parts, name, content)
                     self._check(parts, index, name, content)
                 except (
