@@ -172,8 +172,9 @@ def _prescription(case: Case, wanted: list[RequestedMetric]) -> float | None:
     needing = [m.name for m in wanted if m.needs_prescription]
     if needing and len(doses) != 1:
         why = f"has several ({', '.join(f'{d:g} Gy' for d in doses)})" if doses else "has none"
+        parts = "is a part" if len(needing) == 1 else "are parts"
         stop(
-            f"{', '.join(needing)} is a part of the prescription, and the plan {why}: give the one that is meant with --prescription"
+            f"{', '.join(needing)} {parts} of the prescription, and the plan {why}: give the one that is meant with --prescription"
         )
     return doses[0] if len(doses) == 1 else None
 

@@ -67,9 +67,10 @@ def of_one_geometry(slices: list[Slice], referenced: Callable[[], frozenset[str]
     uids = referenced()
     kept = max(groups, key=lambda g: (sum(s.header.uid in uids for s in g), len(g)))
     left = [s.name for group in groups if group is not kept for s in group]
-    message = (
-        f"{len(left)} slice(s) of another size, spacing or direction lie in the CT series and were left out ({named(left)})."
-    )
+    lie = "1 slice of another size, spacing or direction lies in the CT series and was"
+    if len(left) > 1:
+        lie = f"{len(left)} slices of another size, spacing or direction lie in the CT series and were"
+    message = f"{lie} left out ({named(left)})."
     findings.append(note("ct.mixed", message, files=left))
     return kept
 
@@ -163,7 +164,8 @@ def _doubled(doubled: list[Slice], kept: int, meant: bool) -> Finding:
         if meant
         else "the first by name, of the acquisition with most slices, was used"
     )
-    message = f"{len(doubled)} CT slice(s) lie at or between positions that other slices already have ({named(names)}); {used}: export the series again."
+    lie = "1 CT slice lies" if len(doubled) == 1 else f"{len(doubled)} CT slices lie"
+    message = f"{lie} at or between positions that other slices already have ({named(names)}); {used}: export the series again."
     return note(rule, message, files=names, positions_mm=sorted(_patient_height(s) for s in doubled)[:20])
 
 
