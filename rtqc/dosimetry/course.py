@@ -4,7 +4,9 @@ Nothing is resampled. A DVH asks for the dose at points of the structure; each p
 whatever its spacing and orientation, and the values are added. A point outside one of the grids has no known sum.
 
 Doses in fractions of 2 Gy add only where each plan's part is converted with that plan's own dose a fraction, at each point: the
-linear-quadratic model is not linear (:mod:`rtqc.dosimetry.linear_quadratic`).
+linear-quadratic model is not linear (:mod:`rtqc.dosimetry.linear_quadratic`)::
+
+    EQD2 = sum over plans of  D_i (D_i / n_i + a/b) / (2 Gy + a/b)
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose
 from rtqc.dosimetry.constraints import OrganDose
 from rtqc.dosimetry.dvh import DVH, Floats, dose_at, dvh_of_points
-from rtqc.dosimetry.linear_quadratic import eqd2_gy, in_fractions_gy
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,29 +53,34 @@ def course_dose(structure: Structure, parts: Sequence[DoseOfPlan], alpha_beta_gy
     def physical(points: Floats) -> Floats:
         return np.asarray(sum(dose_at(points, structure, part.dose) for part in parts))
 
-    fractions = [part.fractions for part in parts if part.fractions]
-    if len(fractions) < len(parts):
-        return OrganDose(dvh_of_points(structure, physical))
-
     def in_2_gy(points: Floats) -> Floats:
-        doses = (dose_at(points, structure, part.dose) for part in parts)
-        return np.asarray(sum(eqd2_gy(gy, n, alpha_beta_gy) for gy, n in zip(doses, fractions, strict=True)))
+        doses = (_eqd2(dose_at(points, structure, part.dose), part.fractions, alpha_beta_gy) for part in parts)
+        return np.asarray(sum(doses))
 
-    return OrganDose(dvh_of_points(structure, physical), dvh_of_points(structure, in_2_gy))
+    known = all(part.fractions for part in parts)
+    return OrganDose(dvh_of_points(structure, physical), dvh_of_points(structure, in_2_gy) if known else None)
+
+
+def _eqd2(gy: Floats, fractions: int | None, alpha_beta_gy: float) -> Floats:
+    assert fractions
+    return gy * (gy / fractions + alpha_beta_gy) / (2 + alpha_beta_gy)
 
 
 def in_fractions(eqd2: DVH, fractions: int, alpha_beta_gy: float) -> DVH:
     """Doses in fractions of 2 Gy as those that do as much in a number of equal fractions: the inverse of :meth:`DVH.eqd2`.
 
     With it a limit that was made for one fractionation holds for a course of several: what is compared with it does as much in the
-    limit's fractions.
+    limit's fractions. ``D (D / n + a/b) = EQD2 (2 Gy + a/b)``, solved for D.
 
     Args:
         eqd2: DVH in fractions of 2 Gy.
-        fractions: number of equal fractions.
-        alpha_beta_gy: of the tissue, in Gy.
+        fractions: n.
+        alpha_beta_gy: a/b of the tissue, in Gy.
 
     Raises:
         ValueError: fewer than one fraction, or an alpha/beta that is not positive.
     """
-    return replace(eqd2, gy=in_fractions_gy(eqd2.gy, fractions, alpha_beta_gy))
+    if fractions < 1 or not alpha_beta_gy > 0:
+        raise ValueError(f"needs at least one fraction and a positive alpha/beta, not {fractions} and {alpha_beta_gy}")
+    half = fractions * alpha_beta_gy / 2
+    return replace(eqd2, gy=np.sqrt(half**2 + fractions * eqd2.gy * (2 + alpha_beta_gy)) - half)
