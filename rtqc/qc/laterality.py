@@ -122,7 +122,7 @@ def _places(case: Case, offset_mm: float, share: float) -> Iterator[SideEvidence
     for off in sorted({round(b.isocentre_mm[0] - middle, 1) for b in beams if b.isocentre_mm is not None}):
         side: Laterality = "unknown" if abs(off) < offset_mm else "left" if off > 0 else "right"
         yield SideEvidence("isocentre", "isocentre", side, off)
-    if case.dose is not None:
+    if case.dose is not None and float(case.dose.gy.max()) > 0:
         x, weights = _x_and_weights(case.dose)
         evidence = _evidence("dose", "dose", x - middle, weights, offset_mm, share)
         # A region that goes on beyond the grid may have its middle anywhere; only what lies far to one side is sure to be of it.
