@@ -235,7 +235,17 @@ def _choice(case: Case, options: Options) -> Choice:
 def _without_plan(case: Case) -> Case:
     """What there is of a case for a verdict on its contour alone."""
     kept = tuple(f for f in case.findings if in_scope(f, "contour"))
-    return replace(case, plan=None, dose=None, planning_dvhs={}, dose_attributes=DoseAttributes(), companions=(), findings=kept)
+    return replace(
+        case,
+        plan=None,
+        dose=None,
+        planning_dvhs={},
+        dose_attributes=DoseAttributes(),
+        dose_plan_uids=(),
+        companions=(),
+        companions_left_out=0,
+        findings=kept,
+    )
 
 
 def write_rtstruct(

@@ -172,8 +172,9 @@ def _prescription(case: Case, wanted: list[RequestedMetric]) -> float | None:
     needing = [m.name for m in wanted if m.needs_prescription]
     if needing and len(doses) != 1:
         why = f"has several ({', '.join(f'{d:g} Gy' for d in doses)})" if doses else "has none"
+        parts = "is a part" if len(needing) == 1 else "are parts"
         stop(
-            f"{', '.join(needing)} is a part of the prescription, and the plan {why}: give the one that is meant with --prescription"
+            f"{', '.join(needing)} {parts} of the prescription, and the plan {why}: give the one that is meant with --prescription"
         )
     return doses[0] if len(doses) == 1 else None
 
@@ -310,10 +311,10 @@ def _print_convention(line: _Line) -> None:
 
 def _eqd2(case: Case, histogram: DVH, fractions: int | None, alpha_beta: float | None) -> tuple[int, float, DVH] | None:
     """Fractions, alpha/beta and the DVH in fractions of 2 Gy; None where either is unknown."""
-    from rtqc.dosimetry import dose_type_of, eqd2_fractions
+    from rtqc.dosimetry import eqd2_fractions, why_no_linear_quadratic
 
-    # The user's number replaces the plan's where that is unknown; it makes no effective dose a physical one.
-    if fractions is not None and dose_type_of(case) == "EFFECTIVE" and (case.plan is None or case.plan.kind != "ion"):
+    # The user's number replaces the plan's where that is unknown; the model must be one for this dose all the same.
+    if fractions is not None and why_no_linear_quadratic(case):
         return None
     fractions = fractions or eqd2_fractions(case)
     if not fractions or alpha_beta is None:

@@ -91,6 +91,7 @@ class _Tables:
     def __init__(self, index: Index) -> None:
         """Copies of one object (same UID) of a patient count once; the one that was created last is taken."""
         self.copies: dict[int, list[Header]] = {}
+        self._loose: dict[str, list[Header]] = {}
         self.plans = self._latest(index.plans)
         self.structure_sets = self._latest(index.structure_sets)
         self.doses = self._latest(index.doses)
@@ -109,6 +110,13 @@ class _Tables:
         for (patient, uid), series in self.series.items():
             self.series_by_uid[uid].append(series)
             self.series_of[patient].append(series)
+
+    def loose_doses(self, patient: str) -> list[Header]:
+        """A patient's doses that refer to none of the plans; worked out once a patient."""
+        if patient not in self._loose:
+            doses = self.doses_of.get(patient, ())
+            self._loose[patient] = [d for d in doses if not self.plan_uids.intersection(d.refers_to)]
+        return self._loose[patient]
 
     def _latest(self, headers: Iterable[Header]) -> list[Header]:
         """One of the copies of each object; the others are kept beside it."""
@@ -289,16 +297,22 @@ def _doses_of(plan: Header, plans: list[Header], tables: _Tables, findings: list
         _check_patient(plan, dose, "plan", "dose", findings)
     if referring:
         return list(referring)
-    loose = [d for d in tables.doses_of.get(patient_key(plan), []) if not tables.plan_uids.intersection(d.refers_to)]
+    loose = tables.loose_doses(patient_key(plan))
     if not loose:
         return []
-    names = [d.name for d in loose]
+    names = [d.name for d in loose[: _MOST_FILES + 1]]
+    one = len(loose) == 1
+    listed = f"The {'dose' if one else 'doses'} {named(names, total=len(loose))}"
+    left = "so it was not used" if one else "so they were not used"
     if any(d.refers_to for d in loose):
-        message = f"The dose {named(names)} refers to another plan than {plan.name}, so it was not used: export the dose of this plan."
+        message = (
+            f"{listed} {'refers' if one else 'refer'} to another plan than {plan.name}, {left}: export the dose of this plan."
+        )
         findings.append(note("reference.dose_plan", message, files=[plan.name, *names[:_MOST_FILES]]))
         return []
     if len(plans) > 1:
-        message = f"The dose {named(names)} does not say to which of the {len(plans)} plans here it belongs ({named([p.name for p in plans])}), so it was not used: export each plan with its dose."
+        shown = named((p.name for p in plans[: _MOST_FILES + 1]), total=len(plans))
+        message = f"{listed} {'does not say to which of the' if one else 'do not say to which of the'} {len(plans)} plans here {'it belongs' if one else 'they belong'} ({shown}), {left}: export each plan with its dose."
         findings.append(note("reference.dose_plan", message, files=[plan.name, *names[:_MOST_FILES]]))
         return []
     return loose

@@ -4,7 +4,7 @@ Nothing is resampled. A DVH asks for the dose at points of the structure; each p
 whatever its spacing and orientation, and the values are added. A point outside one of the grids has no known sum.
 
 Doses in fractions of 2 Gy add only where each plan's part is converted with that plan's own dose a fraction, at each point: the
-linear-quadratic model is not linear (Withers et al., Cancer 52:2040, 1983)::
+linear-quadratic model is not linear (:mod:`rtqc.dosimetry.linear_quadratic`)::
 
     EQD2 = sum over plans of  D_i (D_i / n_i + a/b) / (2 Gy + a/b)
 """

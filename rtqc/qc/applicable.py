@@ -67,7 +67,8 @@ def applicable_constraints(choice: Choice, case: Case) -> tuple[Constraint, ...]
     protocol = choice.protocol
     if case.plan is not None and case.plan.has_brachytherapy:
         return ()
-    kept = [c for c in protocol.constraints if _is_for(c, laterality_of(case)) and _is_there(c, case)]
+    laterality = laterality_of(case)
+    kept = [c for c in protocol.constraints if _is_for(c, laterality) and _is_there(c, case)]
     if not _needs_conversion(protocol, case):
         return tuple(kept)
     reference, fractions = protocol.reference_schedule, case.plan.alike_fractions if case.plan is not None else None

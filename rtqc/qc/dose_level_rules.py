@@ -147,7 +147,8 @@ def _checked(m: Measurements) -> tuple[Plan, Level, Expected] | None:
     """What is compared; None where there is nothing to compare, or nothing comparable."""
     plan, level = m.case.plan, m.dose_level
     expected = expected_of(plan) if plan is not None else None
-    if plan is None or level is None or expected is None or not _comparable(m):
+    # A dose that is zero everywhere has its own finding, and no level.
+    if plan is None or level is None or level.maximum_gy <= 0 or expected is None or not _comparable(m):
         return None
     return plan, level, expected
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from rtqc.core import Case
@@ -128,3 +129,9 @@ def test_a_dose_that_goes_on_beyond_its_grid_says_no_side_unless_it_lies_far_to_
     everywhere = dose(42.0, x_mm=0.0, radius_mm=400.0)
     assert laterality_of(case(everywhere, Prescription(40.05, ""), label="B1")) == "unknown"
     assert laterality_of(case(dose(42.0, x_mm=150.0), Prescription(40.05, ""), label="B1")) == "left"
+
+
+def test_a_dose_that_is_zero_everywhere_is_on_no_side() -> None:
+    calculated = dose(42.0, x_mm=150.0)
+    zero = replace(calculated, gy=np.zeros_like(calculated.gy))
+    assert laterality_of(case(zero, Prescription(40.05, ""), label="B1")) == "unknown"
