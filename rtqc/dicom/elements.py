@@ -7,6 +7,7 @@ every attribute is asked for by itself, and one that cannot be read counts as ab
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,10 +73,9 @@ def _declares_characters(dataset: Dataset) -> bool:
 
 def _without_designators(text: str) -> str:
     """Text as its ISO 2022 designators say, where the file does not declare them or pydicom leaves them in place (ISO 2022 IR 58)."""
-    try:
+    # Text that is decoded already, or in a set that nobody knows, stays what it is.
+    with suppress(UnicodeError, LookupError):
         text = decode_bytes(text.encode("latin-1"), _DESIGNATED, set())
-    except (UnicodeError, LookupError):  # decoded already, or a set that nobody knows
-        pass
     return _DESIGNATOR.sub("", text).strip()
 
 
