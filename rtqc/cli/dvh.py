@@ -291,7 +291,9 @@ def _print_one(line: _Line, wanted: list[RequestedMetric]) -> None:
         columns = [metrics_of(line.histogram).model_dump()]
         if line.eqd2 is not None:
             fractions, alpha_beta, converted = line.eqd2
-            table.add_column(f"EQD2, {fractions} fractions, alpha/beta {alpha_beta:g} Gy", justify="right")
+            table.add_column(
+                f"EQD2, {fractions} fraction{'' if fractions == 1 else 's'}, alpha/beta {alpha_beta:g} Gy", justify="right"
+            )
             columns.append(metrics_of(converted).model_dump())
         for key in columns[0]:
             table.add_row(key, *("-" if c[key] is None else f"{c[key]:.3f}" for c in columns))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from rtqc.core.wording import counted
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
 from rtqc.qc.rule import Hit, rule
@@ -107,5 +108,5 @@ def _date(value: str) -> str:
 
 def _duration(minutes: float) -> str:
     if minutes < 2 * 60:
-        return f"{minutes:.0f} minutes"
+        return counted(round(minutes), "minute")
     return f"{minutes / 60:.0f} hours" if minutes < 48 * 60 else f"{minutes / 60 / 24:.0f} days"

@@ -39,7 +39,9 @@ def _lower(description: str) -> str:
 
 
 def _in(course: Course) -> str:
-    return f", as if given in {counted(course.judged_fractions, 'fraction')}" if course.judged_in == "isoeffective" else ""
+    if course.judged_in != "isoeffective" or course.judged_fractions is None:
+        return ""
+    return f", as if given in {counted(course.judged_fractions, 'fraction')}"
 
 
 @rule("course.constraint_exceeded", "fail", "fact", "An acceptable dose limit is exceeded by the plans of one course together.")

@@ -224,6 +224,7 @@ def _conversion(m: Measurements) -> str:
         protocol is None
         or protocol.reference_schedule is None
         or plan is None
+        or plan.fractions is None
         or not any(c.converted_from for c in m.constraints)
     ):
         return ""
