@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +20,12 @@ from rtqc.phantom.render import points_of, render_ct
 
 #: Field of a synthetic sample, mm: a thorax with its neighbourhood.
 _SYNTHETIC_EXTENT_MM = (336.0, 352.0, 416.0)
+#: Heart share of a voxel that the image does not show.
+UNSEEN = -1.0
+#: Heart share of a voxel of which whoever judged a draft could not tell whether it is heart.
+UNKNOWN = -2.0
+#: Levels of a patient in whom nobody has read them.
+UNREAD = (math.nan, math.nan, math.nan)
 #: Darker than this is air: lungs and what is outside the body.
 _AIR_HU = -400.0
 
@@ -31,8 +38,11 @@ class Sample:
         name: patient or seed.
         grid: even axial grid of the model's spacing.
         hu: float16, shape ``grid.shape``, in HU.
-        heart: float16, share of each voxel that is heart, 0 to 1.
+        heart: float16, share of each voxel that is heart, 0 to 1; :data:`UNKNOWN` where nobody knows.
         real: whether it is a patient.
+        judged: whether the heart is a draft that was judged by eye, not drawn by hand.
+        levels: slice index, with fractions, of carina, lower border of the left pulmonary artery and the heart's lower end;
+            NaN where nobody has read it.
     """
 
     name: str
@@ -40,6 +50,8 @@ class Sample:
     hu: NDArray[np.float16]
     heart: NDArray[np.float16]
     real: bool
+    judged: bool = False
+    levels: tuple[float, float, float] = UNREAD
 
     @cached_property
     def middle(self) -> NDArray[np.float64]:
