@@ -117,11 +117,17 @@ def _calm(worker: int) -> None:
 
 def unpacked(batch: Sequence[Packed], device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """HU, heart share, slices (batch, z, y, x) and levels (batch, levels) on a device."""
-    hu = torch.from_numpy(np.stack([c.hu for c in batch])).to(device, non_blocking=True).float()
-    byte = torch.from_numpy(np.stack([c.heart for c in batch])).to(device, non_blocking=True)
+    hu = _sent(np.stack([c.hu for c in batch]), device).float()
+    byte = _sent(np.stack([c.heart for c in batch]), device)
     share = byte.float() / _SHARE_STEPS
     for value, mark in _BYTES.items():
-        share[byte == mark] = value
-    slices = torch.from_numpy(np.stack([c.slices for c in batch])).to(device, non_blocking=True).float()
-    levels = torch.tensor([c.levels for c in batch], dtype=torch.float32, device=device)
+        share.masked_fill_(byte == mark, value)
+    slices = _sent(np.stack([c.slices for c in batch]), device).float()
+    levels = _sent(np.array([c.levels for c in batch], np.float32), device)
     return hu, share, slices, levels
+
+
+def _sent(values: NDArray[Any], device: str) -> torch.Tensor:
+    """To a device, without waiting for what it still computes."""
+    tensor = torch.from_numpy(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device == "cuda" else tensor

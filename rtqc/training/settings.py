@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rtqc.training.augment import Augmentation
 
@@ -75,6 +75,14 @@ class Settings(BaseModel):
     checkpoint_minutes: float = Field(3.0, gt=0)
     augmentation: Augmentation = Augmentation()
 
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if self.heights and not self.together:
+            raise ValueError("heights are learned in lockstep only: add together = true")
+        if self.real_share + self.judged_share > 1:
+            raise ValueError(f"real_share and judged_share are parts of one whole, not {self.real_share + self.judged_share:g} of it")
+        return self
+
 
 def read_settings(path: Path) -> Settings:
     """Settings from a TOML file.
@@ -89,6 +97,8 @@ def read_settings(path: Path) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if not first["loc"]:
+            raise ValueError(f"{path.name}: {first['msg'].removeprefix('Value error, ')}") from error
         known = Augmentation.__dataclass_fields__ if key.startswith("augmentation.") else Settings.model_fields
         near = difflib.get_close_matches(str(first["loc"][-1]), list(known), n=1)
         unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")

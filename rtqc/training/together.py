@@ -24,12 +24,12 @@ from rtqc.training.network import HeartNet
 from rtqc.training.samples import UNSEEN, Sample
 from rtqc.training.settings import Settings
 
-_CHECKPOINT = "together.pt"
 #: The loss is read from the device so often only, in updates: reading waits for it.
 _READ_EVERY = 25
 #: Updates until the learning rate is at its height.
 _WARM_UP = 200
 Progress = Callable[[int, float, Mapping[str, float]], None]
+Watch = Callable[[int, Mapping[str, HeartNet]], None]
 
 
 @dataclass(eq=False)
@@ -52,15 +52,22 @@ class Pace:
 
     Attributes:
         device: ``cpu`` or ``cuda``.
-        seconds: learn for this long, the learning rate falling with the time; None: for ``settings.iterations`` updates.
+        seconds: learn for so long at most, the learning rate falling with the time; None: for ``settings.iterations`` updates.
         workers: processes that make crops.
         save_seconds: time between checkpoints.
+        channels_last: memory layout of the networks; which is faster depends on the device.
     """
 
     device: str = "cpu"
     seconds: float | None = None
     workers: int = 0
     save_seconds: float = 60.0
+    channels_last: bool = True
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """Of volumes and kernels."""
+        return torch.channels_last_3d if self.channels_last else torch.contiguous_format
 
 
 def new_network(settings: Settings) -> HeartNet:
@@ -76,6 +83,7 @@ def learn_together(
     folder: Path,
     pace: Pace = Pace(),
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> tuple[dict[str, HeartNet], dict[str, list[tuple[int, float]]], int]:
     """Train networks.
 
@@ -83,9 +91,10 @@ def learn_together(
         samples: of all patients.
         hidden: network's name -> names of the samples that it must not see.
         settings: the recipe.
-        folder: the checkpoint goes here.
+        folder: the networks go here, one file each, every now and then and at the end.
         pace: device, time, processes.
         progress: called every few updates with the number of updates, the part that is done, and each network's smoothed loss.
+        watch: called whenever networks were saved, with the number of updates and the averaged networks on the device.
 
     Returns:
         The networks with averaged weights, on the CPU, their learning curves, and the number of updates that each had.
@@ -101,17 +110,17 @@ def learn_together(
     # Workers are forked by the first crop, which must come before anything touches the GPU.
     first = next(stream)
     torch.backends.cudnn.benchmark = True
-    students = [_student(name, unseen, settings, pace.device) for name, unseen in hidden.items()]
+    students = [_student(name, unseen, settings, pace) for name, unseen in hidden.items()]
     began = saved = time.monotonic()
     update = 0
     while True:
         now = time.monotonic()
-        done = (now - began) / pace.seconds if pace.seconds is not None else update / settings.iterations
-        if done >= 1 or update >= settings.iterations:
+        done = max(update / settings.iterations, (now - began) / pace.seconds if pace.seconds is not None else 0.0)
+        if done >= 1:
             break
         _fill(students, stream, settings.batch, first if update == 0 else None)
         rate = settings.learning_rate * min(1.0, (update + 1) / _WARM_UP) * max(1 - done, 0.0) ** 0.9
-        _update_all(students, settings, rate, update, pace.device)
+        _update_all(students, settings, rate, update, pace)
         update += 1
         if update % _READ_EVERY == 0:
             losses = {s.name: float(s.loss) for s in students}
@@ -120,34 +129,31 @@ def learn_together(
             if progress:
                 progress(update, done, losses)
         if now - saved > pace.save_seconds:
-            _save(folder / _CHECKPOINT, students, update)
+            _save(folder, students, update, watch)
             saved = now
-    _save(folder / _CHECKPOINT, students, update)
+    _save(folder, students, update, watch)
     return {s.name: s.average.cpu().eval() for s in students}, {s.name: s.curve for s in students}, update
 
 
-def read_together(path: Path, settings: Settings) -> tuple[dict[str, HeartNet], int]:
-    """The networks with averaged weights of a joint training's checkpoint, and the number of their updates."""
+def read_network(path: Path, settings: Settings) -> tuple[HeartNet, int]:
+    """A network of a joint training with averaged weights, and the number of its updates."""
     content = torch.load(path, weights_only=True, map_location="cpu")
-    networks = {}
-    for name, weights in content["averages"].items():
-        networks[name] = new_network(settings)
-        networks[name].load_state_dict({k: v.float() for k, v in weights.items()})
-        networks[name].eval()
-    return networks, int(content["updates"])
+    net = new_network(settings)
+    net.load_state_dict(content["average"])
+    return net.eval(), int(content["updates"])
 
 
-def _student(name: str, unseen: frozenset[str], settings: Settings, device: str) -> _Student:
+def _student(name: str, unseen: frozenset[str], settings: Settings, pace: Pace) -> _Student:
     torch.manual_seed(settings.seed)
     fresh: Any = new_network(settings)  # torch's own types know memory_format from 2.14 on only
-    net: HeartNet = fresh.to(device, memory_format=torch.channels_last_3d)
-    average = new_network(settings).to(device)
+    net: HeartNet = fresh.to(pace.device, memory_format=pace.layout)
+    average = new_network(settings).to(pace.device)
     average.load_state_dict(net.state_dict())
     optimizer = torch.optim.AdamW(
-        net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=device == "cuda"
+        net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=pace.device == "cuda"
     )
     waiting: deque[Packed] = deque(maxlen=3 * settings.batch)
-    return _Student(name, unseen, net, average, optimizer, waiting, torch.full((), 2.0, device=device))
+    return _Student(name, unseen, net, average, optimizer, waiting, torch.full((), 2.0, device=pace.device))
 
 
 def _fill(students: Sequence[_Student], stream: Iterator[Packed], batch: int, crop: Packed | None) -> None:
@@ -160,22 +166,30 @@ def _fill(students: Sequence[_Student], stream: Iterator[Packed], batch: int, cr
         crop = None
 
 
-def _update_all(students: Sequence[_Student], settings: Settings, rate: float, update: int, device: str) -> None:
+def _update_all(students: Sequence[_Student], settings: Settings, rate: float, update: int, pace: Pace) -> None:
     """One update of each network; a crop that several learn from travels to the device once."""
     batches = [[s.waiting.popleft() for _ in range(settings.batch)] for s in students]
     distinct = list({id(c): c for batch in batches for c in batch}.values())
     place = {id(c): n for n, c in enumerate(distinct)}
-    hu, share, slices, levels = unpacked(distinct, device)
+    hu, share, slices, levels = unpacked(distinct, pace.device)
     x = windowed(hu, settings.windows).transpose(0, 1)
     target = share[:, None]
     above = heights(slices, levels, settings.spacing_mm) if settings.heights else None
     for student, batch in zip(students, batches, strict=True):
-        index = torch.tensor([place[id(c)] for c in batch], device=device)
-        loss = _loss(student.net, x[index], target[index], above[index] if above is not None else None, settings, device)
+        # Stacked, not indexed: a list of indices would travel to the device and wait for it.
+        chosen = [place[id(c)] for c in batch]
+        own = [torch.stack([v[n] for n in chosen]) if v is not None else None for v in (x, target, above)]
+        assert own[0] is not None
+        assert own[1] is not None
+        loss = _loss(student.net, own[0], own[1], own[2], settings, pace)
         for group in student.optimizer.param_groups:
             group["lr"] = rate
         student.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        # Seen with bfloat16 on a CPU: one layer's gradient of one update not finite, and not so when computed again. Clipping would spread it.
+        for value in student.net.parameters():
+            if value.grad is not None:
+                torch.nan_to_num_(value.grad, nan=0.0, posinf=0.0, neginf=0.0)
         torch.nn.utils.clip_grad_norm_(student.net.parameters(), 12.0)
         student.optimizer.step()
         with torch.no_grad():
@@ -185,10 +199,10 @@ def _update_all(students: Sequence[_Student], settings: Settings, rate: float, u
 
 
 def _loss(
-    net: HeartNet, x: torch.Tensor, target: torch.Tensor, above: torch.Tensor | None, settings: Settings, device: str
+    net: HeartNet, x: torch.Tensor, target: torch.Tensor, above: torch.Tensor | None, settings: Settings, pace: Pace
 ) -> torch.Tensor:
-    x = x.contiguous(memory_format=torch.channels_last_3d)
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.mixed_precision):
+    x = x.contiguous(memory_format=pace.layout)
+    with torch.autocast(pace.device, dtype=torch.bfloat16, enabled=settings.mixed_precision):
         fine, coarse = net.both(x)
     fine, coarse = fine.float(), coarse.float()
     loss = heart_loss(fine[:, :1], target) + DEEP_WEIGHT * heart_loss(coarse[:, :1], halved(target))
@@ -197,13 +211,13 @@ def _loss(
     return loss
 
 
-def _save(path: Path, students: Sequence[_Student], updates: int) -> None:
-    """The averaged weights, which is what models are made of; a joint training is not gone on with."""
-    content: dict[str, Any] = {
-        "updates": updates,
-        "averages": {s.name: {k: v.detach().cpu() for k, v in s.average.state_dict().items()} for s in students},
-    }
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    with whole_file(path) as file:
-        file.write(buffer.getbuffer())
+def _save(folder: Path, students: Sequence[_Student], updates: int, watch: Watch | None) -> None:
+    """The averaged weights, which models are made of, one file a network; a joint training is not gone on with."""
+    for student in students:
+        buffer = io.BytesIO()
+        weights = {k: v.detach().cpu() for k, v in student.average.state_dict().items()}
+        torch.save({"updates": updates, "average": weights}, buffer)
+        with whole_file(folder / f"{student.name}.pt") as file:
+            file.write(buffer.getbuffer())
+    if watch:
+        watch(updates, {s.name: s.average for s in students})
