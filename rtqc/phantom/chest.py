@@ -136,7 +136,8 @@ def _vessels(anatomy: Anatomy, m: Mediastinum, p: Points) -> dict[str, Field]:
             tube(p, (44.0, 18.0, m.artery_mm + wide), (52.0, 32.0, m.artery_mm - 42), 7.0 * v),
         ),
         "right": np.minimum(
-            tube(p, fork, (-38.0, 10.0, m.artery_mm + 2), 9.5 * v), tube(p, (-38.0, 10.0, m.artery_mm + 2), (-54.0, 24.0, m.artery_mm - 40), 7.5 * v)
+            tube(p, fork, (-38.0, 10.0, m.artery_mm + 2), 9.5 * v),
+            tube(p, (-38.0, 10.0, m.artery_mm + 2), (-54.0, 24.0, m.artery_mm - 40), 7.5 * v),
         ),
         "aorta": np.minimum.reduce(
             np.broadcast_arrays(
@@ -149,7 +150,11 @@ def _vessels(anatomy: Anatomy, m: Mediastinum, p: Points) -> dict[str, Field]:
         "lower_cava": tube(p, (-24 + x, 4 + y, -14 + down), (-22.0, 14.0, -220.0), 12 * v),
         "veins": np.minimum.reduce(
             np.broadcast_arrays(
-                *(tube(p, (s * 26 + x, 16 + y, 20 + down + d), (s * 62.0, 30.0, 14 + down + 2.2 * d), 5.5 * v) for s in (-1, 1) for d in (-10, 8))
+                *(
+                    tube(p, (s * 26 + x, 16 + y, 20 + down + d), (s * 62.0, 30.0, 14 + down + 2.2 * d), 5.5 * v)
+                    for s in (-1, 1)
+                    for d in (-10, 8)
+                )
             )
         ),
     }
@@ -168,7 +173,9 @@ def _airway(m: Mediastinum, p: Points) -> Field:
 def _chamber_hu(anatomy: Anatomy, m: Mediastinum, p: Points, shape: tuple[int, ...]) -> Field:
     """What contrast agent adds to blood in each voxel of the heart."""
     middles = in_heart(anatomy, np.array(_CHAMBERS))
-    away = np.stack([np.broadcast_to((p.x - c[0]) ** 2 + (p.y - c[1]) ** 2 + (p.z - c[2]) ** 2, shape) for c in middles.astype(np.float32)])
+    away = np.stack(
+        [np.broadcast_to((p.x - c[0]) ** 2 + (p.y - c[1]) ** 2 + (p.z - c[2]) ** 2, shape) for c in middles.astype(np.float32)]
+    )
     added = np.array([m.blood_hu[0], m.blood_hu[0], m.blood_hu[1], m.blood_hu[1]], np.float32)
     return np.asarray(added[away.argmin(axis=0)], np.float32)
 
@@ -202,7 +209,7 @@ def _painted(anatomy: Anatomy, m: Mediastinum, o: Organs, vessels: dict[str, Fie
     if m.oesophagus != "collapsed":
         put(o.oesophagus + 4.5, {"air": -800.0, "fluid": 12.0, "tube": 250.0}[m.oesophagus])
     side = {"trunk": 0, "left": 0, "right": 0, "cava": 2, "aorta_root": 1, "aorta": 1, "veins": 1}
-    for name, which in side.items():
+    for name in side:
         put(vessels[name] - 1.5, HU["fat"] + 30)
     for name, which in side.items():
         put(vessels[name], HU["blood"] + m.blood_hu[which] + 4 * texture)

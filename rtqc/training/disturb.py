@@ -145,10 +145,14 @@ def _chambers(hu: torch.Tensor, heart: torch.Tensor, place: _Place, rng: np.rand
     low = np.maximum(np.floor(place.low - np.array([2, *pad[1:]])), 0).astype(int)
     high = np.minimum(np.ceil(place.high + pad), np.array(hu.shape) - 1).astype(int) + 1
     box: Box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
-    z, y, x = torch.meshgrid(*(torch.arange(int(a), int(b), dtype=torch.float32) for a, b in zip(low, high, strict=True)), indexing="ij")
+    z, y, x = torch.meshgrid(
+        *(torch.arange(int(a), int(b), dtype=torch.float32) for a, b in zip(low, high, strict=True)), indexing="ij"
+    )
     phase = float(rng.uniform(60, 260)) if rng.random() < 0.8 else float(rng.uniform(260, 450))
     right, left = ((1.0, 1.0), (1.0, float(rng.uniform(0, 0.5))), (float(rng.uniform(0.1, 0.6)), 1.0))[int(rng.integers(3))]
-    added = [phase * side * float(rng.uniform(0.7, 1.1)) for side in (right, right, left, left, float(rng.choice([left, right])))]
+    added = [
+        phase * side * float(rng.uniform(0.7, 1.1)) for side in (right, right, left, left, float(rng.choice([left, right])))
+    ]
     nearest = torch.full(z.shape, 1e9)
     bright = torch.zeros_like(z)
     size = place.high - place.low

@@ -93,7 +93,9 @@ def judged_sample(name: str, image: Image, draft: Draft, reading: Reading, spaci
     if reading.left_pulmonary_artery_mm is not None:
         heart[grid.positions_mm > reading.left_pulmonary_artery_mm] = 0.0
     levels = slice_levels(grid, reading.levels_mm())
-    return Sample(name, grid, averaged(image, grid).astype(np.float16), heart.astype(np.float16), real=True, judged=True, levels=levels)
+    return Sample(
+        name, grid, averaged(image, grid).astype(np.float16), heart.astype(np.float16), real=True, judged=True, levels=levels
+    )
 
 
 def with_levels(sample: Sample, reading: Reading | None) -> Sample:
@@ -122,5 +124,3 @@ def _inside(box: Box, grid: Grid) -> NDArray[np.bool_]:
     axes = (grid.positions_mm, grid.rows_mm, grid.columns_mm)
     inside = [(low <= at) & (at <= high) for at, low, high in zip(axes, box.low[::-1], box.high[::-1], strict=True)]
     return np.asarray(inside[0][:, None, None] & inside[1][None, :, None] & inside[2][None, None, :])
-
-

@@ -121,7 +121,12 @@ def chest_sample(seed: int, spacing_mm: float) -> Sample:
     chest = render_chest(anatomy, Mediastinum.random(anatomy, seed), grid)
     hu = chest.hu + rng.normal(0, rng.uniform(2, 8), grid.shape)
     return Sample(
-        f"synthetic-{seed}", grid, hu.astype(np.float16), chest.heart.astype(np.float16), real=False, levels=slice_levels(grid, chest.levels_mm)
+        f"synthetic-{seed}",
+        grid,
+        hu.astype(np.float16),
+        chest.heart.astype(np.float16),
+        real=False,
+        levels=slice_levels(grid, chest.levels_mm),
     )
 
 

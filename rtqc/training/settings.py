@@ -80,7 +80,9 @@ class Settings(BaseModel):
         if self.heights and not self.together:
             raise ValueError("heights are learned in lockstep only: add together = true")
         if self.real_share + self.judged_share > 1:
-            raise ValueError(f"real_share and judged_share are parts of one whole, not {self.real_share + self.judged_share:g} of it")
+            raise ValueError(
+                f"real_share and judged_share are parts of one whole, not {self.real_share + self.judged_share:g} of it"
+            )
         return self
 
 

@@ -195,7 +195,8 @@ def _update_all(students: Sequence[_Student], settings: Settings, rate: float, u
         with torch.no_grad():
             decay = min(settings.average, (1 + update) / (10 + update))
             torch._foreach_lerp_(list(student.average.parameters()), list(student.net.parameters()), 1 - decay)
-            student.loss.lerp_(loss.detach(), 0.02)
+            # The first updates count in full.
+            student.loss.lerp_(loss.detach(), max(0.02, 1 / (1 + update)))
 
 
 def _loss(

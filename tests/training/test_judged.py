@@ -15,7 +15,9 @@ from rtqc.training.samples import UNKNOWN
 RECIPES = Path(__file__).parents[2] / "rtqc" / "training" / "recipes"
 
 
-def test_a_judged_draft_has_no_heart_above_the_artery_and_nothing_where_nobody_can_tell(clean_case: Case, clean_draft: Draft) -> None:
+def test_a_judged_draft_has_no_heart_above_the_artery_and_nothing_where_nobody_can_tell(
+    clean_case: Case, clean_draft: Draft
+) -> None:
     assert clean_case.image is not None
     heights = clean_draft.structure.positions_mm
     artery, low = float(heights.max()) - 20, float(heights.min())
