@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtqc.core.grid import Grid
+from rtqc.heart.manifest import LevelName
 
 Volume = NDArray[np.float32]
 
 #: Levels in the order of a model's height channels: carina, lower border of the left pulmonary artery (the upper limit of the heart
 #: after Feng et al., IJROBP 79, 10, 2011), lower end of the heart.
-LEVELS = ("carina", "left_pulmonary_artery", "lower_end")
+LEVELS: tuple[LevelName, ...] = get_args(LevelName)
 #: A height channel is 1 from so far above its level on, and -1 from so far below, in mm.
 HEIGHT_SCALE_MM = 60.0
 #: Voxels that lie nearer to a level than this, as they say, are asked for it: further away the scale saturates.
