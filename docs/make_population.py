@@ -67,11 +67,12 @@ def main() -> None:
     source = f"{len(synthetic)} synthetic patients and {len(real)} real ones (LIDC-IDRI, doi:10.7937/K9/TCIA.2015.LO9QL9SX, hearts of DeepCAC)"
     population = population_of(synthetic, name, source)
     assert population is not None
-    made = widened(population, real).model_copy(update={"count": len(synthetic) + len(real)})
+    made = widened(population, real).model_copy(update={"count": len(synthetic) + len(real), "synthetic": len(synthetic)})
     lines = [
         "# Made by docs/make_population.py.",
         f"name = {json.dumps(made.name)}",
         f"count = {made.count}",
+        f"synthetic = {made.synthetic}",
         f"source = {json.dumps(made.source)}",
     ]
     for key, usual in made.features.items():

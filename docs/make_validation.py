@@ -8,7 +8,7 @@ from pathlib import Path
 from reader_tables import reader_lines
 from truth_tables import contours, doses
 
-from rtqc.dicom import read_case
+from rtqc.dicom import read_case, read_cases
 from rtqc.heart import Draft, draft_heart
 from rtqc.phantom import PLANTED, Anatomy, Resolution, plant, synthetic_plan, write_plan
 from rtqc.pipeline import Options, assess
@@ -67,7 +67,7 @@ def planted_errors() -> list[str]:
     draft: Draft | None = None
     for entry in PLANTED.values():
         with tempfile.TemporaryDirectory() as folder:
-            case = read_case(write_plan(plant(plan, entry.name), Path(folder)))
+            case = read_cases(write_plan(plant(plan, entry.name), Path(folder)))[0]
         if draft is None and case.image is not None and not entry.changes_ct:
             draft = draft_heart(case.image, device="cpu")
         found = [f.rule for f in assess(case, Options(device="cpu"), None if entry.changes_ct else draft).findings]

@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,24 +25,35 @@ from rtqc.core.assessment import (
     LimitUsed,
     PrescribedDose,
     Run,
+    Scope,
 )
-from rtqc.core.case import Case, Roi
+from rtqc.core.case import Case, DoseAttributes, Roi
 from rtqc.core.finding import Finding, worst_first
 from rtqc.core.names import find_hearts, heart_score
 from rtqc.core.structure import Structure
 from rtqc.core.version import rtqc_version
 from rtqc.dicom import DrawnBy, Writing, append_rtstruct
 from rtqc.dicom import write_rtstruct as write_structure
-from rtqc.dosimetry import AlphaBeta, BothHearts, evaluate, organ_doses
+from rtqc.dosimetry import AlphaBeta, BothHearts, SurfaceBand, evaluate, organ_doses
 from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
+from rtqc.heart.uncertainty import LOWER_END_SD_MM, UPPER_END_SD_MM
 from rtqc.qc import (
+    CONTOUR_PROTOCOL,
     Choice,
+    Judging,
     Measurements,
     Population,
     Protocol,
+    applicable_constraints,
+    assess_course,
+    checked_parts,
+    choice_within_course,
     choose_protocol,
     headline_of,
     image_summary,
+    in_scope,
+    load_protocol,
+    named_choice,
     run_rules,
     shipped_population,
     undone_finding,
@@ -67,6 +78,8 @@ class Options:
         model: shipped model's name or model folder.
         device: ``auto``, ``cpu``, ``cuda`` ...
         threads: of the model on the CPU; 0: all cores.
+        scope: ``plan``: the verdict covers contour, dose, plan and image, and a plan without one of them does not pass; ``contour``: contour
+            and image only, and nothing is said of plan and dose.
         second_check: whether to run the independent dose calculation.
         populations: a clinic's own hearts by name of their protocol; of the others, those that ship are taken.
         progress: called with the name of each step as it begins.
@@ -76,6 +89,7 @@ class Options:
     model: str = DEFAULT_MODEL
     device: Device = "auto"
     threads: int = 0
+    scope: Scope = "plan"
     second_check: bool = True
     populations: Mapping[str, Population] = field(default_factory=dict)
     progress: Callable[[str], None] | None = None
@@ -135,7 +149,9 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     """
     started = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
     clock = _Clock(options.progress)
-    choice = Choice(options.protocol, "named", "as asked for") if options.protocol else choose_protocol(case)
+    if options.scope == "contour":
+        case = _without_plan(case)
+    choice = choice_within_course(case, _choice(case, options), lambda other: _choice(other, options))
     protocol = choice.protocol
     findings = with_severities(case.findings, protocol)
     candidates, roi = choose_heart(case, protocol)
@@ -148,11 +164,14 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         agreement = _agreement(heart, drawn)
     with clock.step("dose"):
         alpha_beta = AlphaBeta(protocol.alpha_beta.value, protocol.alpha_beta.source)
-        hearts = BothHearts.of(case, roi, heart, drawn, alpha_beta)
-        dose = hearts.comparison(options.second_check)
-        others = organ_doses(case, (c.structure for c in protocol.constraints), alpha_beta)
-        results = evaluate(protocol.constraints, hearts.heart_dose, hearts.draft_dose, others)
+        hearts = BothHearts.of(case, roi, heart, drawn, alpha_beta, surface_band(draft))
+        breast_of_a_woman = choice.site == "breast" and case.provenance.patient_sex.strip().upper() == "F"
+        dose = hearts.comparison(options.second_check, breast_of_a_woman)
+        applicable = applicable_constraints(choice, case)
+        others = organ_doses(case, (c.structure for c in applicable), alpha_beta)
+        results = evaluate(applicable, hearts.heart_dose, hearts.draft_dose, others, hearts.draft_errors(applicable))
         constraints = results if case.dose is not None else ()
+        course = assess_course(case, _judging(options, protocol, drawn))
     with clock.step("cardiac"):
         measured = _cardiac(case, draft)
         if measured is not None:
@@ -170,12 +189,17 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
             choice,
             population,
             measured.cardiac if measured is not None else None,
+            options.scope,
+            course,
         )
         findings = worst_first(findings + run_rules(measurements, protocol))
-    verdict = verdict_of(findings)
+    checked = checked_parts(case, heart, dose)
+    verdict = verdict_of(findings, checked, options.scope)
     assessment = Assessment(
         verdict=verdict,
-        headline=headline_of(verdict, findings, dose),
+        scope=options.scope,
+        checked=checked,
+        headline=headline_of(verdict, findings, dose, checked, options.scope),
         protocol=protocol.name,
         protocol_reason=choice.reason,
         case=_summary(case),
@@ -185,6 +209,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         dose=dose,
         cardiac=measured.cardiac if measured is not None else None,
         constraints=constraints,
+        course=course,
         limits={key: LimitUsed(**limit) for key, limit in protocol.limits.model_dump().items()},
         findings=tuple(findings),
         run=Run(
@@ -196,6 +221,21 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         ),
     )
     return Assessed(assessment, case, heart, draft, measured)
+
+
+def _choice(case: Case, options: Options) -> Choice:
+    """The protocol that was named, else the one that the case asks for."""
+    if options.protocol is not None:
+        return named_choice(options.protocol, case)
+    if options.scope == "contour":
+        return Choice(load_protocol(CONTOUR_PROTOCOL), "named", "contour only, as asked for")
+    return choose_protocol(case)
+
+
+def _without_plan(case: Case) -> Case:
+    """What there is of a case for a verdict on its contour alone."""
+    kept = tuple(f for f in case.findings if in_scope(f, "contour"))
+    return replace(case, plan=None, dose=None, planning_dvhs={}, dose_attributes=DoseAttributes(), companions=(), findings=kept)
 
 
 def write_rtstruct(
@@ -250,6 +290,16 @@ def choose_heart(case: Case, protocol: Protocol) -> tuple[list[str], Roi | None]
     return candidates, ranked[0]
 
 
+def _judging(options: Options, protocol: Protocol, drawn: Structure | None) -> Judging:
+    """How the course of a case's plan is judged: by the protocol of its own choice, with hearts found as this case's is."""
+
+    def heart_of(rois: tuple[Roi, ...]) -> Structure | None:
+        roi = choose_heart(Case(rois=rois), protocol)[1]
+        return roi.structure if roi is not None and not roi.structure.is_empty else None
+
+    return Judging(lambda other: _choice(other, options), heart_of, drawn)
+
+
 def _draft(case: Case, options: Options, findings: list[Finding]) -> Draft | None:
     assert case.image is not None
     try:
@@ -262,6 +312,13 @@ def _draft(case: Case, options: Options, findings: list[Finding]) -> Draft | Non
 def heart_of(draft: Draft) -> MeasuredHeart:
     """A draft as what volume, fat and calcium are measured in."""
     return MeasuredHeart(draft.structure, draft.predicted_dice or None, draft.trusted, draft.doubts, draft.cut_off)
+
+
+def surface_band(draft: Draft | None) -> SurfaceBand | None:
+    """How sure a draft's surface and ends are, as its dose error is computed from it; None where the draft does not say."""
+    if draft is None or draft.uncertainty is None:
+        return None
+    return SurfaceBand(draft.uncertainty.at, UPPER_END_SD_MM, LOWER_END_SD_MM)
 
 
 def _cardiac(case: Case, draft: Draft | None) -> Measured | None:

@@ -18,7 +18,23 @@ from rtqc.core.cardiac import Cardiac
 from rtqc.core.cardiac_report import CardiacReport
 from rtqc.core.finding import Finding
 from rtqc.core.volumes import Image
-from rtqc.dicom import Scan, VolumeFileError, described, index_folder, is_volume_file, note, read_series, read_volume, scans_of
+from rtqc.dicom import (
+    Index,
+    Parts,
+    Scan,
+    VolumeFileError,
+    contradicting_copies,
+    described,
+    findings_beside,
+    index_folder,
+    is_volume_file,
+    named,
+    note,
+    patient_key,
+    read_series,
+    read_volume,
+    scans_of,
+)
 from rtqc.heart import Draft, Engine, draft_with
 from rtqc.pipeline import draft_summary, heart_of, versions
 
@@ -33,22 +49,29 @@ class MeasuredScan:
     measured: Measured | None = None
 
 
-def measure_scan(scan: Scan, engine: Engine, excluded: Collection[int] = (), included: Collection[int] = ()) -> MeasuredScan:
+def measure_scan(
+    scan: Scan,
+    engine: Engine,
+    excluded: Collection[int] = (),
+    included: Collection[int] = (),
+    found: Collection[Finding] = (),
+) -> MeasuredScan:
     """Read, draft, measure.
 
     Args:
         scan: of :func:`rtqc.dicom.scans_of`.
         engine: of the heart model, loaded.
         excluded, included: numbers of calcifications that a reader takes out or puts in.
+        found: findings made while looking for scans: files of this patient that could not be read.
 
     Raises:
         DeviceError: the device's memory is too small.
     """
     began = time.perf_counter()
     series = read_series(list(scan.series))
-    findings = list(series.findings)
+    findings = [*found, *contradicting_copies(Parts(series=list(scan.series))), *series.findings]
     if scan.passed_over:
-        message = f"There are {len(scan.passed_over) + 1} series in this study: '{described(scan)}' was measured, not {'; '.join(scan.passed_over[:5])}."
+        message = f"There are {len(scan.passed_over) + 1} series in this study: '{described(scan)}' was measured, not {named(scan.passed_over, most=5)}."
         findings.append(cardiac_note("cardiac.series_chosen", message))
     case = CaseSummary(
         patient_id=scan.patient_id,
@@ -110,7 +133,13 @@ def measure_image(
         image=cardiac.image,
         doses=cardiac.doses,
         findings=(*findings, *(measured.findings if measured is not None else ())),
-        run=Run(started=started, seconds=spent, host=platform.node(), device=engine.device, versions=versions()),
+        run=Run(
+            started=started,
+            seconds=spent,
+            host=platform.node(),
+            device=draft.device if draft is not None else engine.device,
+            versions=versions(),
+        ),
     )
     return MeasuredScan(report, image, draft, measured)
 
@@ -132,7 +161,7 @@ class FoundScan:
     def measure(self, engine: Engine, excluded: Collection[int] = (), included: Collection[int] = ()) -> MeasuredScan:
         """Read, draft, measure; see :func:`measure_scan`."""
         if isinstance(self.source, Scan):
-            return measure_scan(self.source, engine, excluded, included)
+            return measure_scan(self.source, engine, excluded, included, self.findings)
         if self.source is None:
             return measure_image(None, engine, findings=self.findings)
         try:
@@ -144,19 +173,20 @@ class FoundScan:
         return measure_image(image, engine, case=case, excluded=excluded, included=included)
 
 
-def found_scans(path: Path) -> list[FoundScan]:
+def found_scans(path: Path, index: Index | None = None) -> list[FoundScan]:
     """Every scan at a path; where there is none, one that says so.
 
     Args:
         path: a folder of DICOM in any layout, one file of it, or an NRRD or NIfTI file.
+        index: of the folder, where it has been read already.
 
     Raises:
         FileNotFoundError: the path does not exist.
     """
     if path.is_file() and is_volume_file(path):
         return [FoundScan(path.name.split(".")[0], path)]
-    index = index_folder(path)
-    scans = [FoundScan(s.patient_id, s) for s in scans_of(index)]
+    index = index_folder(path) if index is None else index
+    scans = [FoundScan(s.patient_id, s, tuple(findings_beside(index, patient_key(s.series[0])))) for s in scans_of(index)]
     if scans:
         return scans
     message = f"There is no CT in {path.name or path} ({index.others} DICOM objects of other kinds): give the folder of a chest CT, or NRRD and NIfTI files by name."

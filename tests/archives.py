@@ -69,7 +69,7 @@ class Recipe:
     def plan(self) -> list[Planned]:
         """What is in it, in the order of days."""
         rng = np.random.default_rng(self.seed)
-        names = self.errors or tuple(n for n, e in PLANTED.items() if not e.changes_ct)
+        names = self.errors or tuple(n for n, e in PLANTED.items() if not e.changes_ct and not e.adds_plans)
         found = []
         for number in range(self.count):
             day = int(number * 365 / self.count)

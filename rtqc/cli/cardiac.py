@@ -18,13 +18,14 @@ from rtqc.cli.console import (
     model_options,
     plain,
     progress,
+    say_unread,
     stop,
 )
 
 if TYPE_CHECKING:
     from rtqc.core.cardiac_report import CardiacReport
     from rtqc.heart import Device, Engine
-    from rtqc.scan import MeasuredScan
+    from rtqc.scan import FoundScan, MeasuredScan
 
 _NAMES = ("cardiac.html", "cardiac.json")
 
@@ -90,12 +91,11 @@ def _measure_all(
     quiet: bool,
 ) -> list[CardiacReport]:
     from rtqc.report import write_cardiac
-    from rtqc.scan import found_scans
 
     reports = []
     with progress(quiet) as bar:
         task = bar.add_task("reading headers", total=None)
-        found = [scan for path in paths for scan in found_scans(path)]
+        found = [scan for path in paths for scan in _found(path)]
         if (exclude or include) and len(found) > 1:
             stop(f"--exclude and --include are for one scan, and there are {len(found)}: name one scan's folder")
         folders = case_folders(out, [s.patient_id for s in found], _NAMES, force)
@@ -111,6 +111,18 @@ def _measure_all(
                 bar.start()
             reports.append(measured.report)
     return reports
+
+
+def _found(path: Path) -> list[FoundScan]:
+    """The scans at a path; files that nobody's scan speaks of are said on stderr."""
+    from rtqc.dicom import index_folder, is_volume_file
+    from rtqc.scan import found_scans
+
+    if path.is_file() and is_volume_file(path):
+        return found_scans(path)
+    index = index_folder(path)
+    say_unread(index)
+    return found_scans(path, index)
 
 
 def _check_numbers(measured: MeasuredScan, numbers: tuple[int, ...]) -> None:

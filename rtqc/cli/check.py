@@ -20,6 +20,8 @@ from rtqc.cli.console import (
     model_options,
     plain,
     progress,
+    say_strays,
+    scope_option,
     stop,
 )
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from rtqc.core import Assessment
+    from rtqc.core.assessment import Scope
     from rtqc.heart import Device
     from rtqc.pipeline import Assessed, Options
 
@@ -43,6 +46,7 @@ _WORDS = {"pass": "[bold green]PASSED[/]", "flag": "[bold red]FLAGGED[/]", "erro
     metavar="NAME|FILE",
     help="Thresholds and constraints (TOML). [default: the shipped one that fits the plan's site and fractionation]",
 )
+@scope_option
 @model_options
 @click.option("--out", type=PathArgument(exists=False), metavar="DIR", help="Write report.html and assessment.json there.")
 @click.option(
@@ -55,6 +59,7 @@ _WORDS = {"pass": "[bold green]PASSED[/]", "flag": "[bold red]FLAGGED[/]", "erro
 def command(
     path: Path,
     protocol: str | None,
+    scope: Scope,
     model: str,
     device: Device,
     threads: int,
@@ -65,7 +70,10 @@ def command(
 ) -> None:
     """Check every plan below PATH and flag what a physicist must look at.
 
-    Exit status: 0 all pass, 1 something is flagged, 2 something could not be assessed.
+    A pass covers contour, dose, plan and image: a plan without RTDOSE or RTPLAN is flagged. With --scope contour it covers contour and image
+    only, and says so.
+
+    Exit status: 0 all pass (in the scope asked for), 1 something is flagged, 2 something could not be assessed, 130 interrupted.
     """
     from rtqc.heart import DeviceError, ModelError, load_model
     from rtqc.pipeline import Options
@@ -75,16 +83,18 @@ def command(
         stop("--dicom needs --out DIR to write to")
     try:
         named = load_protocol(protocol, rule_ids()) if protocol else None
-        options = Options(named, model, device, threads)
+        options = Options(named, model, device, threads, scope=scope)
         load_model(model)
-        assessments = _check_all(path, options, out, force, as_json, dicom)
+        assessments, unread = _check_all(path, options, out, force, as_json, dicom)
     except (ProtocolError, ModelError, DeviceError) as error:
         stop(str(error))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         stop(f"{error.filename or out or path}: {error.strerror or error}. Nothing half-written was left there.")
     if as_json:
         click.echo(json_document(assessments))
-    sys.exit(max(EXIT_STATUS[a.verdict] for a in assessments))
+    sys.exit(max(*(EXIT_STATUS[a.verdict] for a in assessments), EXIT_STATUS["flag" if unread else "pass"]))
 
 
 def json_document(assessments: list[Assessment]) -> str:
@@ -100,7 +110,8 @@ def json_document(assessments: list[Assessment]) -> str:
 
 def _check_all(
     path: Path, options: Options, out: Path | None, force: bool, quiet: bool, dicom: bool = False
-) -> list[Assessment]:
+) -> tuple[list[Assessment], int]:
+    """Every case's assessment, and how many files belong to none because nobody could read them."""
     from dataclasses import replace
 
     from rtqc.dicom import index_folder, load_case, plan_cases
@@ -112,6 +123,8 @@ def _check_all(
         task = bar.add_task("reading headers", total=None)
         index = index_folder(path, lambda n: bar.update(task, description=f"reading headers ({n} files)"))
         cases = plan_cases(index)
+        # A file that nobody could read may be any patient's: that is no pass.
+        unread = say_strays(index, cases)
         folders = case_folders(out, [c.patient_id for c in cases], _FILES, force)
         for number, parts in enumerate(cases):
             label = plain(parts.patient_id or "case") + (f" ({number + 1} of {len(cases)})" if len(cases) > 1 else "")
@@ -130,7 +143,7 @@ def _check_all(
                 show(assessed.assessment, target)
                 bar.start()
             results.append(assessed.assessment)
-    return results
+    return results, unread
 
 
 def _announce(bar: Progress, task: TaskID, label: str) -> Callable[[str], None]:
@@ -148,11 +161,13 @@ def _write_objects(assessed: Assessed, folder: Path) -> None:
 def show(assessment: Assessment, folder: Path | None) -> None:
     """Print one case's verdict, findings and where its report is."""
     from rtqc.core.finding import Finding
+    from rtqc.qc import coverage_words
 
     out = console()
     case = assessment.case
     name = " · ".join(plain(v) for v in (case.patient_id, case.patient_name, case.plan_label) if v) or "unknown patient"
-    out.print(f"{_WORDS[assessment.verdict]}  {name}")
+    covers = coverage_words(assessment.verdict, assessment.checked, assessment.scope)
+    out.print(f"{_WORDS[assessment.verdict]}  {name}  [dim]({covers})[/dim]")
     out.print(plain(assessment.headline))
     findings: tuple[Finding, ...] = assessment.findings
     if findings:

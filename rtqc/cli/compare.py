@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rtqc.cli.console import PathArgument, console, json_option, pick_structure, plain, stop
+from rtqc.cli.console import PathArgument, console, json_option, pick_structure, plain, print_findings, stop
 
 if TYPE_CHECKING:
-    from rtqc.core import Agreement, Orientation, Structure
+    from rtqc.core import Agreement, Finding, Orientation, Structure
 
 
 @click.command("compare")
@@ -46,16 +46,20 @@ def command(
     far A lies outside B (positive) or inside.
     """
     from rtqc.comparison import TOLERANCES_MM, compare
+    from rtqc.core.finding import worst_first
 
     orientation, spacing = _geometry(ct)
-    a = _structure(rtstruct_a, roi, orientation, spacing)
-    b = _structure(rtstruct_b, roi_b or roi, orientation, spacing)
+    a, about_a = _structure(rtstruct_a, roi, orientation, spacing, "A")
+    b, about_b = _structure(rtstruct_b, roi_b or roi, orientation, spacing, "B")
+    findings = worst_first([*about_a, *about_b])
     agreement = compare(a, b, tolerances or TOLERANCES_MM)
     if as_json:
-        sides = {key: {"name": s.name, "volume_ml": round(s.volume_ml, 3)} for key, s in (("a", a), ("b", b))}
+        sides: dict[str, Any] = {key: {"name": s.name, "volume_ml": round(s.volume_ml, 3)} for key, s in (("a", a), ("b", b))}
+        sides["findings"] = [f.model_dump(mode="json") for f in findings]
         click.echo(json.dumps(agreement.model_dump(mode="json") | sides, indent=2, ensure_ascii=False))
     else:
         console().print(_table(a, b, agreement))
+        print_findings(findings, stderr=False)
 
 
 def _geometry(ct: Path | None) -> tuple[Orientation | None, float | None]:
@@ -70,14 +74,28 @@ def _geometry(ct: Path | None) -> tuple[Orientation | None, float | None]:
     return grid.orientation, grid.slice_spacing_mm
 
 
-def _structure(path: Path, name: str | None, orientation: Orientation | None, spacing: float | None) -> Structure:
-    from rtqc.dicom import DEFAULT_SLICE_MM, StructureSetError, structures_of_file
+def _structure(
+    path: Path, name: str | None, orientation: Orientation | None, spacing: float | None, side: str
+) -> tuple[Structure, list[Finding]]:
+    """A structure of a file, and what must be known of its contours before anybody relies on the comparison."""
+    from rtqc.core import Case
+    from rtqc.dicom import DEFAULT_SLICE_MM, StructureSetError, structure_set_of_file
+    from rtqc.qc import load_protocol, structure_findings
 
     try:
-        structures = structures_of_file(path, orientation, spacing or DEFAULT_SLICE_MM)
+        structure_set = structure_set_of_file(path, orientation, spacing or DEFAULT_SLICE_MM)
     except StructureSetError as error:
         stop(str(error))
-    return pick_structure(structures, name, path.name)
+    case = Case(rois=structure_set.rois, findings=structure_set.findings, has_structure_set=True)
+    # Of two ROIs of one name the one that has contours is meant.
+    drawn: dict[str, Structure] = {}
+    for roi in structure_set.rois:
+        known = drawn.get(roi.structure.name)
+        if known is None or known.is_empty:
+            drawn[roi.structure.name] = roi.structure
+    structure = pick_structure(drawn, name, path.name)
+    found = structure_findings(case, structure, load_protocol())
+    return structure, [f.model_copy(update={"message": f"{side}, {path.name}: {f.message}"}) for f in found]
 
 
 def _table(a: Structure, b: Structure, agreement: Agreement) -> object:

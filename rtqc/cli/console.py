@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -11,11 +13,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from rtqc.cli.streams import json_on_stdout
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
     from rtqc.core import Case, Finding, Structure
+    from rtqc.dicom import Index, Parts
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -59,17 +64,39 @@ def model_options(function: Function) -> Function:
     return model(device_options(function))
 
 
+def scope_option(function: Function) -> Function:
+    """``--scope``."""
+    return click.option(
+        "--scope",
+        type=click.Choice(["plan", "contour"]),
+        default="plan",
+        show_default=True,
+        help="What a pass must cover: contour, dose, plan and image, or contour and image only.",
+    )(function)
+
+
 def json_option(function: Function) -> Function:
     """``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else there.")(function)
+    return click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        callback=lambda ctx, param, value: json_on_stdout(value),
+        help="One JSON document on stdout, nothing else there.",
+    )(function)
 
 
 def console(stderr: bool = False) -> Console:
     """A console that colours on a terminal only and breaks lines at 80 columns elsewhere."""
     from rich.console import Console
 
+    class _Console(Console):
+        def on_broken_pipe(self) -> None:
+            """Rich would end with 1, which means "flagged"; :mod:`rtqc.cli.main` knows what a reader that has gone means."""
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
     width = None if (sys.stderr if stderr else sys.stdout).isatty() else 120
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+    return _Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
 
 
 @contextmanager
@@ -131,16 +158,103 @@ def case_folders(out: Path | None, patients: list[str], names: Iterable[str], fo
     return [*folders]
 
 
-def only_case(path: Path) -> Case:
-    """The one case of a folder; several are a message that lists them, and exit status 2."""
+def with_structures_and_dose(parts: Parts) -> bool:
+    """Whether a case has what a DVH is made of."""
+    return parts.structure_set is not None and bool(parts.doses)
+
+
+def with_images_and_more(parts: Parts) -> bool:
+    """Whether a case has a CT and belongs to a plan or a structure set."""
+    return bool(parts.series) and (parts.structure_set is not None or parts.plan is not None)
+
+
+def only_case(path: Path, suits: Callable[[Parts], bool] = with_images_and_more) -> Case:
+    """The one case of a folder; several are a message that lists them, and exit status 2.
+
+    Args:
+        path: a folder of any shape, or one file.
+        suits: what a case must have. Where one alone has it, that one is meant: single files of other patients that lie in the folder are said on
+            stderr, without their names.
+    """
     from rtqc.dicom import index_folder, load_case, plan_cases
 
     index = index_folder(path)
     parts = plan_cases(index)
-    if len(parts) > 1:
-        listed = "; ".join(f"{p.patient_id or '?'} ({(p.plan or p.structure_set or p.series[0]).name})" for p in parts[:8])
-        stop(f"{path} holds {len(parts)} cases ({listed}): give the folder of one")
-    return load_case(parts[0], index)
+    fitting = [p for p in parts if suits(p)] if len(parts) > 1 else parts
+    if len(fitting) != 1:
+        listed = [f"{p.patient_id or '?'} ({p.headers[0].name})" for p in parts]
+        stop(f"{path} holds {len(parts)} cases ({cut_list(listed, 8, '; ')}): give the folder of one")
+    chosen = fitting[0]
+    others = sum(p.patient != chosen.patient for p in parts)
+    if others:
+        files = sum(len(p.headers) for p in parts if p.patient != chosen.patient)
+        click.echo(
+            f"rtqc: {_counted(files, 'file')} of {_counted(others, 'other case')} in this folder {'was' if files == 1 else 'were'} left aside",
+            err=True,
+        )
+    own = sum(p.patient == chosen.patient for p in parts) - 1
+    if own:
+        left = [p.headers[0].name for p in parts if p.patient == chosen.patient and p is not chosen]
+        click.echo(
+            f"rtqc: {_counted(own, 'further case')} of this patient ({cut_list(left, 4)}) {'has' if own == 1 else 'have'} not what this needs and {'was' if own == 1 else 'were'} left aside",
+            err=True,
+        )
+    say_strays(index, parts)
+    return load_case(chosen, index)
+
+
+def say_strays(index: Index, cases: list[Parts]) -> int:
+    """Say on stderr what lies in a folder and is no case's: files that nobody could read among several patients', and doses of patients who have nothing else here.
+
+    Returns:
+        How many files could not be read.
+    """
+    from rtqc.dicom import stray_doses
+
+    doses = stray_doses(index, cases)
+    if doses:
+        one = len(doses) == 1
+        click.echo(
+            f"rtqc: {_counted(len(doses), 'dose')} in this folder {'has' if one else 'have'} the Patient ID of nobody else here and {'was' if one else 'were'} not used",
+            err=True,
+        )
+    return say_unread(index)
+
+
+def say_unread(index: Index) -> int:
+    """Say on stderr which files of a folder of several patients could not be read; returns how many."""
+    from rtqc.dicom import findings_of_nobody
+
+    unread = findings_of_nobody(index)
+    for finding in unread[:8]:
+        click.echo(f"rtqc: {finding.message} It lies among the files of several patients and belongs to no case.", err=True)
+    if len(unread) > 8:
+        click.echo(f"rtqc: and {len(unread) - 8} more files that could not be read and belong to no case", err=True)
+    return len(unread)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def cut_list(names: Iterable[str], most: int = 12, between: str = ", ") -> str:
+    """Names for a sentence; a list that is cut says how many are left out.
+
+    >>> cut_list("abcde", 3), cut_list("abc", 3)
+    ('a, b, c and 2 more', 'a, b, c')
+    """
+    every = list(names)
+    shown = between.join(every[:most])
+    return shown if len(every) <= most else f"{shown} and {len(every) - most} more"
+
+
+def print_findings(findings: Iterable[Finding], stderr: bool = True) -> None:
+    """A table of findings, worst first, on stderr: what a command writes to a file must not be all that it says."""
+    from rtqc.core.finding import worst_first
+
+    ordered = worst_first(list(findings))
+    if ordered:
+        console(stderr).print(findings_table(tuple(ordered)))
 
 
 def pick_structure(structures: dict[str, Structure], name: str | None, where: str) -> Structure:

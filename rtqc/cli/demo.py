@@ -35,7 +35,7 @@ def command(out: Path, error: str, force: bool) -> None:
     Writes the plan's DICOM files, the report, the JSON and the draft. Exit status 0: the demo worked, its patient is flagged.
     """
     from rtqc.cli.check import show
-    from rtqc.dicom import read_case
+    from rtqc.dicom import read_cases
     from rtqc.heart import ModelError
     from rtqc.phantom import PLANTED, Anatomy, plant, synthetic_plan, write_plan
     from rtqc.pipeline import Options, assess_fully, write_rtstruct
@@ -58,7 +58,7 @@ def command(out: Path, error: str, force: bool) -> None:
             write_plan(plan, folder, lambda n, total: bar.update(task, description="writing DICOM", completed=n, total=total))
             bar.update(task, description="reading", total=None)
             steps = Options(progress=lambda step: bar.update(task, description=step))
-            assessed = assess_fully(read_case(folder), steps)
+            assessed = assess_fully(read_cases(folder)[0], steps)
             bar.update(task, description="report")
             write_results(assessed, out)
             if assessed.draft is not None and not assessed.draft.structure.is_empty:

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from rtqc.cli.console import PathArgument, console, model_options, only_case, plain, progress, safe_name, stop
+from rtqc.cli.console import PathArgument, console, model_options, only_case, plain, print_findings, progress, safe_name, stop
 
 if TYPE_CHECKING:
     from rtqc.heart import Device
+
+#: Findings of reading that matter to who draws on the CT and takes nothing from plan, dose and contours.
+_ABOUT_THE_CT = ("ct.", "file.", "reference.same_uid", "reference.structure_set_ct", "reference.patient", "reference.series")
 
 
 @click.command("draft")
@@ -59,6 +62,7 @@ def command(
     from rtqc.pipeline import drawn_by_of, write_rtstruct
 
     case = only_case(path)
+    print_findings(f for f in case.findings if f.rule.startswith(_ABOUT_THE_CT))
     if case.image is None:
         reasons = [f.message for f in case.findings if f.severity == "fail"] or ["there is no CT to draw on"]
         stop(" ".join(reasons))

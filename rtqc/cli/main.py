@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from errno import EINVAL, EPIPE
 from importlib import import_module
+from typing import Any
 
 import click
+
+from rtqc.cli.streams import flush_streams, prepare_streams
+
+#: Exit statuses that are no verdict; those of verdicts stand in :data:`rtqc.cli.console.EXIT_STATUS`.
+EXIT_NOT_ASSESSED, EXIT_INTERRUPTED = 2, 130
 
 #: Command -> its module and what it does; the whole vocabulary of the command line.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -32,6 +42,21 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+class _ReaderGoneError(Exception):
+    """Whoever read our output (``| head``) has gone."""
+
+
+@contextmanager
+def _reader_minded() -> Iterator[None]:
+    """Tell a reader of our output that has gone from other errors: click would end with 1, which means "flagged"."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (EPIPE, EINVAL) and not error.filename:  # EINVAL: a closed pipe on Windows
+            raise _ReaderGoneError from error
+        raise
+
+
 class _Commands(click.Group):
     """Commands that are imported when they are called: ``rtqc --help`` imports none of them."""
 
@@ -53,6 +78,16 @@ class _Commands(click.Group):
             ctx.fail(f"There is no command '{args[0]}'.{hint}")
         return super().resolve_command(ctx, args)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """As click does; ``--help`` prints here."""
+        with _reader_minded():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does."""
+        with _reader_minded():
+            return super().invoke(ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
@@ -71,22 +106,43 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run a command; nobody sees a traceback unless RTQC_DEBUG is set."""
+    """Run a command and end with its exit status; nobody sees a traceback or a library's warning unless RTQC_DEBUG is set.
+
+    0 passed (in the scope asked for), 1 flagged, 2 could not assess (or could not say so: the reader of the output has gone), 130 interrupted.
+    """
+    prepare_streams()
+    if not os.environ.get("RTQC_DEBUG") and not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    status = _run()
+    # What could not be printed was not said: then a script must not take the status for a verdict, and least of all for "flagged".
+    sys.exit(status if flush_streams() or status == EXIT_INTERRUPTED else EXIT_NOT_ASSESSED)
+
+
+def _run() -> int:
     try:
-        cli(standalone_mode=True)
-    except KeyboardInterrupt:
-        click.echo("rtqc: stopped", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output (`| head`) has gone: nothing is wrong with the plan.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(2)
+        result = cli.main(standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else EXIT_NOT_ASSESSED if end.code else 0
+    except (KeyboardInterrupt, click.Abort):
+        _say("rtqc: stopped")
+        return EXIT_INTERRUPTED
+    except _ReaderGoneError:
+        return EXIT_NOT_ASSESSED
+    except click.ClickException as error:
+        error.show()
+        return EXIT_NOT_ASSESSED
     except Exception as error:
         if os.environ.get("RTQC_DEBUG"):
             raise
         reason = f"{type(error).__name__}: {error}"
-        click.echo(f"rtqc: could not go on ({reason}). Run again with RTQC_DEBUG=1 and report what it prints.", err=True)
-        sys.exit(2)
+        _say(f"rtqc: could not go on ({reason}). Run again with RTQC_DEBUG=1 and report what it prints.")
+        return EXIT_NOT_ASSESSED
+
+
+def _say(sentence: str) -> None:
+    with suppress(OSError):
+        click.echo(sentence, err=True)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rtqc.cli.console import PathArgument, console, json_option, model_options, plain, stop
+from rtqc.cli.console import PathArgument, console, json_option, model_options, plain, scope_option, stop
 from rtqc.cli.network import calling_option, is_url, tls_options, token_of, token_option
 
 if TYPE_CHECKING:
+    from rtqc.core.assessment import Scope
     from rtqc.dicom import Tls
     from rtqc.heart import Device
     from rtqc.nightly import Order, Outcome, Summary
@@ -53,6 +54,7 @@ class SinceDate(click.ParamType[datetime]):
     "--cluster", metavar="ADDRESS", help="A dask scheduler (tcp://host:8786) whose workers see the archive at the same path."
 )
 @click.option("--protocol", metavar="NAME|FILE", help="Thresholds and constraints. [default: the one that each plan asks for]")
+@scope_option
 @click.option("--since", type=SinceDate(), metavar="DAY|Nd", help="Only plans whose file has changed since then.")
 @click.option(
     "--only", multiple=True, metavar="PATTERN", help="Only these Patient IDs (4711, 47*); may be given several times."
@@ -82,6 +84,7 @@ def command(
     workers: int | None,
     cluster: str | None,
     protocol: str | None,
+    scope: Scope,
     since: datetime | None,
     only: tuple[str, ...],
     rerun: str | None,
@@ -130,7 +133,7 @@ def command(
     opened = None
     try:
         named = load_protocol(protocol, rule_ids()) if protocol else None
-        settings = Settings.of(named, model, device, threads, time_limit, all_reports)
+        settings = Settings.of(named, model, device, threads, time_limit, all_reports, scope)
         places = Places(out)
         places.check(folder)
         if dry_run and fetch is not None:

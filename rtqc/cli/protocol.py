@@ -55,10 +55,17 @@ def show(name: str, as_json: bool) -> None:
         *((k, getattr(protocol.limits, k)) for k in type(protocol.limits).model_fields),
     ):
         limits.add_row(key, plain(f"{limit.value:g} {limit.unit}"), plain(limit.source))
-    constraints = Table("constraint", "limit", "source", box=box.SIMPLE_HEAD)
+    constraints = Table("constraint", "structure", "tier", "limit", "source", box=box.SIMPLE_HEAD)
     for c in protocol.constraints:
-        constraints.add_row(plain(c.description), plain(f"{c.limit:g} {c.unit}"), plain(c.source))
+        structure = f"{c.structure or 'the heart'}{', where contoured' if c.optional else ''}"
+        tier = f"{c.tier}{f', {c.side} side' if c.side else ''}"
+        constraints.add_row(plain(c.description), plain(structure), tier, plain(f"{c.limit:g} {c.unit}"), plain(c.source))
     console().print(limits)
+    if protocol.reference_schedule is not None:
+        made_for = protocol.reference_schedule
+        console().print(
+            f"The limits below were made for {made_for.dose_gy:g} Gy in {made_for.fractions} fractions; in another number of fractions they are converted."
+        )
     console().print(constraints)
     for rule, severity in protocol.severity.items():
         console().print(f"{plain(rule)}: {severity}")
@@ -69,8 +76,9 @@ def show(name: str, as_json: bool) -> None:
 def check(name: str) -> None:
     """Whether a protocol can be used: exit status 0, or 2 with what is wrong and where."""
     protocol = _loaded(name)
+    ideal = sum(c.tier == "ideal" for c in protocol.constraints)
     console().print(
-        f"{plain(protocol.name)} can be used: {len(type(protocol.limits).model_fields)} thresholds, {len(protocol.constraints)} constraints, {len(protocol.severity)} changed severities."
+        f"{plain(protocol.name)} can be used: {len(type(protocol.limits).model_fields)} thresholds, {len(protocol.constraints)} constraints ({ideal} ideal, {len(protocol.constraints) - ideal} acceptable), {len(protocol.severity)} changed severities."
     )
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rtqc.cli.console import PathArgument, model_options, stop
+from rtqc.cli.console import PathArgument, model_options, scope_option, stop
 from rtqc.cli.network import end_on_signal, log_to_stderr
 
 if TYPE_CHECKING:
+    from rtqc.core.assessment import Scope
     from rtqc.heart import Device
 
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("folder", type=PathArgument())
 @click.option("--out", type=PathArgument(exists=False), metavar="DIR", help="Where results go. [default: FOLDER/results]")
 @click.option("--protocol", metavar="NAME|FILE", help="Thresholds and constraints. [default: the one that each plan asks for]")
+@scope_option
 @click.option(
     "--quiet-seconds",
     type=click.FloatRange(min=0),
@@ -34,6 +36,7 @@ def command(
     folder: Path,
     out: Path | None,
     protocol: str | None,
+    scope: Scope,
     quiet_seconds: float,
     settle_seconds: float,
     no_dicom: bool,
@@ -52,7 +55,7 @@ def command(
     log_to_stderr()
     try:
         load_model(model)
-        options = Options(load_protocol(protocol, rule_ids()) if protocol else None, model, device, threads)
+        options = Options(load_protocol(protocol, rule_ids()) if protocol else None, model, device, threads, scope=scope)
         watcher = Watcher(folder, out, options, quiet_seconds, settle_seconds, not no_dicom)
         end_on_signal(watcher.ended)
         watcher.run()

@@ -3,6 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+RespirationKind = Literal["", "average", "maximum", "minimum", "phase", "breath_hold", "free"]
+
+
+@dataclass(frozen=True)
+class Respiration:
+    """What a CT shows of respiration, as far as its header says.
+
+    Attributes:
+        kind: ``average``, ``maximum`` (MIP) or ``minimum`` (MinIP) over the phases of a 4D CT, one ``phase`` of it, ``breath_hold``,
+            ``free`` breathing; empty where the header says nothing.
+        phase_percent: of a phase, in percent of the cycle.
+        source: attribute and value that say it.
+    """
+
+    kind: RespirationKind = ""
+    phase_percent: float | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -19,6 +38,7 @@ class Acquisition:
         description: Series Description.
         gated: whether the file says that the heart's motion steered the scan; None where it says nothing.
         height_m, weight_kg: of the patient; None where the file does not say, or says what nobody is.
+        respiration: what it shows of respiration.
     """
 
     kvp: float | None = None
@@ -31,3 +51,4 @@ class Acquisition:
     gated: bool | None = None
     height_m: float | None = None
     weight_kg: float | None = None
+    respiration: Respiration = Respiration()

@@ -256,20 +256,36 @@ class SliceDose(_Model):
 
 
 class RelativeRisk(_Model):
-    """Change of the relative risk of a major coronary event with the draft instead of the contour, in percent, with its 95 % interval."""
+    """Risk with the draft's mean heart dose over that with the contour's, less one, in percent, with its 95 % interval.
+
+    ``percent``, ``low_percent``, ``high_percent``, ``source``: of a major coronary event, in the decades after treatment.
+    ``acute_percent`` and so on: of an acute coronary event within 9 years. ``population``: of whom both are known; null for all other plans.
+    """
 
     percent: float
     low_percent: float
     high_percent: float
     source: str
+    acute_percent: float | None = None
+    acute_low_percent: float | None = None
+    acute_high_percent: float | None = None
+    acute_source: str = ""
+    population: str = ""
 
 
 class DoseComparison(_Model):
-    """Heart dose with the contour, with the draft, and draft minus contour; what that means; curves for the plot."""
+    """Heart dose with the contour, with the draft, and draft minus contour; what that means; curves for the plot.
 
+    ``draft_error``: how far off each of the draft's numbers may be (95 % level) because its surface is uncertain, in this plan's dose.
+
+    ``dose_type``: ``PHYSICAL``, or ``EFFECTIVE`` where all doses are corrected for a biological effect: then Gy means Gy (RBE).
+    """
+
+    dose_type: str = "PHYSICAL"
     contoured: DoseMetrics | None = None
     draft: DoseMetrics | None = None
     difference: DoseMetrics | None = None
+    draft_error: DoseMetrics | None = None
     second_calculation: DoseMetrics | None = None
     planning_system: DoseMetrics | None = None
     eqd2: Eqd2 | None = None
@@ -287,6 +303,8 @@ class ConstraintResult(_Model):
     (docs/protocols.md); ``eqd2``: whether in fractions of 2 Gy. ``tier``: which limit it is. ``contoured_met`` and ``draft_met`` are null
     where it is not known, because a part of the structure has no dose that could decide. ``draft_error``: how far the draft's value may be off
     (same unit) because its surface is uncertain; an outcome flips only where the difference of both values is larger.
+    ``converted_from``: where the protocol's limit is for another number of fractions, that limit; metric and limit are then those of the
+    plan's fractions with the same EQD2. Empty: the limit is as its source has it.
     """
 
     id: str
@@ -298,12 +316,91 @@ class ConstraintResult(_Model):
     limit: float
     unit: str
     source: str
+    converted_from: str = ""
     contoured: float | None = None
     draft: float | None = None
     draft_error: float | None = None
     contoured_met: bool | None = None
     draft_met: bool | None = None
     outcome_flips: bool = False
+
+
+#: Why a plan of the patient's was not added to a course.
+LeftOutReason = Literal[
+    "unreadable", "not_treated", "not_approved", "earlier_course", "later_course", "superseded", "alternative", "other_frame",
+    "brachytherapy", "no_dose", "remote",
+]  # fmt: skip
+
+
+class CoursePlan(_Model):
+    """A plan of a course. ``mean_gy``, ``covered_percent``: of its own dose to the contoured heart, else to the draft.
+
+    They are null where the plan's dose is only known within that of several plans.
+    """
+
+    label: str
+    rtplan_uid: str = ""
+    date: str = ""
+    approval: str = ""
+    prescription_gy: float | None = None
+    fractions: int | None = None
+    mean_gy: float | None = None
+    covered_percent: float | None = None
+
+
+class LeftOutPlan(_Model):
+    """Another plan of the patient that was not added, and why: a sentence's end."""
+
+    label: str
+    rtplan_uid: str = ""
+    file: str = ""
+    reason: LeftOutReason
+    why: str
+
+
+class CourseDose(_Model):
+    """Heart dose of a course with either heart."""
+
+    contoured: DoseMetrics | None = None
+    draft: DoseMetrics | None = None
+
+
+class CourseEqd2(_Model):
+    """Heart dose of a course in fractions of 2 Gy, each plan's part with its own fractions, point by point."""
+
+    alpha_beta_gy: float
+    source: str
+    contoured: DoseMetrics | None = None
+    draft: DoseMetrics | None = None
+
+
+class Course(_Model):
+    """The plans that make one course of treatment, and the heart dose that they give together.
+
+    ``summation``: ``sum`` of the plans' doses, ``multi_plan`` where the planning system exported one dose of several plans, ``none`` where
+    nothing was or could be added. ``complete``: whether everything that belongs to the course is in the sum; if not, values are at least
+    that high, and a limit that they meet is not known to be met (null). ``doubts``: what cannot be told about it. ``upper_estimate``: whether
+    a plan was added that may have been replaced; ``least``: the constraints without such plans, where several are left. ``structure_set``: whose
+    contours were used. ``judged_in``: ``physical`` doses, or ``isoeffective`` ones in ``judged_fractions`` fractions, for which the
+    protocol's limits were made (docs/courses.md). ``prospective``: the constraints as they would be with this plan, which is not approved.
+    """
+
+    plans: tuple[CoursePlan, ...] = ()
+    left_out: tuple[LeftOutPlan, ...] = ()
+    summation: Literal["sum", "multi_plan", "none"] = "none"
+    complete: bool = True
+    doubts: tuple[str, ...] = ()
+    upper_estimate: bool = False
+    structure_set: str = ""
+    other_structure_set: bool = False
+    protocol: str = ""
+    judged_in: Literal["physical", "isoeffective"] = "physical"
+    judged_fractions: int | None = None
+    dose: CourseDose | None = None
+    eqd2: CourseEqd2 | None = None
+    constraints: tuple[ConstraintResult, ...] = ()
+    least: tuple[ConstraintResult, ...] = ()
+    prospective: tuple[ConstraintResult, ...] = ()
 
 
 class LimitUsed(_Model):
@@ -328,6 +425,7 @@ class Assessment(_Model):
     """A case, assessed. ``protocol_reason``: why the case was judged by that protocol.
 
     ``scope``: what the verdict was asked to cover; ``checked``: what was there and was checked. What was not checked is not passed.
+    ``course``: the plans that are given together with this one, judged as a whole; null for a patient with one plan.
     """
 
     schema_version: str = SCHEMA_VERSION
@@ -344,6 +442,7 @@ class Assessment(_Model):
     dose: DoseComparison | None = None
     cardiac: Cardiac | None = None
     constraints: tuple[ConstraintResult, ...] = ()
+    course: Course | None = None
     limits: dict[str, LimitUsed] = Field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     run: Run

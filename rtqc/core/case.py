@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rtqc.core.acquisition import Acquisition
 from rtqc.core.finding import Finding
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose, Image
 
-DefectKind = Literal["few_points", "open", "self_intersecting", "not_a_number", "not_planar", "no_area", "too_many_points"]
+if TYPE_CHECKING:
+    from rtqc.core.patient_plan import PatientPlan
+
+DefectKind = Literal[
+    "few_points", "open", "self_intersecting", "not_a_number", "not_planar", "no_area", "too_many_points",
+    "repeated", "moved_to_slice", "decimal_comma",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,11 +29,15 @@ class ContourDefect:
         kind: what is wrong.
         position_mm: its plane, in mm; None where even that is unknown.
         dropped: whether the contour was left out.
+        detail: the text that could not be read as a number; empty for other kinds.
+        offset_mm: how far it lay off the slice that it was moved to, in mm; 0 for other kinds.
     """
 
     kind: DefectKind
     position_mm: float | None
     dropped: bool
+    detail: str = ""
+    offset_mm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,21 @@ class Beam:
 
 
 @dataclass(frozen=True)
+class ApplicationSetup:
+    """A brachytherapy application setup in a fraction group.
+
+    Attributes:
+        number: Application Setup Number.
+        fraction_group: number of the fraction group that refers to it.
+        dose_gy: Brachy Application Setup Dose to its dose specification point in one fraction, in Gy; None where absent.
+    """
+
+    number: int
+    fraction_group: int
+    dose_gy: float | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """What rtqc needs of an RTPLAN or an RT Ion Plan.
 
@@ -107,6 +132,8 @@ class Plan:
         fraction_groups: number of fraction groups that have fractions.
         beams: number of treatment beams.
         treatment_beams: the treatment beams, in file order.
+        application_setups: brachytherapy application setups, once for each fraction group that uses them; a plan may have beams too.
+        brachy_type: Brachy Treatment Type (``HDR``, ``LDR``, ``PDR`` ...); empty without application setups.
         kind: ``photon`` for an RTPLAN (electrons too), ``ion`` for an RT Ion Plan, ``brachy`` for an RTPLAN of application setups only.
         approval: Approval Status.
         approved_at: Review Date and Review Time of the approval (YYYYMMDDHHMMSS); empty where absent.
@@ -115,6 +142,8 @@ class Plan:
         intent: Plan Intent (``CURATIVE``, ``VERIFICATION`` ...).
         geometry: RT Plan Geometry (``PATIENT`` or ``TREATMENT_DEVICE``).
         previous_plan_uids: SOP Instance UIDs that Referenced RT Plan Sequence calls ``PREDECESSOR`` or ``PRIOR``: plans that this one replaces.
+        relations: SOP Instance UID and RT Plan Relationship (``PRIOR``, ``PREDECESSOR``, ``ALTERNATIVE``, ``CONCURRENT``, ``VERIFIED_PLAN``) of
+            the plans that Referenced RT Plan Sequence names.
         planning_system: Manufacturer, Manufacturer's Model Name and Software Versions.
     """
 
@@ -125,6 +154,8 @@ class Plan:
     fraction_groups: int = 1
     beams: int = 0
     treatment_beams: tuple[Beam, ...] = ()
+    application_setups: tuple[ApplicationSetup, ...] = ()
+    brachy_type: str = ""
     kind: Literal["photon", "ion", "brachy"] = "photon"
     approval: str = ""
     approved_at: str = ""
@@ -135,6 +166,7 @@ class Plan:
     intent: str = ""
     geometry: str = ""
     previous_plan_uids: tuple[str, ...] = ()
+    relations: tuple[tuple[str, str], ...] = ()
     planning_system: str = ""
 
     @property
@@ -226,7 +258,8 @@ class PlanningDvh:
         gy: ascending doses, the first 0, in Gy.
         share: part of the structure that receives at least each dose, 0 to 1.
         volume_ml: of the structure; None where the file gives percent only.
-        mean_gy, min_gy, max_gy: as the file says; None where it does not.
+        mean_gy, min_gy, max_gy: as the file says; None where it does not, or where its own curve contradicts it.
+        mean_error_gy: how far the mean may be off where it was integrated over the curve's bins, in Gy.
     """
 
     gy: tuple[float, ...]
@@ -235,6 +268,7 @@ class PlanningDvh:
     mean_gy: float | None = None
     min_gy: float | None = None
     max_gy: float | None = None
+    mean_error_gy: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -251,6 +285,10 @@ class Case:
         acquisition: how the CT was made.
         dose_attributes, structure_set_attributes: what these files say of themselves; empty without them.
         planning_dvhs: the planning system's own DVHs, by ROI Number; empty where the dose carries none.
+        dose_plan_uids: SOP Instance UIDs of the plans that the dose refers to; several for a dose of several plans.
+        companions: the patient's other plans, which may be of one course with this one.
+        companions_left_out: number of further plans that were not looked at, because there are too many.
+        contours_on_other_images: by ROI Number, the part (0 to 1) of its contours that say to lie on images of another series.
     """
 
     provenance: Provenance = Provenance()
@@ -264,6 +302,10 @@ class Case:
     dose_attributes: DoseAttributes = DoseAttributes()
     structure_set_attributes: StructureSetAttributes = StructureSetAttributes()
     planning_dvhs: Mapping[int, PlanningDvh] = field(default_factory=dict)
+    dose_plan_uids: tuple[str, ...] = ()
+    companions: tuple[PatientPlan, ...] = ()
+    companions_left_out: int = 0
+    contours_on_other_images: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def structures(self) -> dict[str, Structure]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -61,6 +62,6 @@ class Finding(BaseModel):
 _FIRST = "constraint.flips"
 
 
-def worst_first(findings: list[Finding]) -> list[Finding]:
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     """Sorted by severity, then flipped constraints, facts before estimates, else in the order given."""
     return sorted(findings, key=lambda f: (SEVERITY_ORDER[f.severity], f.rule != _FIRST, f.certainty != "fact"))

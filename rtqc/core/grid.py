@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rtqc.core.orientation import AXIAL, Orientation
-from rtqc.core.slabs import slab_bounds_mm, usual_spacing_mm
+from rtqc.core.slabs import local_spacings_mm, slab_bounds_mm, usual_spacing_mm
 
 #: Steps between slices that differ by less than this (mm) count as even; headers carry rounding of this size.
 EVEN_STEP_TOLERANCE_MM = 0.05
@@ -98,6 +98,17 @@ class Grid:
         return slab_bounds_mm(self.positions_mm, self.slice_spacing_mm)
 
     @cached_property
+    def canonical_positions_mm(self) -> NDArray[np.float64]:
+        """Slice positions along the normal of the canonical orientation (axial: z), ascending, in mm."""
+        sign = round(float(self.orientation.transform_to(self.orientation.canonical())[2, 2]))
+        return np.sort(self.positions_mm * sign)
+
+    @cached_property
+    def local_spacings_mm(self) -> NDArray[np.float64]:
+        """The spacing that the stack has at each step, shape (slices - 1,), in mm; a missing slice does not change it."""
+        return local_spacings_mm(self.positions_mm)
+
+    @cached_property
     def voxel_volumes_ml(self) -> NDArray[np.float64]:
         """Volume of one voxel of each slice, shape (slices,), in ml."""
         thickness = self.slab_bounds_mm[:, 1] - self.slab_bounds_mm[:, 0]
@@ -120,12 +131,21 @@ class Grid:
         return np.asarray(self.origin_mm[1] + self.spacing_mm[0] * np.arange(self.size[0]), np.float64)
 
     def patient_mm(self, index: ArrayLike) -> NDArray[np.float64]:
-        """Patient coordinates (n, 3) in mm of (fractional) indices (n, 3) in order slice, row, column."""
+        """Patient coordinates (n, 3) in mm of (fractional) indices (n, 3) in order slice, row, column.
+
+        Outside the stack slices go on with the usual spacing, as in :meth:`index_of_frame`, whose inverse this is.
+        """
         k, i, j = np.asarray(index, float).reshape(-1, 3).T
-        w = np.interp(k, np.arange(len(self.slice_positions_mm)), self.positions_mm)
+        w = self._positions_at(k)
         u = self.origin_mm[0] + j * self.spacing_mm[1]
         v = self.origin_mm[1] + i * self.spacing_mm[0]
         return self.orientation.to_patient(np.stack([u, v, w], axis=1))
+
+    def _positions_at(self, k: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``w`` of fractional slice indices, in mm."""
+        positions, last = self.positions_mm, len(self.slice_positions_mm) - 1
+        beyond = np.minimum(k, 0) + np.maximum(k - last, 0)
+        return np.asarray(np.interp(k, np.arange(last + 1), positions) + beyond * self.slice_spacing_mm)
 
     def index_of_frame(self, frame_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Fractional indices (n, 3), in order slice, row, column, of points ``(u, v, w)`` (n, 3) of this frame.
@@ -156,10 +176,14 @@ class Grid:
         c0, c1, _ = columns.indices(self.size[1])
         origin = (self.origin_mm[0] + c0 * self.spacing_mm[1], self.origin_mm[1] + r0 * self.spacing_mm[0])
         positions = self.slice_positions_mm[slices]
+        nominal = self.slice_spacing_mm
+        if len(positions) == 1:
+            # Where spacing changes, a single slice is as thick as it was among its neighbours.
+            nominal = float(np.diff(self.slab_bounds_mm[slices], axis=1)[0, 0])
         return replace(
             self,
             origin_mm=origin,
             size=(r1 - r0, c1 - c0),
             slice_positions_mm=positions,
-            nominal_slice_mm=self.slice_spacing_mm,
+            nominal_slice_mm=nominal,
         )

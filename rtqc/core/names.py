@@ -15,7 +15,7 @@ from dataclasses import dataclass
 HEART_WORDS = frozenset(
     {
         "heart", "herz", "hart", "coeur", "cuore", "corazon", "cor", "coracao", "hjerte", "hjarta", "sydan", "serce",
-        "srdce", "kalp", "inima", "sziv", "kardia", "serdce", "serdtse", "сердце", "心脏", "心臓", "심장", "hrt",
+        "srdce", "kalp", "inima", "sziv", "kardia", "serdce", "serdtse", "сердце", "心脏", "心臓", "心臟", "ハート", "심장", "hrt",
     }
 )  # fmt: skip
 
@@ -30,6 +30,9 @@ _NEUTRAL_WORDS = frozenset(
 
 #: A leading z or x (or an underscore with it) marks a helper structure in most planning systems' habits (TG-263, 4.2).
 _HELPER = re.compile(r"^[zx](?=[A-Z_\-. ])|^[zx]_|^_")
+
+#: A margin or a difference: ``Heart+5mm``, ``Heart - 5``, ``Heart-0.5``; ``Heart-1`` is a heart with a number.
+_MARGIN = re.compile(r"[+!]|\d\s*(mm|cm)\b|\s[-–]\s*\d|[-–]\s+\d|[-–]\d+[.,]\d|[-–]\d{3}")
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,8 @@ class NameTable:
 def heart_score(name: str, table: NameTable | None = None) -> int:
     """How surely a name means the heart: 100 is TG-263's own spelling, 0 is another thing.
 
-    >>> [heart_score(n) for n in ("Heart", "HEART", "Herz", "OAR Heart", "heart 2")]
-    [100, 95, 90, 80, 60]
+    >>> [heart_score(n) for n in ("Heart", "HEART", "Herz", "OAR Heart", "heart 2", "Heart-1")]
+    [100, 95, 90, 80, 60, 60]
     >>> [heart_score(n) for n in ("zHeart_old", "Heart PRV", "LAD", "Heart-PTV", "Heart_rtqc", "Heart+5mm")]
     [0, 0, 0, 0, 0, 0]
     """
@@ -63,10 +66,11 @@ def heart_score(name: str, table: NameTable | None = None) -> int:
         return 98
     if plain == "Heart":
         return 100
-    if _HELPER.match(plain) or re.search(r"[+!]|\d\s*(mm|cm)\b|[-–]\s*\d", plain):
+    plain = unicodedata.normalize("NFKC", plain)
+    if _HELPER.match(plain) or _MARGIN.search(plain):
         return 0
     parts = words(plain)
-    hearts = HEART_WORDS | {_folded(w) for w in table.words}
+    hearts = _FOLDED_HEART_WORDS | {_folded(w) for w in table.words}
     found = [w for w in parts if w in hearts]
     rest = [w for w in parts if w not in hearts and not w.isdigit()]
     if not found or any(w not in _NEUTRAL_WORDS for w in rest):
@@ -137,5 +141,20 @@ def words(name: str) -> list[str]:
 
 
 def _folded(name: str) -> str:
+    """A name without accents, width and case; Hangul composed, also from letters that stand one by one."""
     split = unicodedata.normalize("NFKD", name.replace("œ", "oe").replace("Œ", "OE"))
-    return "".join(c for c in split if not unicodedata.combining(c)).casefold().strip()
+    plain = "".join(c for c in split if not unicodedata.combining(c)).casefold().strip()
+    return unicodedata.normalize("NFC", _FINAL.sub(lambda found: found[1] + _FINALS[found[2]], plain))
+
+
+#: Hangul consonants as they begin a syllable (U+1100 ...), as single half-width letters all do, and as they end one (U+11A8 ...).
+_FINALS = dict(
+    zip(
+        (chr(0x1100 + k) for k in (0, 1, 2, 3, 5, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 18)),
+        (chr(0x11A7 + k) for k in (1, 2, 4, 7, 8, 16, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27)),
+        strict=True,
+    )
+)
+#: A consonant behind a vowel that no vowel follows ends the syllable.
+_FINAL = re.compile("([\u1161-\u1175])([" + "".join(_FINALS) + "])(?![\u1161-\u1175])")
+_FOLDED_HEART_WORDS = frozenset(_folded(word) for word in HEART_WORDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -57,6 +58,10 @@ def explained(error: ValidationError, model: type[BaseModel], more: Iterable[str
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     place = first["loc"]
     where = ".".join(str(part) for part in place)
+    if first["type"] == "literal_error":
+        # pydantic lists the words that may stand there, each in quotes.
+        allowed = re.findall(r"'([^']*)'", str(first.get("ctx", {}).get("expected", "")))
+        return f"'{where}': '{first['input']}' is not one of {', '.join(allowed)}{nearest(str(first['input']), allowed)}"
     if first["type"] != "extra_forbidden":
         return f"'{where}': {first['msg']}"
     known = [*_fields_at(model, place[:-1]), *(more if len(place) == 1 else ())]

@@ -1,21 +1,53 @@
 """How thick a plane is: the one rule that volumes, surfaces and DVHs share.
 
-A contour speaks for the tissue halfway to its neighbours, and half the usual spacing beyond the last plane.
-Planes further apart than :data:`MAX_BRIDGED_SPACINGS` usual spacings are not one piece: nothing is assumed
-between them. One forgotten slice (twice the spacing) is bridged, as planning systems do; two are not.
+A contour speaks for the tissue halfway to its neighbours. Beyond the last plane it speaks for half a slice: of the image at that place where
+its slices are known, else of the contours' own spacing there. Where contours were drawn on every n-th slice, n slices are their spacing.
+
+Neighbouring planes are one piece where nothing was forgotten between them, or so little that it can be interpolated: up to
+:data:`MAX_BRIDGED_SPACINGS` spacings at that place (one forgotten slice, as planning systems do) or :data:`BRIDGED_MM`, whichever is more.
+Planes further apart are not one piece: nothing is assumed between them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-#: A gap of up to this many usual spacings is interpolated across; a wider one parts the structure.
+Floats = NDArray[np.float64]
+
+#: A gap of up to this many spacings is interpolated across; a wider one parts the structure.
 MAX_BRIDGED_SPACINGS = 2.5
+#: A gap of up to so many mm is interpolated across however thin the slices are: a usual planning slice is no thinner.
+BRIDGED_MM = 5.0
+#: Contours on every n-th slice are one piece up to this distance, in mm; further apart they are pieces of their own.
+WIDEST_DRAWN_STEP_MM = 20.0
+#: So many equal steps in a row are a spacing that somebody chose.
+_REGULAR_RUN = 3
+#: Steps that differ by less than these (share, mm) are equal: positions are written to 0.01 or 0.1 mm.
+_EQUAL_SHARE, _EQUAL_MM = 0.05, 0.11
+#: Contours whose own spacing is this many times the image's skip slices.
+_SPARSE = 1.5
+#: Steps of a piece that say what its spacing is at an end.
+_STEPS_AT_END = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Slabs:
+    """What each plane of a stack stands for.
+
+    Attributes:
+        bounds_mm: lower and upper end of each plane's slab along the normal, shape (planes, 2), in mm.
+        bridged: whether planes k and k + 1 are one piece, shape (planes - 1,).
+    """
+
+    bounds_mm: Floats
+    bridged: NDArray[np.bool_]
 
 
 def usual_spacing_mm(positions_mm: ArrayLike, slice_spacing_mm: float | None = None) -> float:
-    """The spacing that a stack of planes was made with: the median step, unless that is itself a gap.
+    """The spacing that a stack of planes was made with: the lower median of its steps, unless that is itself a gap.
 
     Args:
         positions_mm: ascending plane positions, in mm.
@@ -32,27 +64,81 @@ def usual_spacing_mm(positions_mm: ArrayLike, slice_spacing_mm: float | None = N
         if slice_spacing_mm is None:
             raise ValueError("a single plane has no spacing of its own: give slice_spacing_mm")
         return float(slice_spacing_mm)
-    median = float(np.median(steps))
-    if slice_spacing_mm is not None and median > MAX_BRIDGED_SPACINGS * slice_spacing_mm:
-        return float(slice_spacing_mm)
-    return median
+    median = _lower_median(steps)
+    gap = slice_spacing_mm is not None and median > max(MAX_BRIDGED_SPACINGS * slice_spacing_mm, BRIDGED_MM)
+    return float(slice_spacing_mm) if gap and slice_spacing_mm and not _in_runs(steps).any() else median
 
 
-def slab_bounds_mm(positions_mm: ArrayLike, spacing_mm: float) -> NDArray[np.float64]:
-    """Lower and upper end of each plane's slab, shape (n, 2), in mm.
+def local_spacings_mm(positions_mm: ArrayLike, usual_mm: float | None = None) -> Floats:
+    """The spacing that a stack has at each of its steps, shape (planes - 1,), in mm: a gap does not count, a chosen change of spacing does.
 
-    >>> slab_bounds_mm([0.0, 2.0, 4.0, 14.0], 2.0).tolist()
+    Args:
+        positions_mm: ascending plane positions, in mm.
+        usual_mm: spacing to assume where no steps in a row are equal. None: that of the stack.
+
+    >>> local_spacings_mm([0, 2, 4, 6, 12, 18, 24, 36]).tolist()
+    [2.0, 2.0, 2.0, 6.0, 6.0, 6.0, 6.0]
+    """
+    steps = np.diff(np.asarray(positions_mm, float))
+    if steps.size == 0:
+        return steps
+    regular = _in_runs(steps)
+    if not regular.any():
+        return np.full(steps.size, _lower_median(steps) if usual_mm is None else usual_mm)
+    known = np.flatnonzero(regular)
+    # A step between two spacings belongs to the wider one.
+    before = known[np.clip(np.searchsorted(known, np.arange(steps.size), side="right") - 1, 0, None)]
+    after = known[np.clip(np.searchsorted(known, np.arange(steps.size)), None, known.size - 1)]
+    return np.asarray(np.where(regular, steps, np.maximum(steps[before], steps[after])))
+
+
+def slabs_of(positions_mm: ArrayLike, slice_spacing_mm: float | None = None, slices_mm: ArrayLike | None = None) -> Slabs:
+    """What each plane of a stack stands for.
+
+    Args:
+        positions_mm: ascending plane positions, in mm.
+        slice_spacing_mm: spacing of the image that the planes were drawn on; needed only for a single plane.
+        slices_mm: positions of the image's slices, ascending, in mm; None where they are not known.
+
+    Raises:
+        ValueError: a single plane without spacing or slices.
+
+    >>> slabs_of([0.0, 2.0, 4.0, 14.0]).bounds_mm.tolist()
     [[-1.0, 1.0], [1.0, 3.0], [3.0, 5.0], [13.0, 15.0]]
+    >>> slabs_of([0.0, 2.0], slices_mm=[-4.0, -2.0, 0.0, 2.0, 8.0, 14.0, 20.0]).bounds_mm.tolist()
+    [[-1.0, 1.0], [1.0, 5.0]]
     """
     positions = np.asarray(positions_mm, float)
     steps = np.diff(positions)
-    half = np.where(steps <= MAX_BRIDGED_SPACINGS * spacing_mm + 1e-6, steps / 2, spacing_mm / 2)
-    lower = positions - np.concatenate([[spacing_mm / 2], half])
-    upper = positions + np.concatenate([half, [spacing_mm / 2]])
-    return np.stack([lower, upper], axis=1)
+    slices = None if slices_mm is None else np.asarray(slices_mm, float)
+    if slices is not None and slices.size < 2:
+        slices = None
+    usual = _lower_median(np.diff(slices)) if slices is not None else usual_spacing_mm(positions, slice_spacing_mm)
+    own = local_spacings_mm(positions, usual)
+    chosen = _in_runs(steps) & (steps <= WIDEST_DRAWN_STEP_MM)
+    image = own if slices is None else _image_spacings(positions, slices)
+    spacing = np.maximum(image, np.where(own <= WIDEST_DRAWN_STEP_MM, own, 0.0)) if slices is not None else own
+    bridged = chosen | (steps <= np.maximum(MAX_BRIDGED_SPACINGS * spacing, BRIDGED_MM) + 1e-6)
+    lower, upper = positions.copy(), positions.copy()
+    lower[1:] -= np.where(bridged, steps / 2, 0.0)
+    upper[:-1] += np.where(bridged, steps / 2, 0.0)
+    for start, stop in _pieces(bridged):
+        inside = steps[start : stop - 1]
+        lower[start] -= _half_end(inside[:_STEPS_AT_END], positions[start], -1, slices, usual)
+        upper[stop - 1] += _half_end(inside[::-1][:_STEPS_AT_END], positions[stop - 1], 1, slices, usual)
+    return Slabs(np.stack([lower, upper], axis=1), np.asarray(bridged, bool))
 
 
-def continued_mm(positions_mm: ArrayLike, spacing_mm: float, low_mm: float, high_mm: float) -> NDArray[np.float64]:
+def slab_bounds_mm(positions_mm: ArrayLike, spacing_mm: float) -> Floats:
+    """Lower and upper end of each plane's slab, shape (n, 2), in mm; ``spacing_mm`` is that of a single plane.
+
+    >>> slab_bounds_mm([5.0], 2.0).tolist()
+    [[4.0, 6.0]]
+    """
+    return slabs_of(positions_mm, spacing_mm).bounds_mm
+
+
+def continued_mm(positions_mm: ArrayLike, spacing_mm: float, low_mm: float, high_mm: float) -> Floats:
     """Plane positions, going on at a spacing until slabs of it cover an interval.
 
     >>> continued_mm([0.0, 2.0], 2.0, -3.5, 2.5).tolist()
@@ -62,3 +148,60 @@ def continued_mm(positions_mm: ArrayLike, spacing_mm: float, low_mm: float, high
     below = np.arange(positions[0] - spacing_mm, low_mm - spacing_mm / 2, -spacing_mm)[::-1]
     above = np.arange(positions[-1] + spacing_mm, high_mm + spacing_mm / 2, spacing_mm)
     return np.concatenate([below, positions, above])
+
+
+def half_slices_mm(slices_mm: ArrayLike) -> Floats:
+    """How far each slice of an image reaches down and up, shape (slices, 2), in mm; beside a gap, half the spacing there.
+
+    >>> half_slices_mm([0.0, 2.0, 4.0, 14.0]).tolist()
+    [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
+    """
+    slices = np.asarray(slices_mm, float)
+    steps, spacing = np.diff(slices), local_spacings_mm(slices)
+    half = np.where(steps <= np.maximum(MAX_BRIDGED_SPACINGS * spacing, BRIDGED_MM) + 1e-6, steps, spacing) / 2
+    return np.stack([np.concatenate([half[:1], half]), np.concatenate([half, half[-1:]])], axis=1)
+
+
+def _half_end(steps: Floats, position: float, way: int, slices: Floats | None, usual: float) -> float:
+    """Half the thickness beyond the end of a piece, given its steps from that end on."""
+    own = _lower_median(steps) if steps.size else None
+    if slices is None:
+        return (usual if own is None else own) / 2
+    down, up = half_slices_mm(slices)[int(np.abs(slices - position).argmin())].tolist()
+    beyond, within = (down, up) if way < 0 else (up, down)
+    # Somebody who draws on every n-th slice means half of that beyond the last, and so does somebody who draws between slices.
+    skips = own is not None and (own >= _SPARSE * 2 * within or own * _SPARSE <= 2 * within)
+    return own / 2 if own is not None and skips and own <= WIDEST_DRAWN_STEP_MM else beyond
+
+
+def _image_spacings(positions: Floats, slices: Floats) -> Floats:
+    """The image's widest spacing between each two planes, shape (planes - 1,)."""
+    spacing = local_spacings_mm(slices)
+    middles = (slices[:-1] + slices[1:]) / 2
+    first = np.clip(np.searchsorted(middles, positions[:-1]), 0, spacing.size - 1)
+    last = np.clip(np.searchsorted(middles, positions[1:], side="right") - 1, first, spacing.size - 1)
+    return np.array([spacing[i : j + 1].max() for i, j in zip(first, last, strict=True)], float)
+
+
+def _pieces(bridged: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First plane and the one after the last of each piece."""
+    cuts = np.flatnonzero(~bridged) + 1
+    edges = [0, *cuts.tolist(), bridged.size + 1]
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def _in_runs(steps: Floats) -> NDArray[np.bool_]:
+    """Steps with so many equal ones in a row that it was a choice; all of them where all are equal and there are at least two."""
+    regular = np.zeros(steps.size, bool)
+    start = 0
+    for k in range(1, steps.size + 1):
+        if k < steps.size and abs(steps[k] - steps[start]) <= max(_EQUAL_SHARE * steps[start], _EQUAL_MM):
+            continue
+        if k - start >= _REGULAR_RUN or (k - start == steps.size >= 2):
+            regular[start:k] = True
+        start = k
+    return regular
+
+
+def _lower_median(values: Floats) -> float:
+    return float(np.sort(values)[(values.size - 1) // 2])

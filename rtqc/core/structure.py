@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon
 
 from rtqc.core.orientation import AXIAL, Orientation
-from rtqc.core.slabs import slab_bounds_mm, usual_spacing_mm
+from rtqc.core.slabs import Slabs, slabs_of, usual_spacing_mm
 from rtqc.core.volumes import Mask
 
 
@@ -26,6 +26,8 @@ class Structure:
         orientation: the planes' orientation.
         kind: RT ROI Interpreted Type (PS3.3 C.8.8.8), e.g. ``ORGAN``; empty where unknown.
         slice_spacing_mm: slice spacing of the image that it was drawn on; needed only for a single plane.
+        slices_mm: positions of that image's slices along the planes' normal, ascending, in mm: how thick a plane is where the image's
+            spacing changes. None where they are not known.
         voxels: the mask that the planes are the outlines of; None where they were drawn, and in every changed copy.
     """
 
@@ -34,6 +36,7 @@ class Structure:
     orientation: Orientation = AXIAL
     kind: str = ""
     slice_spacing_mm: float | None = None
+    slices_mm: tuple[float, ...] | None = field(default=None, compare=False, repr=False)
     voxels: Mask | None = field(default=None, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -52,7 +55,7 @@ class Structure:
 
     @cached_property
     def usual_spacing_mm(self) -> float:
-        """Distance between neighbouring planes, in mm.
+        """Distance between neighbouring planes, in mm: the usual one, where it changes.
 
         Raises:
             ValueError: a single plane and no ``slice_spacing_mm``; an empty structure.
@@ -60,9 +63,20 @@ class Structure:
         return usual_spacing_mm(self.positions_mm, self.slice_spacing_mm)
 
     @cached_property
+    def slabs(self) -> Slabs:
+        """What each plane stands for along the normal, and which planes are one piece."""
+        return slabs_of(self.positions_mm, self.slice_spacing_mm, self.slices_mm)
+
+    @property
     def slab_bounds_mm(self) -> NDArray[np.float64]:
         """Ends of each plane's slab along the normal, shape (planes, 2), in mm."""
-        return slab_bounds_mm(self.positions_mm, self.usual_spacing_mm)
+        return self.slabs.bounds_mm
+
+    @property
+    def thickness_mm(self) -> NDArray[np.float64]:
+        """Thickness of each plane's slab, shape (planes,), in mm."""
+        bounds = self.slab_bounds_mm
+        return np.asarray(bounds[:, 1] - bounds[:, 0])
 
     @cached_property
     def areas_mm2(self) -> NDArray[np.float64]:
@@ -74,8 +88,7 @@ class Structure:
         """Sum of area times slab thickness, in ml; 0 for an empty structure."""
         if self.is_empty:
             return 0.0
-        bounds = self.slab_bounds_mm
-        return float(self.areas_mm2 @ (bounds[:, 1] - bounds[:, 0])) / 1000.0
+        return float(self.areas_mm2 @ self.thickness_mm) / 1000.0
 
     @property
     def centroid_mm(self) -> NDArray[np.float64]:
@@ -86,8 +99,7 @@ class Structure:
         """
         if self.is_empty:
             raise ValueError(f"{self.name} is empty: it has no centroid")
-        bounds = self.slab_bounds_mm
-        weights = self.areas_mm2 * (bounds[:, 1] - bounds[:, 0])
+        weights = self.areas_mm2 * self.thickness_mm
         frame = np.array([[a.centroid.x, a.centroid.y, w] for w, a in self.planes.items()])
         return np.asarray(self.orientation.to_patient((weights @ frame / weights.sum())[None])[0])
 

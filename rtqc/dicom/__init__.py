@@ -5,18 +5,28 @@ structure back into a file that planning systems import.
 """
 
 from rtqc.dicom.archive import Archive, Fetched, fetch_plans
+from rtqc.dicom.belonging import findings_beside, findings_of_nobody, name_for, patient_key
 from rtqc.dicom.compatibility import pydicom_with_read_file
 from rtqc.dicom.completeness import fingerprint, is_complete
+from rtqc.dicom.content import content_digest
+from rtqc.dicom.contradictions import contradicting_copies
 from rtqc.dicom.index import Header, Index, Memory, Scanned, index_folder
-from rtqc.dicom.notes import READING_RULES, note
+from rtqc.dicom.notes import READING_RULES, named, note
 from rtqc.dicom.objects import AlreadyThereError, DrawnBy
-from rtqc.dicom.parts import Parts, plan_cases
+from rtqc.dicom.parts import Parts, plan_cases, stray_doses
 from rtqc.dicom.peer import Peer, PeerError, Tls
 from rtqc.dicom.query import DimseArchive
+from rtqc.dicom.quiet import silence_readers
 from rtqc.dicom.read_acquisition import read_acquisition
 from rtqc.dicom.read_case import DEFAULT_SLICE_MM, load_case, read_case, read_cases
 from rtqc.dicom.read_ct import read_series
-from rtqc.dicom.read_structures import StructureSet, StructureSetError, read_structure_set, structures_of_file
+from rtqc.dicom.read_structures import (
+    StructureSet,
+    StructureSetError,
+    read_structure_set,
+    structure_set_of_file,
+    structures_of_file,
+)
 from rtqc.dicom.receive import Caller, Door, Receiver
 from rtqc.dicom.rtstruct_items import Writing
 from rtqc.dicom.scans import Scan, described, scans_of
@@ -28,6 +38,8 @@ from rtqc.dicom.write_pdf import write_pdf
 from rtqc.dicom.write_rtstruct import append_rtstruct, write_rtstruct
 from rtqc.dicom.write_seg import write_seg
 from rtqc.dicom.write_sr import write_sr
+
+silence_readers()
 
 __all__ = [
     "DEFAULT_SLICE_MM",
@@ -55,15 +67,22 @@ __all__ = [
     "WebPeer",
     "Writing",
     "append_rtstruct",
+    "content_digest",
+    "contradicting_copies",
     "described",
     "echo",
     "fetch_plans",
+    "findings_beside",
+    "findings_of_nobody",
     "fingerprint",
     "index_folder",
     "is_complete",
     "is_volume_file",
     "load_case",
+    "name_for",
+    "named",
     "note",
+    "patient_key",
     "plan_cases",
     "pydicom_with_read_file",
     "read_acquisition",
@@ -73,8 +92,11 @@ __all__ = [
     "read_structure_set",
     "read_volume",
     "scans_of",
+    "silence_readers",
     "split_archive",
     "store",
+    "stray_doses",
+    "structure_set_of_file",
     "structures_of_file",
     "write_pdf",
     "write_rtstruct",

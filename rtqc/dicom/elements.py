@@ -6,12 +6,26 @@ every attribute is asked for by itself, and one that cannot be read counts as ab
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
+
+#: What programs put around a list or its numbers.
+_BRACKETS = str.maketrans("", "", "[](){}'\"")
+#: An exponent as Fortran writes it.
+_FORTRAN = re.compile(r"^([+-]?[\d.,]+)[dD]([+-]?\d+)$")
+#: Character sets of files that declare none, as DICOM and pydicom call them.
+_UNDECLARED = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6", "iso8859"})
+#: Characters that no text has (C1 controls): a sign that bytes were taken for Latin-1.
+_CONTROLS = re.compile("[\x80-\x9f]")
+#: So many characters of what could not be read are shown.
+_SHOWN = 40
 
 
 def get(dataset: Dataset, keyword: str) -> Any:
@@ -29,15 +43,39 @@ def get(dataset: Dataset, keyword: str) -> Any:
 
 
 def text(dataset: Dataset, keyword: str) -> str:
-    """The attribute as stripped text; empty where absent."""
+    """The attribute as stripped text; empty where absent.
+
+    UTF-8 is read as such where the file declares no character set, or one whose text cannot hold such characters: bytes above 127 are not valid UTF-8 by chance.
+    """
     value = get(dataset, keyword)
-    return "" if value is None else str(value).replace("\x00", "").strip()
+    if value is None:
+        return ""
+    plain = str(value).replace("\x00", "").strip()
+    if plain.isascii() or (_declares_characters(dataset) and not _CONTROLS.search(plain)):
+        return plain
+    return _as_utf8(plain)
+
+
+def _declares_characters(dataset: Dataset) -> bool:
+    """Whether a file, or the item that a dataset is, says in which characters its text is."""
+    declared = dataset.get("SpecificCharacterSet") or getattr(dataset, "original_character_set", None) or []
+    sets = [declared] if isinstance(declared, str) else declared
+    return any(str(v).strip() not in _UNDECLARED for v in sets)
+
+
+def _as_utf8(text: str) -> str:
+    """Text whose bytes were taken for Latin-1 as the UTF-8 that they are; as it is where they are not."""
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return text
 
 
 def number(dataset: Dataset, keyword: str) -> float | None:
     """The attribute as a finite float; None where absent, text or not finite."""
+    values = _of_decimal_string(dataset, keyword)
     try:
-        value = float(get(dataset, keyword))
+        value = float(get(dataset, keyword)) if values is None else float(values[0]) if values.size == 1 else float("nan")
     except (TypeError, ValueError):
         return None
     return value if np.isfinite(value) else None
@@ -45,16 +83,33 @@ def number(dataset: Dataset, keyword: str) -> float | None:
 
 def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
     """A multi-valued attribute as finite floats; None where absent, of another length or not finite."""
-    value = get(dataset, keyword)
+    value = _of_decimal_string(dataset, keyword)
+    if value is None:
+        value = get(dataset, keyword)
     if value is None:
         return None
     try:
         values = tuple(float(v) for v in (value if not isinstance(value, (str, int, float)) else [value]))
     except (TypeError, ValueError):
         return None
-    if not np.isfinite(values).all() or (count is not None and len(values) != count):
+    if not values or not np.isfinite(values).all() or (count is not None and len(values) != count):
         return None
     return values
+
+
+def _of_decimal_string(dataset: Dataset, keyword: str) -> NDArray[np.float64] | None:
+    """Values of an attribute that is still text in memory, as :func:`decimal_string` reads them; None for all others.
+
+    pydicom refuses decimal commas and brackets, and warns of what is longer than 16 characters.
+    """
+    tag = Tag(keyword)
+    try:
+        raw: Any = dataset.get_item(tag, keep_deferred=False)
+        if raw is None or not isinstance(raw.value, bytes) or dictionary_VR(tag) not in ("DS", "IS"):
+            return None
+    except Exception:  # see ``get``
+        return None
+    return decimal_string(dataset, keyword).values if raw.VR in (None, "DS", "IS", "UN", "LO", "SH", "LT", "UT") else None
 
 
 def items(dataset: Dataset, keyword: str) -> list[Dataset]:
@@ -73,29 +128,91 @@ def referenced_series(structure_set: Dataset) -> list[Dataset]:
     ]
 
 
+@dataclass(frozen=True)
+class Decimals:
+    """A long decimal string, read.
+
+    Attributes:
+        values: NaN where a part is not a number.
+        bad: the first part that is not a number, as it stands in the file; empty where all are.
+        commas: whether its decimal separator is a comma.
+    """
+
+    values: NDArray[np.float64]
+    bad: str = ""
+    commas: bool = False
+
+
 def decimals(dataset: Dataset, keyword: str) -> tuple[NDArray[np.float64], int]:
+    """A long decimal string: its values, NaN where one is not a number, and how many were not; see :func:`decimal_string`."""
+    values = decimal_string(dataset, keyword).values
+    return values, int((~np.isfinite(values)).sum())
+
+
+def decimal_string(dataset: Dataset, keyword: str) -> Decimals:
     """A long decimal string (ContourData), without one Python object a number.
 
-    Returns:
-        All values, NaN where one is not a number, and how many were not.
+    Beside what PS3.5 6.2 calls a decimal string: more than 16 characters, decimal commas, a backslash at the end, brackets and quotes around a list, and ``D`` before
+    an exponent, as far as only one reading is possible.
     """
     raw: Any
     try:
         raw = dataset.get_item(Tag(keyword), keep_deferred=False)
         value = raw.value if raw is not None else None
     except Exception:  # see ``get``
-        return np.empty(0), 0
+        return Decimals(np.empty(0))
     if value is None:
-        return np.empty(0), 0
+        return Decimals(np.empty(0))
     if isinstance(value, bytes):
-        parts: list[Any] = value.rstrip(b"\x00 ").split(b"\\") if value.strip(b"\x00 ") else []
-    else:
-        parts = list(value) if not isinstance(value, (str, float, int)) else [value]
+        return decimals_of(value.decode("latin-1"))
+    parts = list(value) if not isinstance(value, (str, float, int)) else [value]
     try:
-        values = np.array(parts).astype(np.float64)
+        return Decimals(np.array(parts).astype(np.float64))
     except (ValueError, TypeError):
-        values = np.array([_decimal(p) for p in parts], np.float64)
-    return values, int((~np.isfinite(values)).sum())
+        return decimals_of("\\".join(str(p) for p in parts))
+
+
+def decimals_of(text: str) -> Decimals:
+    r"""Numbers of a text, parted by backslashes.
+
+    >>> decimals_of("1,5\\-2,25\\0\\").values.tolist(), decimals_of("[1.5, 2, 3e-1]").values.tolist()
+    ([1.5, -2.25, 0.0], [1.5, 2.0, 0.3])
+    >>> decimals_of("1.234,5\\2").bad, decimals_of("1,5\\2.5").bad
+    ('1.234,5', '1,5')
+    """
+    stripped = text.strip("\x00 ")
+    parts = stripped.split("\\") if stripped else []
+    try:
+        # As planning systems write them: nothing below is needed.
+        values = np.array(parts).astype(np.float64)
+    except ValueError:
+        return _unusual(stripped)
+    return Decimals(values) if np.isfinite(values).all() else Decimals(values, _first_bad(parts))
+
+
+def _unusual(text: str) -> Decimals:
+    """Numbers that numpy cannot read, as far as only one reading is possible."""
+    bare = text.translate(_BRACKETS).strip("\x00 \\\r\n\t")
+    parts = [p.strip() for p in bare.split("\\")]
+    blanks = len(parts) == 1 and re.search(r",\s", bare)
+    if blanks or (len(parts) == 1 and "," in bare and "." in bare):
+        # A list as programming languages print it: a comma and a blank, or commas between decimal points, part its numbers.
+        parts = [p.strip() for p in re.split(r",\s+" if blanks else ",", bare.rstrip(","))]
+        if 0 < sum("," in p for p in parts) < len(parts):
+            return Decimals(np.full(len(parts), np.nan), bare[:_SHOWN])
+    parts = [_FORTRAN.sub(r"\1e\2", p) for p in parts]
+    commas = any("," in p for p in parts) and not any("." in p for p in parts)
+    if commas:
+        parts = [p.replace(",", ".") if p.count(",") == 1 else p for p in parts]
+    values = np.array([_decimal(p) for p in parts], np.float64)
+    bad = _first_bad(parts)
+    return Decimals(values, bad.replace(".", ",") if commas else bad, commas and not bad)
+
+
+def _first_bad(parts: list[str]) -> str:
+    """The first part that is no finite number, as it stands there, for a sentence."""
+    bad = next((p for p in parts if not np.isfinite(_decimal(p))), None)
+    return "" if bad is None else bad.strip()[:_SHOWN] or "(nothing)"
 
 
 #: Length of an element that ends with a delimiter instead (PS3.5 7.1.1).

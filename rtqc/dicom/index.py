@@ -18,6 +18,7 @@ from pydicom.tag import BaseTag, Tag
 
 from rtqc.core.finding import Finding
 from rtqc.dicom.elements import items, referenced_series, text
+from rtqc.dicom.not_judged import NOT_JUDGED
 from rtqc.dicom.notes import note
 
 #: Read from every file; pixels and contours stay on disk.
@@ -85,6 +86,8 @@ class Index:
         structure_sets, plans, doses: RT objects in the order of their creation.
         findings: files that could not be read.
         others: number of DICOM objects of other kinds.
+        owners: whose each folder is, once somebody has asked (:mod:`rtqc.dicom.belonging`).
+        not_judged: radiotherapy objects among them (:mod:`rtqc.dicom.not_judged`).
     """
 
     root: Path
@@ -94,6 +97,8 @@ class Index:
     doses: list[Header] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     others: int = 0
+    owners: dict[str, object] | None = field(default=None, repr=False, compare=False)
+    not_judged: list[Header] = field(default_factory=list)
 
 
 #: What a file turned out to be: a DICOM object, something that somebody must know of, or nothing of ours.
@@ -119,12 +124,15 @@ SKIPPED_FOLDERS = frozenset(
     )
 )  # fmt: skip
 
-#: Modality by SOP Class; a CT is only a CT Image Storage object (or its enhanced form is refused with its name).
+#: Modality by SOP Class; a CT is a CT Image Storage object or its multi-frame form.
 _MODALITY_OF_CLASS = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
+    "1.2.840.10008.5.1.4.1.1.2.1": "CT",  # Enhanced CT Image Storage: all slices in one object, or in the parts of a concatenation
+    "1.2.840.10008.5.1.4.1.1.2.2": "CT",  # Legacy Converted Enhanced CT Image Storage
     "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
     "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
     "1.2.840.10008.5.1.4.1.1.481.5": "RTPLAN",
+    "1.2.840.10008.5.1.4.1.1.481.8": "RTPLAN",  # RT Ion Plan
 }
 
 
@@ -167,7 +175,7 @@ def _files(root: Path, index: Index) -> Iterator[tuple[Path, str]]:
             note(
                 "file.unreadable",
                 f"The folder {name} could not be listed ({error.strerror}): check its permissions.",
-                files=[name],
+                files=[f"{name}/"],
             )
         )
 
@@ -311,3 +319,5 @@ def _sort_in(index: Index, header: Header) -> None:
         index.doses.append(header)
     elif header.sop_class:
         index.others += 1
+        if header.sop_class in NOT_JUDGED:
+            index.not_judged.append(header)

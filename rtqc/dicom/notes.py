@@ -26,13 +26,36 @@ READING_RULES: dict[str, tuple[Severity, str]] = {
     "reference.plan_structure_set": ("fail", "The plan refers to another structure set than the one at hand."),
     "reference.dose_plan": ("fail", "The dose refers to another plan than the one at hand."),
     "reference.patient": ("fail", "Files of different patients refer to each other or lie together."),
+    "reference.same_uid": ("fail", "Files of one SOP Instance UID hold different content, so one of them is wrong."),
+    "structure_set.contours_left_out": ("info", "Contours of some structures are open or damaged and were left out."),
     "dose.unusable": ("fail", "The dose cannot be used: relative units, a damaged grid, or a type that is not a dose."),
     "dose.summation": ("fail", "The dose objects do not add up to the plan's dose."),
     "dose.frame_of_reference": ("fail", "The dose has another frame of reference than the CT."),
+    "structure_set.roi_number": (
+        "fail",
+        "Several ROIs have one ROI number: their contours cannot be told apart and were not used.",
+    ),
+    "structure_set.contours_without_roi": (
+        "warning",
+        "Contours belong to an ROI number that the structure set does not name; they were left out.",
+    ),
+    "reference.series_chosen": (
+        "warning",
+        "The structure set does not say on which of several CT series it was drawn; the one on whose slices its contours lie was taken.",
+    ),
+    "ct.frames_unusable": (
+        "fail",
+        "An Enhanced (multi-frame) CT does not say where its frames lie, or a part of it is absent.",
+    ),
+    "dose.zero": ("fail", "The dose of the plan is zero everywhere."),
+    "dose.zero_part": ("warning", "The dose of a beam that has a meterset is zero everywhere."),
+    "dose.of_several_plans": ("warning", "The only dose is the sum of several plans (DoseSummationType MULTI_PLAN)."),
+    "file.not_judged": ("info", "A radiotherapy object that is not judged, such as a treatment record, lies beside the plan."),
+    "dose.planning_dvh": ("info", "A DVH of the planning system in the RTDOSE contradicts itself or cannot be understood."),
     "plan.unusable": ("warning", "The plan cannot be read."),
     "plan.several": (
         "info",
-        "The patient has several plans here; each was assessed by itself, and their doses were not added.",
+        "The patient has several plans here; each was assessed by itself, and with the others of its course as their sum.",
     ),
 }
 

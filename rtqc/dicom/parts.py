@@ -1,22 +1,30 @@
 """Headers -> cases: RTDOSE -> RTPLAN -> RTSTRUCT -> CT, by the references that the files hold.
 
 One case a plan. A patient without a plan has one case a structure set; one without either, one a CT series.
-A broken reference is a finding; an object that no plan uses is not. Nothing here walks over all cases once a case: an archive
+A broken reference is a finding; an object that no plan uses is not. Another patient's files change nothing, and nothing that is
+said of one patient names another. Nothing here walks over all cases once a case: an archive
 may hold ten thousand plans, and all of them may be of one patient.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from rtqc.core.finding import Finding
+from rtqc.dicom.belonging import name_for, patient_key, series_by_patient
 from rtqc.dicom.index import Header, Index
 from rtqc.dicom.notes import named, note
+from rtqc.dicom.series_choice import SeriesChoice, series_under_contours
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 #: A finding names so many files of its own kind at most.
 _MOST_FILES = 20
+#: So many other plans of a patient are looked at for those of one course; treatments have a few, archives of test patients thousands.
+MOST_SIBLINGS = 24
 
 
 @dataclass
@@ -28,6 +36,10 @@ class Parts:
         series: headers of the CT series; empty where absent.
         doses: headers of the dose objects.
         findings: broken references.
+        patient: whose it is (:func:`~rtqc.dicom.belonging.patient_key`).
+        copies: further files that carry the SOP Instance UID of the plan, the structure set or a dose of this case.
+        siblings: the patient's other plans, each without its own siblings and with one slice of its CT at most.
+        siblings_left_out: number of further plans of the patient, where there are more than :data:`MOST_SIBLINGS`.
     """
 
     patient_id: str = ""
@@ -36,101 +48,191 @@ class Parts:
     series: list[Header] = field(default_factory=list)
     doses: list[Header] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    patient: str = ""
+    copies: list[Header] = field(default_factory=list)
+    siblings: list[Parts] = field(default_factory=list)
+    siblings_left_out: int = 0
 
     @property
     def headers(self) -> list[Header]:
-        """All of its files."""
+        """All of its files; of copies the one that is used."""
         return [h for h in (self.plan, self.structure_set, *self.doses, *self.series) if h is not None]
+
+    @property
+    def files(self) -> list[Header]:
+        """All of its files, copies among them: what its result follows from."""
+        return [*self.headers, *self.copies]
+
+    @property
+    def sibling_headers(self) -> list[Header]:
+        """Files of the patient's other plans that its course may need, each once: plans, structure sets and doses."""
+        found = {h.name: h for s in self.siblings for h in (s.plan, s.structure_set, *s.doses) if h is not None}
+        own = {h.name for h in self.files}
+        return [h for name, h in found.items() if name not in own]
+
+
+def frame_uid_of(parts: Parts) -> str:
+    """Frame of Reference UID of a case: its CT's, else its structure set's, else its plan's.
+
+    Of a plan whose structure set is not here, and another one was taken, its own comes first.
+    """
+    plan, structure_set = parts.plan, parts.structure_set
+    headers = [*parts.series[:1], structure_set, plan]
+    if plan is not None and structure_set is not None and structure_set.uid not in plan.refers_to:
+        headers.insert(0, plan)
+    return next((h.frame_uid for h in headers if h is not None and h.frame_uid), "")
 
 
 class _Tables:
     """An index, by what is asked of it."""
 
     def __init__(self, index: Index) -> None:
-        """Copies of one object (same UID) count once."""
-        self.index = index
-        self.plans = _latest(index.plans)
-        self.structure_sets = _latest(index.structure_sets)
-        self.doses = _latest(index.doses)
-        self.structure_set_by_uid = {h.uid: h for h in self.structure_sets}
+        """Copies of one object (same UID) of a patient count once; the one that was created last is taken."""
+        self.copies: dict[int, list[Header]] = {}
+        self.plans = self._latest(index.plans)
+        self.structure_sets = self._latest(index.structure_sets)
+        self.doses = self._latest(index.doses)
+        self.structure_set_by_uid = _by(self.structure_sets, lambda h: h.uid)
         self.plan_uids = {h.uid for h in self.plans}
-        self.plans_of = _by_patient(self.plans)
-        self.structure_sets_of = _by_patient(self.structure_sets)
-        self.doses_of = _by_patient(self.doses)
+        self.plans_of = _by(self.plans, patient_key)
+        self.structure_sets_of = _by(self.structure_sets, patient_key)
+        self.doses_of = _by(self.doses, patient_key)
         self.doses_for: dict[str, list[Header]] = defaultdict(list)
         for dose in self.doses:
             for uid in dict.fromkeys(dose.refers_to):
                 self.doses_for[uid].append(dose)
+        self.series = series_by_patient(index)
+        self.series_by_uid: dict[str, list[list[Header]]] = defaultdict(list)
         self.series_of: dict[str, list[list[Header]]] = defaultdict(list)
-        self.series_in: dict[str, list[list[Header]]] = defaultdict(list)
-        for series in index.ct.values():
-            self.series_of[series[0].patient_id].append(series)
-            self.series_in[series[0].frame_uid].append(series)
+        for (patient, uid), series in self.series.items():
+            self.series_by_uid[uid].append(series)
+            self.series_of[patient].append(series)
+
+    def _latest(self, headers: Iterable[Header]) -> list[Header]:
+        """One of the copies of each object; the others are kept beside it."""
+        groups = _by(headers, lambda h: (patient_key(h), h.uid or h.name))
+        for group in groups.values():
+            if len(group) > 1:
+                self.copies[id(group[-1])] = group[:-1]
+        return [group[-1] for group in groups.values()]
+
+    def structure_set(self, plan: Header) -> Header | None:
+        """The structure set that a plan refers to: the patient's own, else another's of that UID."""
+        for uid in plan.refers_to:
+            own = _own_first(self.structure_set_by_uid.get(uid, ()), plan)
+            if own is not None:
+                return own
+        return None
+
+    def doses_of_plan(self, plan: Header) -> list[Header]:
+        """The doses that refer to a plan; another patient's only where there are none of its own, or no other plan is meant."""
+        referring = self.doses_for.get(plan.uid, [])
+        own = [d for d in referring if patient_key(d) == patient_key(plan)]
+        return own or [d for d in referring if not any(p.uid == plan.uid for p in self.plans_of.get(patient_key(d), ()))]
 
 
 def plan_cases(index: Index) -> list[Parts]:
-    """Sort headers into cases. A folder without any DICOM file gives one case with nothing but findings."""
+    """Sort headers into cases. A folder without any DICOM file gives one case with nothing but findings; one of nothing but doses, one case a patient."""
     tables = _Tables(index)
     cases = [_case_of_plan(plan, tables) for plan in tables.plans]
+    _join_siblings(cases)
     taken_sets = {id(c.structure_set) for c in cases}
     for structure_set in tables.structure_sets:
-        if id(structure_set) not in taken_sets and structure_set.patient_id not in tables.plans_of:
-            parts = Parts(structure_set.patient_id, structure_set=structure_set)
+        patient = patient_key(structure_set)
+        if id(structure_set) not in taken_sets and patient not in tables.plans_of:
+            parts = Parts(structure_set.patient_id, structure_set=structure_set, patient=patient)
             parts.series = _series_of(structure_set, tables, parts.findings)
-            parts.doses = list(tables.doses_of.get(structure_set.patient_id, ()))
+            parts.doses = list(tables.doses_of.get(patient, ()))
             cases.append(parts)
     used_patients = set(tables.plans_of) | set(tables.structure_sets_of)
-    taken_series = {c.series[0].series_uid for c in cases if c.series}
-    for uid, series in index.ct.items():
-        patient = series[0].patient_id
-        if uid not in taken_series and patient not in used_patients:
-            cases.append(Parts(patient, series=series, doses=list(tables.doses_of.get(patient, ()))))
+    taken_series = {id(c.series[0]) for c in cases if c.series}
+    for (patient, _), series in tables.series.items():
+        if id(series[0]) not in taken_series and patient not in used_patients:
+            doses = list(tables.doses_of.get(patient, ()))
+            cases.append(Parts(series[0].patient_id, series=series, doses=doses, patient=patient))
+    if not cases:
+        # A dose by itself is nobody's plan, but it can be converted; beside other cases it lies in the wrong folder.
+        cases = [Parts(doses[0].patient_id, doses=doses, patient=patient) for patient, doses in tables.doses_of.items()]
     _note_orphan_doses(tables, cases)
+    for case in cases:
+        case.copies = [copy for h in case.headers for copy in tables.copies.get(id(h), ())]
     return cases or [Parts()]
 
 
-def _latest(headers: Iterable[Header]) -> list[Header]:
-    """Copies of one object (same UID) once."""
-    return list({h.uid: h for h in headers}.values())
+def _join_siblings(cases: list[Parts]) -> None:
+    """Tell each plan of a patient of the others; of very many, of those in its own frame of reference."""
+    groups: dict[str, list[Parts]] = {}
+    for parts in cases:
+        groups.setdefault(parts.patient, []).append(parts)
+    for group in groups.values():
+        if len(group) - 1 <= MOST_SIBLINGS:
+            _join(group, len(group))
+            continue
+        in_frame: dict[str, list[Parts]] = {}
+        for parts in group:
+            in_frame.setdefault(frame_uid_of(parts), []).append(parts)
+        for same in in_frame.values():
+            _join(same if len(same) - 1 <= MOST_SIBLINGS else same[:1], len(group))
+            for parts in same:
+                parts.siblings_left_out = len(group) - 1 - len(parts.siblings)
 
 
-def _by_patient(headers: Iterable[Header]) -> dict[str, list[Header]]:
-    found: dict[str, list[Header]] = {}
+def _join(group: list[Parts], total: int) -> None:
+    alone = [replace(parts, series=parts.series[:1], findings=[], siblings=[]) for parts in group]
+    for own, parts in enumerate(group):
+        parts.siblings = [other for number, other in enumerate(alone) if number != own]
+        parts.siblings_left_out = total - len(group)
+
+
+def stray_doses(index: Index, cases: Iterable[Parts]) -> list[Header]:
+    """Doses of patients who have nothing else in a folder: no case uses them, and no case speaks of them."""
+    patients = {c.patient for c in cases}
+    return [dose for dose in index.doses if patient_key(dose) not in patients]
+
+
+def _by(headers: Iterable[Header], key: Callable[[Header], _Key]) -> dict[_Key, list[Header]]:
+    found: dict[_Key, list[Header]] = {}
     for header in headers:
-        found.setdefault(header.patient_id, []).append(header)
+        found.setdefault(key(header), []).append(header)
     return found
 
 
+def _own_first(headers: Iterable[Header], of: Header) -> Header | None:
+    """The one of the same patient, else the first."""
+    known = list(headers)
+    return next((h for h in known if patient_key(h) == patient_key(of)), known[0] if known else None)
+
+
 def _case_of_plan(plan: Header, tables: _Tables) -> Parts:
-    parts = Parts(plan.patient_id, plan=plan)
-    plans = tables.plans_of[plan.patient_id]
+    parts = Parts(plan.patient_id, plan=plan, patient=patient_key(plan))
+    plans = tables.plans_of[parts.patient]
     if len(plans) > 1:
         names = [p.name for p in plans[: _MOST_FILES + 1]]
-        message = f"The patient has {len(plans)} plans here ({named(names, total=len(plans))}): each was assessed by itself, and the heart's doses of several phases were not added."
+        message = f"The patient has {len(plans)} plans here ({named(names, total=len(plans))}): each was assessed by itself, and with the others of its course as their sum."
         parts.findings.append(note("plan.several", message, files=names[:_MOST_FILES], measured=float(len(plans))))
-    parts.structure_set = next(
-        (tables.structure_set_by_uid[uid] for uid in plan.refers_to if uid in tables.structure_set_by_uid), None
-    )
+    parts.structure_set = tables.structure_set(plan)
     if parts.structure_set is None:
-        own = tables.structure_sets_of.get(plan.patient_id)
+        own = tables.structure_sets_of.get(parts.patient)
         if own:
             parts.structure_set = own[-1]
             message = f"The plan {plan.name} refers to a structure set that is not here; {own[-1].name} of the same patient was taken: export the plan's own structure set."
             parts.findings.append(note("reference.plan_structure_set", message, files=[plan.name, own[-1].name]))
     if parts.structure_set is not None:
-        _check_patient(plan, parts.structure_set, "The plan", "structure set", parts.findings)
+        _check_patient(plan, parts.structure_set, "plan", "structure set", parts.findings)
         parts.series = _series_of(parts.structure_set, tables, parts.findings)
     else:
-        own_series = tables.series_of.get(plan.patient_id, [])
+        own_series = tables.series_of.get(parts.patient, [])
         parts.series = _by_frame(own_series, plan.frame_uid) or (max(own_series, key=len) if own_series else [])
     parts.doses = _doses_of(plan, plans, tables, parts.findings)
     return parts
 
 
 def _check_patient(a: Header, b: Header, first: str, second: str, findings: list[Finding]) -> None:
+    """Two objects that refer to each other are of one patient; whose the other is, is not said in this one's results."""
     if a.patient_id != b.patient_id:
-        message = f"{first} ({a.name}) is of patient {a.patient_id or '(no ID)'}, but its {second} ({b.name}) is of patient {b.patient_id or '(no ID)'}: export them again."
-        findings.append(note("reference.patient", message, files=[a.name, b.name], measured=b.patient_id, limit=a.patient_id))
+        other = name_for(patient_key(a), b)
+        message = f"The {first} ({a.name}) and its {second} ({other}) have different Patient IDs: export them again."
+        findings.append(note("reference.patient", message, files=[a.name, other]))
 
 
 def _by_frame(series: Sequence[list[Header]], frame_uid: str) -> list[Header]:
@@ -140,29 +242,51 @@ def _by_frame(series: Sequence[list[Header]], frame_uid: str) -> list[Header]:
 
 def _series_of(structure_set: Header, tables: _Tables, findings: list[Finding]) -> list[Header]:
     for uid in structure_set.refers_to:
-        if uid in tables.index.ct:
-            series = tables.index.ct[uid]
-            _check_patient(structure_set, series[0], "The structure set", "CT", findings)
-            return series
-    own = tables.series_of.get(structure_set.patient_id, [])
-    in_frame = _by_frame(tables.series_in.get(structure_set.frame_uid, []), structure_set.frame_uid)
-    chosen = in_frame or (max(own, key=len) if own else [])
-    if not chosen:
+        first = _own_first((s[0] for s in tables.series_by_uid.get(uid, ())), structure_set)
+        if first is not None:
+            _check_patient(structure_set, first, "structure set", "CT", findings)
+            return tables.series[patient_key(first), uid]
+    own = tables.series_of.get(patient_key(structure_set), [])
+    framed = [s for s in own if s[0].frame_uid == structure_set.frame_uid] if structure_set.frame_uid else []
+    candidates = framed or own
+    if not candidates:
         return []
-    if not structure_set.refers_to and (in_frame or len(own) == 1):
+    if len(candidates) == 1:
+        chosen = candidates[0]
+        if not structure_set.refers_to:
+            return chosen
+        choice = None
+    else:
+        choice = series_under_contours(structure_set, candidates)
+        chosen = choice.series
+    if choice is not None and not structure_set.refers_to:
+        findings.append(_chosen(structure_set, choice, len(candidates)))
         return chosen
-    message = f"The structure set {structure_set.name} was drawn on a CT series that is not here; the series of {chosen[0].name} was taken: export the structure set's own CT."
+    message = f"The structure set {structure_set.name} names another CT series than that of {chosen[0].name}, which was taken because the named one was not exported: export the structure set's own CT."
     findings.append(note("reference.structure_set_ct", message, files=[structure_set.name, chosen[0].name]))
     return chosen
 
 
+def _chosen(structure_set: Header, choice: SeriesChoice, count: int) -> Finding:
+    fit = (
+        "none of its contours says which"
+        if choice.on_slices is None
+        else f"{100 * choice.on_slices:.0f} % of its contours lie on its slices"
+    )
+    sure = "" if choice.clear else ", as they do on another's"
+    message = f"{structure_set.name} does not say on which of {count} CT series it was drawn: that of {choice.series[0].name} was taken, {fit}{sure}. Export it with its reference."
+    return note("reference.series_chosen", message, files=[structure_set.name, choice.series[0].name], measured=float(count))
+
+
 def _doses_of(plan: Header, plans: list[Header], tables: _Tables, findings: list[Finding]) -> list[Header]:
-    referring = tables.doses_for.get(plan.uid, [])
+    referring = tables.doses_of_plan(plan)
+    # A dose that refers to several plans is their sum (MULTI_PLAN): it is a plan's own only where the plan has no other.
+    referring = [d for d in referring if len(set(d.refers_to)) == 1] or referring
     for dose in referring:
-        _check_patient(plan, dose, "The plan", "dose", findings)
+        _check_patient(plan, dose, "plan", "dose", findings)
     if referring:
         return list(referring)
-    loose = [d for d in tables.doses_of.get(plan.patient_id, []) if not tables.plan_uids.intersection(d.refers_to)]
+    loose = [d for d in tables.doses_of.get(patient_key(plan), []) if not tables.plan_uids.intersection(d.refers_to)]
     if not loose:
         return []
     names = [d.name for d in loose]
@@ -178,13 +302,14 @@ def _doses_of(plan: Header, plans: list[Header], tables: _Tables, findings: list
 
 
 def _note_orphan_doses(tables: _Tables, cases: list[Parts]) -> None:
-    """A dose of a patient who has nothing else here: it was laid into the wrong folder."""
-    patients = {c.patient_id for c in cases}
-    used = {id(dose) for c in cases for dose in c.doses}
-    for dose in tables.doses:
-        if id(dose) not in used and dose.patient_id not in patients:
-            message = f"The dose {dose.name} is of patient {dose.patient_id or '(no ID)'}, who has no plan here, so it was not used: export the dose of this patient."
-            for case in cases:
-                case.findings.append(
-                    note("reference.patient", message, files=[dose.name], measured=dose.patient_id, limit=case.patient_id)
-                )
+    """A dose of a patient who has nothing else here explains why a plan has none; a plan that has its own dose is not touched by it."""
+    patients = {c.patient for c in cases}
+    strays = [dose for dose in tables.doses if patient_key(dose) not in patients]
+    if not strays:
+        return
+    for case in cases:
+        if case.plan is None or case.doses or case.patient in tables.doses_of:
+            continue
+        names = list(dict.fromkeys(name_for(case.patient, dose) for dose in strays[:_MOST_FILES]))
+        message = f"The plan has no dose of its own here; {named(names)} has another Patient ID and was not used: export the dose of this patient."
+        case.findings.append(note("reference.patient", message, files=names))

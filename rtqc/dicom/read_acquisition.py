@@ -6,6 +6,7 @@ from pydicom.dataset import Dataset
 
 from rtqc.core.acquisition import Acquisition
 from rtqc.dicom.elements import get, number, text
+from rtqc.dicom.read_respiration import read_respiration
 
 #: Heights and weights that people have, in m and kg; others are a mix of units, or nobody's.
 _HEIGHT_M, _WEIGHT_KG = (0.4, 2.5), (2.0, 350.0)
@@ -28,6 +29,7 @@ def read_acquisition(dataset: Dataset) -> Acquisition:
         gated=_gated(dataset),
         height_m=height if height and _HEIGHT_M[0] <= height <= _HEIGHT_M[1] else None,
         weight_kg=weight if weight and _WEIGHT_KG[0] <= weight <= _WEIGHT_KG[1] else None,
+        respiration=read_respiration(dataset),
     )
 
 

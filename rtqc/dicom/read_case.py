@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+
 from rtqc.core.acquisition import Acquisition
-from rtqc.core.case import Case, Plan, Provenance
+from rtqc.core.case import Case, DoseAttributes, Plan, PlanningDvh, Provenance, StructureSetAttributes
 from rtqc.core.finding import Finding
-from rtqc.core.orientation import AXIAL
+from rtqc.core.orientation import AXIAL, Orientation
 from rtqc.core.volumes import Dose
+from rtqc.dicom.belonging import findings_beside, patient_key
+from rtqc.dicom.contradictions import contradicting_copies
 from rtqc.dicom.elements import number, text
 from rtqc.dicom.index import Header, Index, index_folder
+from rtqc.dicom.left_out import contours_left_out
+from rtqc.dicom.not_judged import NOT_JUDGED
 from rtqc.dicom.notes import named, note
 from rtqc.dicom.parts import Parts, plan_cases
 from rtqc.dicom.read_acquisition import read_acquisition
+from rtqc.dicom.read_companions import plan_uids_of, read_companions, read_relations
 from rtqc.dicom.read_ct import Series, read_series
 from rtqc.dicom.read_dose import read_doses
 from rtqc.dicom.read_dvh import read_planning_dvhs
-from rtqc.dicom.read_plan import read_plan
+from rtqc.dicom.read_plan import REVIEWED, date_time, read_plan
+from rtqc.dicom.read_respiration import contours_on_other_images
 from rtqc.dicom.read_structures import StructureSet, read_structure_set
+from rtqc.dicom.series_choice import referenced_images
 
 #: Thickness of an ROI on a single plane where no CT says it: the usual planning slice.
 DEFAULT_SLICE_MM = 3.0
+#: A finding names so many files at most.
+_MOST_FILES = 20
 
 
 def read_case(path: str | Path) -> Case:
@@ -54,19 +68,26 @@ def read_cases(path: str | Path) -> list[Case]:
 
 def load_case(parts: Parts, index: Index) -> Case:
     """Decode one case's files."""
-    findings = [*parts.findings, *index.findings]
-    series = read_series(parts.series) if parts.series else Series(None, (), None, ())
+    findings = [
+        *parts.findings,
+        *contradicting_copies(parts),
+        *findings_beside(index, parts.patient),
+        *_not_judged(parts, index),
+    ]
+    series = read_series(parts.series, lambda: _referenced(parts)) if parts.series else Series(None, (), None, ())
     findings += series.findings
     if not parts.series:
         findings.append(
             note("ct.absent", _why_no_ct(parts, index), files=[parts.structure_set.name] if parts.structure_set else [])
         )
     structure_set = _load_structures(parts, series, findings)
+    findings += contours_left_out(structure_set.rois) if structure_set else []
     plan = _load_plan(parts, structure_set, findings)
-    dose, used_doses, dose_findings = read_doses(parts.doses, plan.beams if plan else 0)
-    findings += dose_findings
-    if dose is not None:
-        dose = _in_frame(dose, used_doses, parts, findings)
+    plan_dose = read_doses(parts.doses, plan)
+    findings += plan_dose.findings
+    used_doses = plan_dose.headers
+    dose = _in_frame(plan_dose.dose, used_doses, parts, findings) if plan_dose.dose is not None else None
+    planning_dvhs = _load_planning_dvhs(used_doses, structure_set, findings) if dose is not None else {}
     return Case(
         provenance=_provenance(parts, series, structure_set, plan, used_doses),
         image=series.image,
@@ -76,8 +97,43 @@ def load_case(parts: Parts, index: Index) -> Case:
         findings=tuple(findings),
         has_structure_set=structure_set is not None,
         acquisition=read_acquisition(series.first) if series.first is not None else Acquisition(),
-        planning_dvhs=read_planning_dvhs(used_doses[0].path) if dose is not None and len(used_doses) == 1 else {},
+        dose_attributes=plan_dose.attributes if dose is not None else DoseAttributes(),
+        structure_set_attributes=_structure_set_attributes(structure_set) if structure_set else StructureSetAttributes(),
+        planning_dvhs=planning_dvhs,
+        dose_plan_uids=plan_uids_of(used_doses) if dose is not None else (),
+        companions=read_companions(parts, structure_set, _planes_of(series), _structure_set_attributes),
+        companions_left_out=parts.siblings_left_out,
+        contours_on_other_images=_on_other_images(structure_set, series),
     )
+
+
+def _on_other_images(structure_set: StructureSet | None, series: Series) -> dict[int, float]:
+    if structure_set is None or not series.slices:
+        return {}
+    return contours_on_other_images(structure_set.dataset, frozenset(h.uid for h in series.slices))
+
+
+def _load_planning_dvhs(
+    used: tuple[Header, ...], structure_set: StructureSet | None, findings: list[Finding]
+) -> dict[int, PlanningDvh]:
+    """Of a dose that is one object: that of a part of a plan is not the plan's."""
+    if len(used) != 1:
+        return {}
+    names = {roi.number: roi.structure.name for roi in structure_set.rois} if structure_set else {}
+    found, doubts = read_planning_dvhs(used[0].path, names)
+    findings += doubts
+    return found
+
+
+def _not_judged(parts: Parts, index: Index) -> list[Finding]:
+    """The patient's radiotherapy objects of kinds that are not judged."""
+    objects = [h for h in index.not_judged if patient_key(h) == parts.patient]
+    if not objects:
+        return []
+    count = Counter(NOT_JUDGED[h.sop_class] for h in objects)
+    listed = named([f"{number} {kind}" for kind, number in count.items()])
+    message = f"Not judged, because rtqc reads plans, doses and structure sets only: {listed}."
+    return [note("file.not_judged", message, files=[h.name for h in objects[:_MOST_FILES]], measured=float(len(objects)))]
 
 
 def _why_no_ct(parts: Parts, index: Index) -> str:
@@ -85,9 +141,20 @@ def _why_no_ct(parts: Parts, index: Index) -> str:
         return f"The CT series that {parts.structure_set.name} was drawn on is not here: export the planning CT with the plan."
     if parts.plan is not None:
         return f"There is neither a structure set nor a CT for the plan {parts.plan.name}: export them together."
+    if index.findings and not parts.headers:
+        files = [name for f in index.findings for name in f.evidence.files]
+        return f"Nothing could be read in {index.root.name or index.root} ({named(files)}): export the plan again."
     if index.doses or index.others:
         return f"There is no CT in {index.root.name} ({len(index.doses)} dose and {index.others} other DICOM objects): export the planning CT, structure set, plan and dose together."
     return f"There is no DICOM file in {index.root.name or index.root}: give the folder that the planning system exported to."
+
+
+def _referenced(parts: Parts) -> frozenset[str]:
+    """The slices that the structure set refers to; none where it cannot be read, which its own reading says."""
+    try:
+        return referenced_images(pydicom.dcmread(parts.structure_set.path, force=True)) if parts.structure_set else frozenset()
+    except Exception:  # a damaged structure set makes pydicom raise nearly anything
+        return frozenset()
 
 
 def _load_structures(parts: Parts, series: Series, findings: list[Finding]) -> StructureSet | None:
@@ -100,17 +167,25 @@ def _load_structures(parts: Parts, series: Series, findings: list[Finding]) -> S
                 )
             )
         return None
-    orientation = series.image.grid.orientation if series.image else AXIAL
-    spacing = series.image.grid.slice_spacing_mm if series.image else None
-    if spacing is None and series.first is not None:
-        spacing = number(series.first, "SliceThickness")
     try:
-        return read_structure_set(parts.structure_set.path, orientation, spacing or DEFAULT_SLICE_MM)
+        structure_set = read_structure_set(parts.structure_set.path, *_planes_of(series))
+        findings += structure_set.findings
+        return structure_set
     except Exception as error:  # a damaged structure set makes pydicom raise nearly anything
         why = error if isinstance(error, EOFError) else type(error).__name__
         message = f"The structure set {parts.structure_set.name} could not be read ({why}): export it again."
         findings.append(note("structure_set.unusable", message, files=[parts.structure_set.name]))
         return None
+
+
+def _planes_of(series: Series) -> tuple[Orientation, float, NDArray[np.float64] | None]:
+    """Orientation, spacing (mm) and positions (mm, along the canonical normal) of the planes that contours of this CT lie on."""
+    orientation = series.image.grid.orientation if series.image else AXIAL
+    spacing = series.image.grid.slice_spacing_mm if series.image else None
+    if spacing is None and series.first is not None:
+        spacing = number(series.first, "SliceThickness")
+    slices = series.image.grid.canonical_positions_mm if series.image else None
+    return orientation, spacing or DEFAULT_SLICE_MM, slices
 
 
 def _load_plan(parts: Parts, structure_set: StructureSet | None, findings: list[Finding]) -> Plan | None:
@@ -120,12 +195,24 @@ def _load_plan(parts: Parts, structure_set: StructureSet | None, findings: list[
         plan = read_plan(parts.plan.path)
         names = {roi.number: roi.structure.name for roi in structure_set.rois} if structure_set else {}
         named_targets = (p if p.target else replace(p, target=names.get(p.roi_number or -1, "")) for p in plan.prescriptions)
-        return replace(plan, prescriptions=tuple(named_targets))
+        relations = read_relations(parts.plan.path) if parts.siblings else ()
+        return replace(plan, prescriptions=tuple(named_targets), relations=relations)
     except Exception as error:  # as above
         why = error if isinstance(error, EOFError) else type(error).__name__
         message = f"The plan {parts.plan.name} could not be read ({why}): export it again."
         findings.append(note("plan.unusable", message, files=[parts.plan.name]))
         return None
+
+
+def _structure_set_attributes(structure_set: StructureSet) -> StructureSetAttributes:
+    dataset = structure_set.dataset
+    approval = text(dataset, "ApprovalStatus")
+    return StructureSetAttributes(
+        approval=approval,
+        approved_at=date_time(dataset, "ReviewDate", "ReviewTime") if approval.upper() in REVIEWED else "",
+        drawn_at=date_time(dataset, "StructureSetDate", "StructureSetTime"),
+        created_at=date_time(dataset, "InstanceCreationDate", "InstanceCreationTime"),
+    )
 
 
 def _in_frame(dose: Dose, used: tuple[Header, ...], parts: Parts, findings: list[Finding]) -> Dose | None:
@@ -141,8 +228,11 @@ def _in_frame(dose: Dose, used: tuple[Header, ...], parts: Parts, findings: list
 def _provenance(
     parts: Parts, series: Series, structure_set: StructureSet | None, plan: Plan | None, doses: tuple[Header, ...]
 ) -> Provenance:
-    source = series.first if series.first is not None else (structure_set.dataset if structure_set else None)
-    header = next((h for h in (parts.structure_set, parts.plan, *parts.series[:1]) if h), None)
+    # An object of another patient that this one's refers to gives the case neither name nor date of birth.
+    sources = ((parts.series[:1], series.first), ([parts.structure_set], structure_set.dataset if structure_set else None))
+    source = next((d for h, d in sources if d is not None and h and h[0] and h[0].patient_id == parts.patient_id), None)
+    headers = [h for h in (parts.structure_set, parts.plan, *parts.series[:1], *parts.doses[:1]) if h]
+    header = next((h for h in headers if h.patient_id == parts.patient_id), headers[0] if headers else None)
 
     def tag(keyword: str) -> str:
         return text(source, keyword) if source is not None else ""
@@ -150,6 +240,8 @@ def _provenance(
     labels = {
         "structure_set": structure_set.label if structure_set else "",
         "plan": plan.label if plan else "",
+        "plan_file": parts.plan.name if parts.plan else "",
+        "plan_created": parts.plan.created if parts.plan else "",
         "structure_set_date": text(structure_set.dataset, "StructureSetDate") if structure_set else "",
         "ct": tag("SeriesDescription"),
         "scanner": " ".join(v for v in (tag("Manufacturer"), tag("ManufacturerModelName")) if v),

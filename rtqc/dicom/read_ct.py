@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pydicom
@@ -13,38 +16,24 @@ from scipy.ndimage import shift as shift_image
 
 from rtqc.core.finding import Finding
 from rtqc.core.grid import Grid
-from rtqc.core.orientation import Orientation
-from rtqc.core.slabs import MAX_BRIDGED_SPACINGS
+from rtqc.core.orientation import PARALLEL_TOLERANCE, Orientation
+from rtqc.core.slabs import BRIDGED_MM, MAX_BRIDGED_SPACINGS, local_spacings_mm
 from rtqc.core.volumes import Image
-from rtqc.dicom.elements import number, numbers
+from rtqc.dicom.ct_slices import Slice, slice_of
 from rtqc.dicom.index import Header
 from rtqc.dicom.notes import named, note
+from rtqc.dicom.read_enhanced_ct import ENHANCED_CT_CLASSES, FramesError, absent_parts, flattened, slices_of_frames
 
 #: Slices nearer than this are at one position: coordinates are written to 0.01 mm.
 SAME_POSITION_MM = 0.02
+#: Rank of slices that belong to another acquisition than the one that is used.
+_OTHER_ACQUISITION = 2
+#: Slices whose far corners differ by less than this many pixels are of one geometry: headers are rounded differently from file to file.
+SAME_PIXELS = 0.1
 #: A step this many times the usual one is a missing slice.
 GAP_STEPS = 1.5
 #: Shift between first and last slice from which slices are straightened; below it is rounding.
 TILT_SHIFT_MM = 1.0
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One slice, decoded; stored pixel values, which slope and intercept make CT numbers of."""
-
-    header: Header
-    orientation: Orientation
-    corner: tuple[float, float, float]
-    spacing: tuple[float, float]
-    pixels: NDArray[np.integer]
-    slope: float | None
-    intercept: float | None
-    tilt_deg: float
-
-    @property
-    def rescaled(self) -> bool:
-        """Whether the file says how stored values become CT numbers."""
-        return self.slope is not None and self.intercept is not None
 
 
 @dataclass(frozen=True)
@@ -57,11 +46,12 @@ class Series:
     findings: tuple[Finding, ...]
 
 
-def read_series(headers: list[Header]) -> Series:
+def read_series(headers: list[Header], referenced: Callable[[], frozenset[str]] | None = None) -> Series:
     """Decode a series.
 
     Args:
         headers: all its files; copies and strangers are told apart here.
+        referenced: SOP Instance UIDs of the slices that the structure set was drawn on; asked for only where slices compete for a place.
 
     Returns:
         The image, or None where fewer than two slices could be used, and what was found.
@@ -71,27 +61,42 @@ def read_series(headers: list[Header]) -> Series:
     slices: list[Slice] = []
     first: Dataset | None = None
     broken: list[str] = []
+    enhanced: list[tuple[Header, Dataset]] = []
     for header in unique:
         try:
-            dataset = pydicom.dcmread(header.path, force=True)
-            slices.append(_decode(header, dataset))
+            dataset: Dataset = pydicom.dcmread(header.path, force=True)
+            if header.sop_class in ENHANCED_CT_CLASSES:
+                slices += slices_of_frames(header, dataset)
+                dataset = flattened(dataset)
+                enhanced.append((header, dataset))
+            else:
+                slices.append(slice_of(header, dataset))
             first = first if first is not None else dataset
+        except FramesError as error:
+            message = f"{header.name} is an Enhanced (multi-frame) CT that {error}: export it as single slices, or with its functional groups."
+            findings.append(note("ct.frames_unusable", message, files=[header.name]))
         except Exception:  # a damaged slice makes pydicom and its codecs raise nearly anything
             broken.append(header.name)
+    findings += absent_parts(enhanced)
     if broken:
         message = f"{len(broken)} CT file(s) could not be decoded and were left out ({named(broken)}): export the series again."
         findings.append(note("file.unreadable", message, files=broken))
-    slices = _of_one_geometry(slices, findings)
-    slices = _one_a_position(slices, findings)
+    uids = _asked_once(referenced)
+    slices = _of_one_geometry(slices, uids, findings)
+    slices = _one_a_position(slices, uids, findings)
     if not slices:
         findings.append(note("ct.unusable", "No slice of the CT series could be read: export the series again."))
         return Series(None, (), first, tuple(findings))
     if not all(s.rescaled for s in slices):
-        names = [s.header.name for s in slices if not s.rescaled]
+        names = [s.name for s in slices if not s.rescaled]
         message = f"RescaleSlope or RescaleIntercept is absent in {len(names)} slice(s) ({named(names)}): 1 and 0 were assumed, so the CT numbers may be off by 1024 HU."
         findings.append(note("ct.rescale_absent", message, files=names))
     image = _assemble(slices, findings)
     return Series(image, tuple(s.header for s in slices), first, tuple(findings))
+
+
+def _asked_once(referenced: Callable[[], frozenset[str]] | None) -> Callable[[], frozenset[str]]:
+    return cache(referenced) if referenced is not None else frozenset
 
 
 def _without_copies(headers: list[Header], findings: list[Finding]) -> list[Header]:
@@ -103,38 +108,20 @@ def _without_copies(headers: list[Header], findings: list[Finding]) -> list[Head
     return list(seen.values())
 
 
-def _decode(header: Header, dataset: Dataset) -> Slice:
-    directions = numbers(dataset, "ImageOrientationPatient", 6)
-    corner = numbers(dataset, "ImagePositionPatient", 3)
-    spacing = numbers(dataset, "PixelSpacing", 2)
-    if directions is None or corner is None or spacing is None or min(spacing) <= 0:
-        raise ValueError("no usable Image Plane attributes")
-    slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
-    pixels = dataset.pixel_array
-    if pixels.ndim != 2:
-        raise ValueError("not a single-frame grey-scale image")
-    return Slice(
-        header,
-        Orientation((directions[0], directions[1], directions[2]), (directions[3], directions[4], directions[5])),
-        (corner[0], corner[1], corner[2]),
-        (spacing[0], spacing[1]),
-        pixels,
-        slope,
-        intercept,
-        number(dataset, "GantryDetectorTilt") or 0.0,
-    )
-
-
-def _of_one_geometry(slices: list[Slice], findings: list[Finding]) -> list[Slice]:
-    """The largest group of slices of one size, spacing and direction."""
-    groups: dict[tuple[object, ...], list[Slice]] = defaultdict(list)
+def _of_one_geometry(slices: list[Slice], referenced: Callable[[], frozenset[str]], findings: list[Finding]) -> list[Slice]:
+    """Slices of one size, spacing and direction, within tolerances: the group that the structure set refers to most, else the largest."""
+    groups: list[list[Slice]] = []
     for s in slices:
-        direction = tuple(round(v, 3) for v in (*s.orientation.row, *s.orientation.column))
-        groups[(s.pixels.shape, tuple(round(v, 4) for v in s.spacing), direction)].append(s)
+        home = next((g for g in groups if _alike(s, g[0])), None)
+        if home is None:
+            groups.append([s])
+        else:
+            home.append(s)
     if len(groups) < 2:
         return slices
-    kept = max(groups.values(), key=len)
-    left = [s.header.name for group in groups.values() if group is not kept for s in group]
+    uids = referenced()
+    kept = max(groups, key=lambda g: (sum(s.header.uid in uids for s in g), len(g)))
+    left = [s.name for group in groups if group is not kept for s in group]
     message = (
         f"{len(left)} slice(s) of another size, spacing or direction lie in the CT series and were left out ({named(left)})."
     )
@@ -142,27 +129,97 @@ def _of_one_geometry(slices: list[Slice], findings: list[Finding]) -> list[Slice
     return kept
 
 
-def _one_a_position(slices: list[Slice], findings: list[Finding]) -> list[Slice]:
-    """Ascending along the normal; of slices at one position the first by name stays."""
+def _alike(a: Slice, b: Slice) -> bool:
+    """Whether two slices fit into one stack: what differs is under a tenth of a pixel over the whole image."""
+    if a.pixels.shape != b.pixels.shape:
+        return False
+    spacing = np.array(b.spacing)
+    if (np.abs(np.array(a.spacing) - spacing) * max(a.pixels.shape) > SAME_PIXELS * spacing).any():
+        return False
+    return bool(np.abs(a.orientation.matrix - b.orientation.matrix).max() < PARALLEL_TOLERANCE)
+
+
+def _one_a_position(slices: list[Slice], referenced: Callable[[], frozenset[str]], findings: list[Finding]) -> list[Slice]:
+    """Ascending along the normal, one slice a position.
+
+    Slices that the structure set refers to come before others of their acquisition, and these before those of another acquisition. Of the latter none stays
+    between two neighbours of the former either.
+    """
     if not slices:
         return []
-    orientation = slices[0].orientation
-    placed = sorted(slices, key=lambda s: (_height(s, orientation), s.header.name))
-    kept: list[Slice] = []
+    placed = [(_height(s, slices[0].orientation), s) for s in slices]
+    placed.sort(key=lambda p: (p[0], p[1].name))
+    uids = referenced()
+    ranks = {id(s): rank for s, rank in zip(slices, _ranks(slices, uids), strict=True)}
+    if len(set(ranks.values())) == 1 and all(b[0] - a[0] >= SAME_POSITION_MM for a, b in pairwise(placed)):
+        return [s for _, s in placed]
+    stack = np.unique([h for h, s in placed if ranks[id(s)] < _OTHER_ACQUISITION])
+    kept: list[tuple[float, Slice]] = []
     doubled: list[Slice] = []
-    for s in placed:
-        if kept and abs(_height(s, orientation) - _height(kept[-1], orientation)) < SAME_POSITION_MM:
+    for h, s in sorted(placed, key=lambda p: ranks[id(p[1])]):
+        there = any(abs(h - other) < SAME_POSITION_MM for other, _ in kept)
+        if there or (ranks[id(s)] == _OTHER_ACQUISITION and _lies_between(h, stack)):
             doubled.append(s)
         else:
-            kept.append(s)
+            kept.append((h, s))
     if doubled:
-        names = [s.header.name for s in doubled]
-        # Half of the slices doubled means that two series carry one UID; a few mean that slices were exported again.
-        rule = "ct.mixed" if len(doubled) > len(kept) / 2 else "ct.slice_duplicated"
-        message = f"{len(doubled)} CT slice(s) lie at a position that another slice already has ({named(names)}); the first by name was used: export the series again."
-        positions = [_patient_height(s) for s in doubled]
-        findings.append(note(rule, message, files=names, positions_mm=sorted(positions)[:20]))
-    return kept
+        findings.append(_doubled(doubled, len(kept), any(s.header.uid in uids for _, s in kept)))
+    return [s for _, s in sorted(kept, key=lambda p: p[0])]
+
+
+def _ranks(slices: list[Slice], uids: frozenset[str]) -> list[int]:
+    """0 for slices that are meant, 1 for others of their acquisition, :data:`_OTHER_ACQUISITION` for those of another.
+
+    Meant is what the structure set refers to. Where it refers to nothing, all slices are of one rank unless acquisitions overlap: then the one with the
+    most positions is meant.
+    """
+    meant = [s for s in slices if s.header.uid in uids]
+    if not meant:
+        main = _main_acquisition(slices)
+        return [0 if main is None or s.acquisition == main else _OTHER_ACQUISITION for s in slices]
+    acquisitions = {s.acquisition for s in meant}
+    instances = {s.instance for s in meant} - {None}
+    return [
+        0
+        if s.header.uid in uids
+        else 1
+        if s.acquisition in acquisitions and s.instance not in instances
+        else _OTHER_ACQUISITION
+        for s in slices
+    ]
+
+
+def _main_acquisition(slices: list[Slice]) -> str | None:
+    """The acquisition with the most positions; None where acquisitions only follow each other, as those of an axial scan do."""
+    heights: dict[str, set[float]] = defaultdict(set)
+    for s in slices:
+        heights[s.acquisition].add(round(_height(s, slices[0].orientation), 1))
+    extents = sorted((min(h), max(h)) for h in heights.values())
+    if all(b[0] > a[1] for a, b in pairwise(extents)):
+        return None
+    return max(heights, key=lambda a: len(heights[a]))
+
+
+def _lies_between(height: float, stack: NDArray[np.float64]) -> bool:
+    """Whether a height lies between two neighbouring slices of a stack that lacks none there."""
+    above = int(np.searchsorted(stack, height))
+    if stack.size < 3 or not 0 < above < stack.size:
+        return False
+    step = stack[above] - stack[above - 1]
+    return bool(step <= GAP_STEPS * local_spacings_mm(stack)[above - 1])
+
+
+def _doubled(doubled: list[Slice], kept: int, meant: bool) -> Finding:
+    names = [s.name for s in doubled]
+    # Half of the slices doubled means that two series carry one UID; a few mean that slices were exported again.
+    rule = "ct.mixed" if len(doubled) > kept / 2 else "ct.slice_duplicated"
+    used = (
+        "those that the structure set refers to were used"
+        if meant
+        else "the first by name, of the acquisition with most slices, was used"
+    )
+    message = f"{len(doubled)} CT slice(s) lie at or between positions that other slices already have ({named(names)}); {used}: export the series again."
+    return note(rule, message, files=names, positions_mm=sorted(_patient_height(s) for s in doubled)[:20])
 
 
 def _height(s: Slice, orientation: Orientation) -> float:
@@ -178,7 +235,7 @@ def _assemble(slices: list[Slice], findings: list[Finding]) -> Image | None:
     orientation = slices[0].orientation
     corners = orientation.to_frame(np.array([s.corner for s in slices]))
     if len(slices) < 2:
-        message = f"The CT series has a single usable slice ({slices[0].header.name}): no volume can be made of it."
+        message = f"The CT series has a single usable slice ({slices[0].name}): no volume can be made of it."
         findings.append(note("ct.unusable", message, files=[slices[0].header.name]))
         return None
     hu = _straightened(slices, corners, findings)
@@ -222,21 +279,23 @@ def _straightened(slices: list[Slice], corners: NDArray[np.float64], findings: l
 
 
 def _note_gaps(grid: Grid, findings: list[Finding]) -> None:
-    steps = np.diff(grid.positions_mm)
-    wide = np.flatnonzero(steps > GAP_STEPS * grid.slice_spacing_mm)
+    steps, usual = np.diff(grid.positions_mm), grid.local_spacings_mm
+    wide = np.flatnonzero(steps > GAP_STEPS * usual)
     if wide.size == 0:
         return
     sign = float(grid.orientation.transform_to(grid.orientation.canonical())[2, 2])
     middles = sorted(float(sign * (grid.positions_mm[k] + grid.positions_mm[k + 1]) / 2) for k in wide)
-    missing = int(sum(round(steps[k] / grid.slice_spacing_mm) - 1 for k in wide))
-    bridged = "" if steps.max() > MAX_BRIDGED_SPACINGS * grid.slice_spacing_mm else "; the gap was interpolated"
-    message = f"About {max(missing, 1)} CT slice(s) are missing near {', '.join(f'{m:.1f}' for m in middles[:4])} mm (steps up to {steps.max():.1f} mm instead of {grid.slice_spacing_mm:.1f} mm){bridged}: export the series again."
+    missing = int(sum(round(steps[k] / usual[k]) - 1 for k in wide))
+    widest = int(wide[np.argmax(steps[wide])])
+    parted = steps[wide] > np.maximum(MAX_BRIDGED_SPACINGS * usual[wide], BRIDGED_MM)
+    bridged = "" if parted.any() else "; the gap was interpolated"
+    message = f"About {max(missing, 1)} CT slice(s) are missing near {', '.join(f'{m:.1f}' for m in middles[:4])} mm (steps up to {steps[widest]:.1f} mm instead of {usual[widest]:.1f} mm){bridged}: export the series again."
     finding = note(
         "ct.slice_missing",
         message,
         positions_mm=middles,
-        measured=round(float(steps.max()), 2),
-        limit=round(GAP_STEPS * grid.slice_spacing_mm, 2),
+        measured=round(float(steps[widest]), 2),
+        limit=round(GAP_STEPS * float(usual[widest]), 2),
         unit="mm",
     )
     findings.append(finding)

@@ -1,24 +1,51 @@
-"""RTPLAN -> prescription, fractions and beams."""
+"""RTPLAN and RT Ion Plan -> prescription, fractions and beams.
+
+An RT Ion Plan (PS3.3 A.49) differs from an RTPLAN in the names of two sequences only, as far as rtqc reads it: Ion Beam Sequence and
+Ion Control Point Sequence. A brachytherapy plan has application setups in place of beams, and its dose stands in the fraction group.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import RTIonPlanStorage
 
-from rtqc.core.case import Plan, Prescription
-from rtqc.dicom.elements import is_cut_off, items, number, text
+from rtqc.core.case import ApplicationSetup, Beam, Plan, Prescription
+from rtqc.dicom.elements import is_cut_off, items, number, numbers, text
 
 #: Dose Reference Structure Types (PS3.3 C.8.8.10) that are points; a SITE or VOLUME says more about the target.
 _POINTS = {"POINT", "COORDINATES"}
 #: What made the plan.
 _EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions")
+#: RT Plan Relationship (PS3.3 C.8.8.9) of a plan that this one replaces.
+_REPLACED = {"PREDECESSOR", "PRIOR"}
+#: Treatment Delivery Types (PS3.3 C.8.8.14) that treat; absent means TREATMENT.
+_TREATS = {"", "TREATMENT", "CONTINUATION"}
+#: Review Date and Time count as an approval's only with these Approval Statuses (PS3.3 C.8.8.16).
+REVIEWED = {"APPROVED", "REJECTED"}
+
+PlanKind = Literal["photon", "ion", "brachy"]
+
+
+@dataclass(frozen=True)
+class _FractionGroup:
+    """A fraction group that has fractions: its item, number and Number of Fractions Planned."""
+
+    item: Dataset
+    number: int
+    fractions: float
 
 
 def read_plan(path: Path) -> Plan:
     """Read what checks need of a plan.
+
+    Args:
+        path: an RTPLAN or RT Ion Plan file.
 
     Raises:
         EOFError: the file is cut off.
@@ -27,22 +54,116 @@ def read_plan(path: Path) -> Plan:
     dataset = pydicom.dcmread(path, force=True)
     if is_cut_off(dataset):
         raise EOFError("the file is cut off")
-    groups = [(g, number(g, "NumberOfFractionsPlanned") or 0.0) for g in items(dataset, "FractionGroupSequence")]
-    used = [(g, n) for g, n in groups if n >= 1]
-    beams = [b for b in items(dataset, "BeamSequence") if text(b, "TreatmentDeliveryType") in ("", "TREATMENT")]
+    groups = _groups(dataset)
+    beams = _beams(dataset, groups)
+    setups = _application_setups(groups)
     about = (text(dataset, k) for k in ("RTPlanName", "RTPlanDescription", "PrescriptionDescription"))
+    approval = text(dataset, "ApprovalStatus")
     return Plan(
         label=text(dataset, "RTPlanLabel"),
         description=" ".join(a for a in about if a),
-        prescriptions=_prescriptions(dataset) or _of_beams(used),
-        fractions=int(sum(n for _, n in used)) or None,
-        fraction_groups=len(used),
-        beams=len(beams),
-        approval=text(dataset, "ApprovalStatus"),
+        prescriptions=_prescriptions(dataset) or _of_beams(groups),
+        fractions=int(sum(g.fractions for g in groups)) or None,
+        fraction_groups=len(groups),
+        beams=len({beam.number for beam in beams}),
+        treatment_beams=beams,
+        application_setups=setups,
+        brachy_type=text(dataset, "BrachyTreatmentType").upper(),
+        kind=_kind(dataset, has_beams=bool(beams), has_setups=bool(setups)),
+        approval=approval,
+        approved_at=date_time(dataset, "ReviewDate", "ReviewTime") if approval.upper() in REVIEWED else "",
         operator=text(dataset, "OperatorsName"),
         reviewer=text(dataset, "ReviewerName"),
         date=text(dataset, "RTPlanDate"),
+        time=date_time(dataset, "RTPlanDate", "RTPlanTime")[8:],
+        intent=text(dataset, "PlanIntent").upper(),
+        geometry=text(dataset, "RTPlanGeometry").upper(),
+        previous_plan_uids=tuple(
+            text(reference, "ReferencedSOPInstanceUID")
+            for reference in items(dataset, "ReferencedRTPlanSequence")
+            if text(reference, "RTPlanRelationship").upper() in _REPLACED
+        ),
         planning_system=" ".join(v for v in map(partial(text, dataset), _EQUIPMENT) if v),
+    )
+
+
+def date_time(dataset: Dataset, date: str, time: str) -> str:
+    """A DA and a TM attribute as YYYYMMDDHHMMSS, which sorts and compares as text.
+
+    Seconds that are not there are 00; without a date the answer is empty, without a time the date alone.
+    """
+    day = text(dataset, date).replace(".", "")  # ACR-NEMA wrote dots
+    if len(day) != 8 or not day.isdigit():
+        return ""
+    clock = text(dataset, time).partition(".")[0].replace(":", "")
+    return day + clock.ljust(6, "0")[:6] if clock.isdigit() else day
+
+
+def _kind(dataset: Dataset, *, has_beams: bool, has_setups: bool) -> PlanKind:
+    if text(dataset, "SOPClassUID") == RTIonPlanStorage or items(dataset, "IonBeamSequence"):
+        return "ion"
+    if not has_beams and (has_setups or items(dataset, "ApplicationSetupSequence")):
+        return "brachy"
+    return "photon"
+
+
+def _groups(dataset: Dataset) -> list[_FractionGroup]:
+    found = []
+    for position, item in enumerate(items(dataset, "FractionGroupSequence"), 1):
+        fractions = number(item, "NumberOfFractionsPlanned") or 0.0
+        if fractions >= 1:
+            found.append(_FractionGroup(item, int(number(item, "FractionGroupNumber") or position), fractions))
+    return found
+
+
+def _application_setups(groups: list[_FractionGroup]) -> tuple[ApplicationSetup, ...]:
+    return tuple(
+        ApplicationSetup(
+            int(number(reference, "ReferencedBrachyApplicationSetupNumber") or 0),
+            group.number,
+            number(reference, "BrachyApplicationSetupDose"),
+        )
+        for group in groups
+        for reference in items(group.item, "ReferencedBrachyApplicationSetupSequence")
+    )
+
+
+def _beams(dataset: Dataset, groups: list[_FractionGroup]) -> tuple[Beam, ...]:
+    """The beams that treat, once for each fraction group that uses them, in file order.
+
+    A beam without meterset gives no dose: planning systems export fields for set-up images as ``TREATMENT``, and portal images that the
+    patient gets dose from with a meterset. Only of a plan that states no meterset at all the delivery type is all there is to go by.
+    """
+    sequence = items(dataset, "BeamSequence") or items(dataset, "IonBeamSequence")
+    references: dict[int, list[tuple[_FractionGroup, Dataset]]] = {}
+    for group in groups:
+        for reference in items(group.item, "ReferencedBeamSequence"):
+            references.setdefault(int(number(reference, "ReferencedBeamNumber") or 0), []).append((group, reference))
+    used = [reference for referring in references.values() for _, reference in referring]
+    metersets = any(number(reference, "BeamMeterset") is not None for reference in used)
+    found = []
+    for item in sequence:
+        referring = references.get(int(number(item, "BeamNumber") or 0), [])
+        if metersets:
+            found += [_beam(item, g, r) for g, r in referring if (number(r, "BeamMeterset") or 0.0) > 0]
+        elif text(item, "TreatmentDeliveryType").upper() in _TREATS:
+            found += [_beam(item, g, r) for g, r in referring] or ([] if references else [_beam(item, None, Dataset())])
+    return tuple(found)
+
+
+def _beam(item: Dataset, group: _FractionGroup | None, reference: Dataset) -> Beam:
+    points = items(item, "ControlPointSequence") or items(item, "IonControlPointSequence")
+    first = points[0] if points else Dataset()
+    isocentre = numbers(first, "IsocenterPosition", 3)
+    return Beam(
+        number=int(number(item, "BeamNumber") or 0),
+        name=text(item, "BeamName"),
+        radiation_type=text(item, "RadiationType").upper(),
+        isocentre_mm=None if isocentre is None else (isocentre[0], isocentre[1], isocentre[2]),
+        gantry_deg=number(first, "GantryAngle"),
+        meterset=number(reference, "BeamMeterset"),
+        dose_gy=number(reference, "BeamDose"),
+        fraction_group=group.number if group is not None else None,
     )
 
 
@@ -59,9 +180,16 @@ def _prescriptions(dataset: Dataset) -> tuple[Prescription, ...]:
     return tuple(sorted(found, key=lambda p: (p.stated_for == "point", -p.dose_gy)))
 
 
-def _of_beams(groups: list[tuple[Dataset, float]]) -> tuple[Prescription, ...]:
-    """What the beams give to their dose specification points together (Beam Dose is that of one fraction)."""
+def _of_beams(groups: list[_FractionGroup]) -> tuple[Prescription, ...]:
+    """What beams and application setups give to their dose specification points together.
+
+    Beam Dose and Brachy Application Setup Dose are those of one fraction (PS3.3 C.8.8.13).
+    """
     total = 0.0
-    for group, fractions in groups:
-        total += fractions * sum(number(b, "BeamDose") or 0.0 for b in items(group, "ReferencedBeamSequence"))
+    for group in groups:
+        beams = (number(b, "BeamDose") for b in items(group.item, "ReferencedBeamSequence"))
+        setups = (
+            number(s, "BrachyApplicationSetupDose") for s in items(group.item, "ReferencedBrachyApplicationSetupSequence")
+        )
+        total += group.fractions * sum(dose or 0.0 for dose in (*beams, *setups))
     return (Prescription(round(total, 6), "", "beams"),) if total > 0 else ()

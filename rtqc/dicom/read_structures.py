@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import shapely
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 from shapely.geometry import LineString, MultiPolygon
 
 from rtqc.core.case import ContourDefect, DefectKind, Roi
+from rtqc.core.finding import Finding
 from rtqc.core.orientation import AXIAL, Orientation
 from rtqc.core.structure import Structure
 from rtqc.dicom.contour_hash import contour_hash, told_hash
-from rtqc.dicom.elements import decimals, is_cut_off, items, number, text
-from rtqc.geometry.rings import area_of_ring, combine_even_odd
+from rtqc.dicom.contour_planes import Ring, planes_of
+from rtqc.dicom.elements import decimal_string, is_cut_off, items, text
+from rtqc.dicom.roi_numbers import RoiItem, roi_items
+from rtqc.geometry.rings import area_of_ring
 
-#: Points of one contour may leave its plane by this much; planning systems round to 0.01 mm.
-PLANAR_TOLERANCE_MM = 0.1
-#: Contours nearer than this lie on one plane.
-SAME_PLANE_MM = 0.05
+#: Points of one contour may leave its plane by this much, in mm, where slices are thick enough; a tilted couch or a resampled contour does.
+PLANAR_TOLERANCE_MM = 0.5
+#: And never by more than this share of the slice spacing: then they belong to two slices.
+_PLANAR_SHARE = 0.5
 #: More points than this on one contour are thinned out by :data:`THIN_MM`: no planning system draws so finely.
 MANY_POINTS = 20_000
 THIN_MM = 0.01
@@ -37,15 +40,41 @@ class StructureSet:
         dataset: the file, contours still undecoded.
         rois: in file order.
         label: Structure Set Label.
+        findings: contours that could not be attributed to an ROI.
     """
 
     dataset: Dataset
     rois: tuple[Roi, ...]
     label: str
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Where contours are read.
+
+    Attributes:
+        orientation: canonical.
+        slices_mm: positions of the CT's slices along its normal, ascending, in mm; None where they are not known.
+        spacing_mm: of the CT's slices; None where it is not known.
+    """
+
+    orientation: Orientation
+    slices_mm: NDArray[np.float64] | None
+    spacing_mm: float | None
+
+    @property
+    def planar_mm(self) -> float:
+        """How far points of one contour may lie from its middle."""
+        steps = np.diff(self.slices_mm) if self.slices_mm is not None else np.empty(0)
+        return min(PLANAR_TOLERANCE_MM, _PLANAR_SHARE * float(np.median(steps))) if steps.size else PLANAR_TOLERANCE_MM
 
 
 def read_structure_set(
-    path: Path, orientation: Orientation | None = AXIAL, slice_spacing_mm: float | None = None
+    path: Path,
+    orientation: Orientation | None = AXIAL,
+    slice_spacing_mm: float | None = None,
+    slices_mm: ArrayLike | None = None,
 ) -> StructureSet:
     """Read every ROI.
 
@@ -54,6 +83,8 @@ def read_structure_set(
         orientation: of the CT that it was drawn on; contours on planes that are not parallel to it are defects. None: that of
             the contours themselves.
         slice_spacing_mm: of that CT; needed for ROIs on a single plane.
+        slices_mm: positions of its slices along the normal of the canonical orientation, in mm; contours are sorted into them. None: into slices of
+            the contours' own heights.
 
     Raises:
         EOFError: the file is cut off, or has no contours' module at all.
@@ -63,32 +94,31 @@ def read_structure_set(
     # Half a structure set looks like a whole one with less in it: its numbers would be wrong without anybody knowing.
     if is_cut_off(dataset) or "StructureSetROISequence" not in dataset or "ROIContourSequence" not in dataset:
         raise EOFError("the file is cut off or incomplete")
-    frame = (orientation or _orientation_of(dataset)).canonical()
-    contours = {int(number(i, "ReferencedROINumber") or 0): i for i in items(dataset, "ROIContourSequence")}
-    kinds = {
-        int(number(i, "ReferencedROINumber") or 0): text(i, "RTROIInterpretedType")
-        for i in items(dataset, "RTROIObservationsSequence")
-    }
-    rois = []
-    for entry in items(dataset, "StructureSetROISequence"):
-        roi_number = int(number(entry, "ROINumber") or 0)
-        drawn = items(contours[roi_number], "ContourSequence") if roi_number in contours else []
-        planes, defects = _planes(drawn, frame)
-        rois.append(
-            Roi(
-                number=roi_number,
-                structure=Structure(text(entry, "ROIName"), planes, frame, kinds.get(roi_number, ""), slice_spacing_mm),
-                frame_of_reference_uid=text(entry, "ReferencedFrameOfReferenceUID"),
-                contour_count=len(drawn),
-                defects=tuple(defects),
-                drawn_by=text(entry, "ROIGenerationAlgorithm"),
-                unedited_draft=_is_unedited(told_hash(text(entry, "ROIDescription")), drawn),
-            )
-        )
-    return StructureSet(dataset, tuple(rois), text(dataset, "StructureSetLabel"))
+    slices = None if slices_mm is None else np.sort(np.asarray(slices_mm, float))
+    frame = _Frame((orientation or _orientation_of(dataset)).canonical(), slices, slice_spacing_mm)
+    found, findings = roi_items(dataset)
+    return StructureSet(
+        dataset, tuple(_roi(item, frame) for item in found), text(dataset, "StructureSetLabel"), tuple(findings)
+    )
 
 
-def _is_unedited(told: str, drawn: list[Dataset]) -> bool:
+def _roi(item: RoiItem, frame: _Frame) -> Roi:
+    defects: list[ContourDefect] = []
+    rings = _rings(item.contours, frame, defects)
+    planes, combined = planes_of(rings, frame.slices_mm, frame.spacing_mm)
+    slices = None if frame.slices_mm is None or frame.slices_mm.size < 2 else tuple(frame.slices_mm.tolist())
+    return Roi(
+        number=item.number,
+        structure=Structure(text(item.entry, "ROIName"), planes, frame.orientation, item.kind, frame.spacing_mm, slices),
+        frame_of_reference_uid=text(item.entry, "ReferencedFrameOfReferenceUID"),
+        contour_count=len(item.contours),
+        defects=(*defects, *combined),
+        drawn_by=text(item.entry, "ROIGenerationAlgorithm"),
+        unedited_draft=_is_unedited(told_hash(text(item.entry, "ROIDescription")), item.contours),
+    )
+
+
+def _is_unedited(told: str, drawn: Sequence[Dataset]) -> bool:
     """Whether an ROI has just the contours that its draft had when it was written."""
     return bool(told) and contour_hash(_points_of(contour) for contour in drawn) == told
 
@@ -112,12 +142,36 @@ def _orientation_of(dataset: Dataset) -> Orientation:
 
 def _points_of(contour: Dataset) -> NDArray[np.float64]:
     """Points (n, 3) of a contour whose numbers all are."""
-    values, bad = decimals(contour, "ContourData")
-    return values.reshape(-1, 3) if not bad and values.size % 3 == 0 and np.isfinite(values).all() else np.empty((0, 3))
+    read = decimal_string(contour, "ContourData")
+    return np.empty((0, 3)) if read.bad or read.values.size % 3 else read.values.reshape(-1, 3)
 
 
-def structures_of_file(path: Path, orientation: Orientation | None, slice_spacing_mm: float) -> dict[str, Structure]:
+def structures_of_file(
+    path: Path, orientation: Orientation | None, slice_spacing_mm: float, slices_mm: ArrayLike | None = None
+) -> dict[str, Structure]:
     """The structures of one RTSTRUCT file by name; of two of one name the first that has contours.
+
+    Args:
+        path, orientation, slice_spacing_mm, slices_mm: as of :func:`read_structure_set`.
+
+    Raises:
+        StructureSetError: the file is not an RTSTRUCT, or damaged.
+    """
+    structures: dict[str, Structure] = {}
+    for roi in structure_set_of_file(path, orientation, slice_spacing_mm, slices_mm).rois:
+        structure = roi.structure
+        if structure.name not in structures or structures[structure.name].is_empty:
+            structures[structure.name] = structure
+    return structures
+
+
+def structure_set_of_file(
+    path: Path, orientation: Orientation | None, slice_spacing_mm: float, slices_mm: ArrayLike | None = None
+) -> StructureSet:
+    """One RTSTRUCT file, with sentences for whatever keeps it from being read.
+
+    Args:
+        path, orientation, slice_spacing_mm, slices_mm: as of :func:`read_structure_set`.
 
     Raises:
         StructureSetError: the file is not an RTSTRUCT, or damaged.
@@ -125,7 +179,7 @@ def structures_of_file(path: Path, orientation: Orientation | None, slice_spacin
     if path.is_dir():
         raise StructureSetError(f"{path} is a folder: give the RTSTRUCT file in it")
     try:
-        found = read_structure_set(path, orientation, slice_spacing_mm)
+        return read_structure_set(path, orientation, slice_spacing_mm, slices_mm)
     except EOFError as error:
         raise StructureSetError(
             f"{path} is not a whole RTSTRUCT ({error}): give a structure set, or export it again"
@@ -134,17 +188,10 @@ def structures_of_file(path: Path, orientation: Orientation | None, slice_spacin
         raise StructureSetError(f"{path} could not be opened ({error.strerror or error}): check its permissions") from error
     except Exception as error:  # a damaged structure set makes pydicom raise nearly anything
         raise StructureSetError(f"{path} could not be read ({type(error).__name__}): export it again") from error
-    structures: dict[str, Structure] = {}
-    for roi in found.rois:
-        structure = roi.structure
-        if structure.name not in structures or structures[structure.name].is_empty:
-            structures[structure.name] = structure
-    return structures
 
 
-def _planes(drawn: list[Dataset], frame: Orientation) -> tuple[dict[float, MultiPolygon], list[ContourDefect]]:
-    rings: dict[float, list[MultiPolygon]] = defaultdict(list)
-    defects: list[ContourDefect] = []
+def _rings(drawn: Sequence[Dataset], frame: _Frame, defects: list[ContourDefect]) -> list[Ring]:
+    rings: list[Ring] = []
     for contour in drawn:
         kind = text(contour, "ContourGeometricType").upper()
         if kind == "POINT":
@@ -158,30 +205,32 @@ def _planes(drawn: list[Dataset], frame: Orientation) -> tuple[dict[float, Multi
             continue
         area = _area(points, w, defects)
         if area is not None:
-            rings[_plane_key(rings, w)].append(area)
-    return {w: combine_even_odd(areas) for w, areas in rings.items()}, defects
+            rings.append(Ring(w, area, exclusive="XOR" in kind))
+    return rings
 
 
-def _ring(contour: Dataset, frame: Orientation, defects: list[ContourDefect]) -> tuple[float, NDArray[np.float64]] | None:
-    values, bad = decimals(contour, "ContourData")
-    usable = values.size // 3 * 3
-    points = values[:usable].reshape(-1, 3)
+def _ring(contour: Dataset, frame: _Frame, defects: list[ContourDefect]) -> tuple[float, NDArray[np.float64]] | None:
+    read = decimal_string(contour, "ContourData")
+    usable = read.values.size // 3 * 3
+    points = read.values[:usable].reshape(-1, 3)
     good = points[np.isfinite(points).all(axis=1)]
-    where = float(np.median(frame.to_frame(good)[:, 2])) if good.size else None
+    where = float(np.median(frame.orientation.to_frame(good)[:, 2])) if good.size else None
 
-    def defect(kind: DefectKind, dropped: bool) -> None:
-        defects.append(ContourDefect(kind, None if where is None else round(where, 2), dropped))
+    def defect(kind: DefectKind, dropped: bool, detail: str = "") -> None:
+        defects.append(ContourDefect(kind, None if where is None else round(where, 2), dropped, detail))
 
-    if bad or usable != values.size:
-        defect("not_a_number", dropped=True)
+    if read.bad or usable != read.values.size:
+        defect("not_a_number", dropped=True, detail=read.bad or f"{read.values.size} coordinates, no multiple of three")
         return None
     if where is None or points.shape[0] < 3:
         defect("few_points", dropped=True)
         return None
-    in_frame = frame.to_frame(points)
-    if float(np.abs(in_frame[:, 2] - where).max()) > PLANAR_TOLERANCE_MM:
+    in_frame = frame.orientation.to_frame(points)
+    if float(np.abs(in_frame[:, 2] - where).max()) > frame.planar_mm:
         defect("not_planar", dropped=True)
         return None
+    if read.commas:
+        defect("decimal_comma", dropped=False)
     ring = in_frame[:, :2]
     if ring.shape[0] > MANY_POINTS:
         defect("too_many_points", dropped=False)
@@ -218,11 +267,3 @@ def _crosses_itself(ring: NDArray[np.float64]) -> bool:
         return True
     noded = shapely.node(shapely.multilinestrings([shapely.linestrings(e) for e in kept]))
     return int(shapely.get_num_geometries(noded)) > len(kept)
-
-
-def _plane_key(rings: dict[float, list[MultiPolygon]], w: float) -> float:
-    for known in (w, *(round(w + d, 3) for d in (-0.01, 0.01))):
-        if known in rings:
-            return known
-    near = [k for k in rings if abs(k - w) < SAME_PLANE_MM]
-    return near[0] if near else w

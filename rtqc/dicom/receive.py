@@ -24,6 +24,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
     RTDoseStorage,
+    RTIonPlanStorage,
     RTPlanStorage,
     RTStructureSetStorage,
 )
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("rtqc.node")
 
 #: Objects that are taken; everything else is refused when the association is made.
-SOP_CLASSES = (CTImageStorage, RTStructureSetStorage, RTPlanStorage, RTDoseStorage)
+SOP_CLASSES = (CTImageStorage, RTStructureSetStorage, RTPlanStorage, RTIonPlanStorage, RTDoseStorage)
 #: Transfer syntaxes that can be read; every one of them is lossless.
 TRANSFER_SYNTAXES = (
     ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, JPEGLosslessSV1, JPEGLossless,

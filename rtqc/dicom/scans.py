@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pydicom
 
 from rtqc.core.acquisition import Acquisition
+from rtqc.dicom.belonging import series_by_patient
 from rtqc.dicom.index import Header, Index
 from rtqc.dicom.read_acquisition import read_acquisition
 
@@ -51,7 +52,7 @@ class Scan:
 def scans_of(index: Index) -> list[Scan]:
     """One scan a study, by patient and study."""
     studies: dict[tuple[str, str], list[list[Header]]] = defaultdict(list)
-    for series in index.ct.values():
+    for series in series_by_patient(index).values():
         studies[(series[0].patient_id, series[0].study_uid)].append(series)
     scans = []
     for (patient, study), all_series in studies.items():

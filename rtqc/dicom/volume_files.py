@@ -19,6 +19,10 @@ NRRD, NIFTI = (".nrrd",), (".nii", ".nii.gz")
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: Axes may be off the right angle by this much (cosine) through rounding.
 _SQUARE = 1e-3
+#: Units of NIfTI (xyzt_units) in mm; writers that leave it out mean mm.
+_NIFTI_UNITS_MM = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
+#: Two places of one volume that are less apart are one: quaternions and matrices round differently.
+_SAME_PLACE_MM = 0.1
 
 
 class VolumeFileError(Exception):
@@ -73,7 +77,7 @@ def read_volume(path: Path) -> tuple[Grid, NDArray[Any]]:
         The grid, and an array of its shape.
 
     Raises:
-        VolumeFileError: it cannot be read, or is no stack of rectangular slices.
+        VolumeFileError: it cannot be read, is no stack of rectangular slices, or does not say where in the patient it lies.
     """
     if not is_volume_file(path):
         raise VolumeFileError(f"{path.name} is neither .nrrd nor .nii nor .nii.gz: convert it first")
@@ -83,6 +87,8 @@ def read_volume(path: Path) -> tuple[Grid, NDArray[Any]]:
         raise
     except Exception as error:  # both libraries raise many kinds on damaged files
         raise VolumeFileError(f"{path.name} could not be read ({str(error).splitlines()[0][:160]}): write it again") from error
+    if values.ndim > 3 and set(values.shape[3:]) == {1}:
+        values = values.reshape(values.shape[:3])  # one point in time is no fourth dimension
     if values.ndim != 3:
         raise VolumeFileError(f"{path.name} has {values.ndim} dimensions: give a volume of three")
     return _on_grid(path, values, affine)
@@ -133,14 +139,19 @@ def _read_nrrd(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
     import nrrd
 
     values, header = nrrd.read(str(path))
-    directions, origin = header.get("space directions"), header.get("space origin")
-    if directions is None or origin is None:
-        raise VolumeFileError(
-            f"{path.name} does not say where its voxels lie: write it with 'space directions' and 'space origin'"
-        )
+    absent = [f"'{key}'" for key in ("space", "space directions", "space origin") if header.get(key) is None]
+    if absent:
+        raise VolumeFileError(f"{path.name} does not say where its voxels lie: write it with {' and '.join(absent)}")
+    units = {str(u).strip().strip('"').lower() for u in header.get("space units", ())} - {"mm", "millimeter", "millimetre", ""}
+    if units:
+        raise VolumeFileError(f"{path.name} has space units {', '.join(sorted(units))}: write it in mm")
+    directions = np.atleast_2d(np.asarray(header["space directions"], float))
+    directions = directions[np.isfinite(directions).all(axis=1)]  # an axis of colours or of time has none
+    if directions.shape != (3, 3):
+        raise VolumeFileError(f"{path.name} has space directions for {len(directions)} axes: give a volume of three")
     affine = np.eye(4)
-    affine[:3, :3], affine[:3, 3] = np.asarray(directions, float).T, origin
-    space = str(header.get("space", "left-posterior-superior")).lower()
+    affine[:3, :3], affine[:3, 3] = directions.T, header["space origin"]
+    space = str(header["space"]).lower()
     if space in ("right-anterior-superior", "ras"):
         affine = _TO_RAS @ affine
     elif space not in ("left-posterior-superior", "lps"):
@@ -160,4 +171,26 @@ def _read_nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
     import nibabel
 
     image: Any = nibabel.load(str(path))
-    return np.asanyarray(image.dataobj), _TO_RAS @ np.asarray(image.affine, float)
+    header = image.header
+    unit = header.get_xyzt_units()[0]
+    if unit not in _NIFTI_UNITS_MM:
+        raise VolumeFileError(f"{path.name} is in {unit}: write it in mm")
+    if not (int(header["qform_code"]) or int(header["sform_code"])):
+        raise VolumeFileError(
+            f"{path.name} does not say where its voxels lie (qform and sform are both unset): write it with the place of the CT that it was drawn on"
+        )
+    affine = np.asarray(image.affine, float)
+    if int(header["qform_code"]) and int(header["sform_code"]):
+        apart = _apart_mm(np.asarray(header.get_qform(), float), affine, image.shape[:3]) * _NIFTI_UNITS_MM[unit]
+        if apart > _SAME_PLACE_MM:
+            raise VolumeFileError(
+                f"{path.name} says two places for its voxels: qform and sform are up to {apart:.1f} mm apart. Write it with one of them"
+            )
+    affine[:3] *= _NIFTI_UNITS_MM[unit]
+    return np.asanyarray(image.dataobj), _TO_RAS @ affine
+
+
+def _apart_mm(a: NDArray[np.float64], b: NDArray[np.float64], shape: tuple[int, ...]) -> float:
+    """How far two affines put the corners of a volume from each other."""
+    ends = np.stack(np.meshgrid(*[(0, n - 1) for n in (*shape, 1, 1)[:3]], [1], indexing="ij"), axis=-1).reshape(-1, 4)
+    return float(np.linalg.norm(ends @ (a - b).T, axis=1).max())

@@ -20,6 +20,7 @@ from pydicom.uid import (
     CTImageStorage,
     ExplicitVRLittleEndian,
     RTDoseStorage,
+    RTIonPlanStorage,
     RTPlanStorage,
     RTStructureSetStorage,
 )
@@ -32,6 +33,10 @@ Floats = NDArray[np.float64]
 #: All synthetic plans are made at one time of day, so that files are the same each time.
 _TIME = "080000"
 _INTERCEPT = -1024
+#: Beam Meterset of a tangential field in one fraction, about what 1.3 Gy in 10 cm depth need.
+_METERSET = 150.0
+#: Radiation Types of an RT Ion Plan.
+_IONS = frozenset({"PROTON", "ION"})
 
 
 def uid_of(*words: object) -> UID:
@@ -93,15 +98,30 @@ class Study:
         prescription_gy: None: the plan has none.
         target: what it is prescribed to.
         gantry_deg: one beam each.
+        radiation_type: of all beams; ``PROTON`` and ``ION`` make an RT Ion Plan.
+        isocentre_mm: of all beams, in patient coordinates (LPS), in mm.
+        metersets: Beam Meterset of each beam in one fraction; None: that of an average field for each. A beam of None has none.
+        beam_names: Beam Name of each beam; empty: made up.
         left_out: slices that are not written.
         doubled: slices that are written a second time, under another UID.
         resized: slices that are written with half the pixels.
         tilt_deg: gantry tilt; slices shift along the columns with it.
         rescaled: whether RescaleSlope and RescaleIntercept are written.
-        dose_units, dose_summation: as in RTDOSE.
+        dose_units, dose_summation, dose_type: as in RTDOSE.
+        heterogeneity: Tissue Heterogeneity Correction of the dose; empty: absent.
+        dose_created, plan_created, drawn: date and time (YYYYMMDDHHMMSS) at which the dose was calculated, the plan made and the contours
+            drawn; empty: those of everything.
+        plan_approved, structure_set_approved: date and time of their approval; empty: not approved.
+        plan_status: Approval Status of the plan; empty: as ``plan_approved`` says.
+        replaces: key of the study whose plan this plan replaces (RT Plan Relationship ``PREDECESSOR``); empty: none.
+        plan_intent: Plan Intent; empty: absent.
         dose_patient_id: another patient's; empty: the same.
         dose_plan_key, plan_structure_set_key, structure_set_ct_key: keys that references point to; empty: the right ones.
         contour_images: whether contours name their slices.
+        beside: further plans, of which RTPLAN and RTDOSE are written only.
+        ct_key: key of the study whose CT, structure set and frame of reference it shares; empty: it has its own.
+        ct_description, ct_image_type: Series Description and Image Type of the CT.
+        contour_series_key: key of the CT series whose slices the ROIs of ``contour_series_rois`` name; empty: the right one.
         date: of everything (YYYYMMDD).
         operator: Operators' Name of plan and structure set.
     """
@@ -119,6 +139,10 @@ class Study:
     target: str = "Breast"
     fractions: int = 15
     gantry_deg: tuple[float, ...] = (305.0, 125.0)
+    radiation_type: str = "PHOTON"
+    isocentre_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    metersets: tuple[float | None, ...] | None = None
+    beam_names: tuple[str, ...] = ()
     left_out: frozenset[int] = frozenset()
     doubled: frozenset[int] = frozenset()
     resized: frozenset[int] = frozenset()
@@ -126,13 +150,34 @@ class Study:
     rescaled: bool = True
     dose_units: str = "GY"
     dose_summation: str = "PLAN"
+    dose_type: str = "PHYSICAL"
+    heterogeneity: str = "IMAGE"
+    dose_created: str = ""
+    plan_created: str = ""
+    drawn: str = ""
+    plan_approved: str = ""
+    plan_status: str = ""
+    structure_set_approved: str = ""
+    replaces: str = ""
+    plan_intent: str = ""
     dose_patient_id: str = ""
     dose_plan_key: str = ""
     plan_structure_set_key: str = ""
     structure_set_ct_key: str = ""
     contour_images: bool = True
+    beside: tuple[Study, ...] = ()
+    ct_key: str = ""
+    ct_description: str = "Planning CT"
+    ct_image_type: tuple[str, ...] = ("ORIGINAL", "PRIMARY", "AXIAL")
+    contour_series_key: str = ""
+    contour_series_rois: tuple[str, ...] = ()
     date: str = "20260102"
     operator: str = ""
+
+    @property
+    def plan_class(self) -> UID:
+        """SOP Class of its plan."""
+        return RTIonPlanStorage if self.radiation_type in _IONS else RTPlanStorage
 
     def uid(self, what: str, key: str = "") -> UID:
         """The UID of one of its objects, or of another study's."""
@@ -140,7 +185,7 @@ class Study:
 
 
 def write_study(study: Study, folder: Path, progress: Callable[[int, int], None] | None = None) -> Path:
-    """Write all files of a plan: ``CT.001.dcm`` ..., ``RTSTRUCT.dcm``, ``RTPLAN.dcm``, ``RTDOSE.dcm``.
+    """Write all files of a plan: ``CT.001.dcm`` ..., ``RTSTRUCT.dcm``, ``RTPLAN.dcm``, ``RTDOSE.dcm``; of further plans ``RTPLAN.KEY.dcm`` and ``RTDOSE.KEY.dcm``.
 
     Args:
         study: the plan.
@@ -165,6 +210,10 @@ def write_study(study: Study, folder: Path, progress: Callable[[int, int], None]
         save_whole(_plan(study), folder / "RTPLAN.dcm", durable=False)
     if study.dose is not None:
         save_whole(_dose(study, study.dose), folder / "RTDOSE.dcm", durable=False)
+    for other in study.beside:
+        save_whole(_plan(other), folder / f"RTPLAN.{other.key}.dcm", durable=False)
+        if other.dose is not None:
+            save_whole(_dose(other, other.dose), folder / f"RTDOSE.{other.key}.dcm", durable=False)
     return folder
 
 
@@ -184,9 +233,9 @@ def _object(study: Study, sop_class: UID, what: str, modality: str, series: str,
     dataset.Manufacturer, dataset.ManufacturerModelName = "rtqc", "synthetic patient"
     dataset.PatientName, dataset.PatientID = study.patient_name, patient_id or study.patient_id
     dataset.PatientBirthDate, dataset.PatientSex = "", study.patient_sex
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study.uid("study"), study.uid(series)
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study.uid("study", study.ct_key), study.uid(series)
     dataset.SeriesNumber, dataset.InstanceNumber = 1, 1
-    dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = study.uid("frame"), ""
+    dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = study.uid("frame", study.ct_key), ""
     dataset.OperatorsName = "" if modality == "CT" else study.operator
     return dataset
 
@@ -194,10 +243,10 @@ def _object(study: Study, sop_class: UID, what: str, modality: str, series: str,
 def _ct_slice(study: Study, k: int, copy: bool = False) -> FileDataset:
     grid = study.image.grid
     dataset = _object(study, CTImageStorage, f"ct-{k}{'-again' if copy else ''}", "CT", "ct-series")
-    dataset.SeriesDescription = "Planning CT"
+    dataset.SeriesDescription = study.ct_description
     dataset.SeriesDate, dataset.SeriesTime, dataset.AcquisitionNumber = study.date, _TIME, 1
     dataset.ContentDate, dataset.ContentTime = study.date, _TIME
-    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    dataset.ImageType = list(study.ct_image_type)
     dataset.PatientPosition, dataset.BodyPartExamined = "HFS", "CHEST"
     dataset.InstanceNumber = k + 1
     step = 2 if k in study.resized else 1
@@ -228,8 +277,9 @@ def _set_pixels(dataset: Dataset, pixels: NDArray[np.unsignedinteger], bits: int
 def _structure_set(study: Study) -> FileDataset:
     dataset = _object(study, RTStructureSetStorage, "structure-set", "RTSTRUCT", "structure-set-series")
     dataset.StructureSetLabel = study.structure_set_label
-    dataset.StructureSetDate, dataset.StructureSetTime = study.date, _TIME
-    dataset.ApprovalStatus = "UNAPPROVED"
+    dataset.StructureSetDate, dataset.StructureSetTime = _moment(study, study.drawn)
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = dataset.StructureSetDate, dataset.StructureSetTime
+    _approve(dataset, study.structure_set_approved)
     slices = range(study.image.grid.shape[0])
     series = Dataset()
     series.SeriesInstanceUID = study.uid("ct-series", study.structure_set_ct_key)
@@ -274,7 +324,9 @@ def _contours(study: Study, number: int, roi: DrawnRoi) -> Dataset:
         if study.contour_images:
             w = grid.orientation.to_frame(contour.points_mm[:1])[0, 2]
             k = int(np.abs(grid.positions_mm - w).argmin())
-            entry.ContourImageSequence = [image_reference(CTImageStorage, study.uid(f"ct-{k}", study.structure_set_ct_key))]
+            other = study.contour_series_key if roi.name in study.contour_series_rois else ""
+            uid = study.uid(f"ct-{k}", other or study.structure_set_ct_key)
+            entry.ContourImageSequence = [image_reference(CTImageStorage, uid)]
         entry.ContourGeometricType = contour.kind
         entry.NumberOfContourPoints = len(contour.points_mm)
         entry.ContourData = [f"{v:.2f}" for v in contour.points_mm.ravel()]
@@ -291,9 +343,19 @@ _COLOURS = ((0, 200, 80), (220, 40, 40), (60, 120, 255), (255, 200, 0), (200, 80
 
 
 def _plan(study: Study) -> FileDataset:
-    dataset = _object(study, RTPlanStorage, "plan", "RTPLAN", "plan-series")
-    dataset.RTPlanLabel, dataset.RTPlanDate, dataset.RTPlanTime = study.plan_label[:16], study.date, _TIME
-    dataset.RTPlanGeometry, dataset.ApprovalStatus = "PATIENT", "UNAPPROVED"
+    dataset = _object(study, study.plan_class, "plan", "RTPLAN", "plan-series")
+    dataset.RTPlanLabel, dataset.RTPlanGeometry = study.plan_label[:16], "PATIENT"
+    dataset.RTPlanDate, dataset.RTPlanTime = _moment(study, study.plan_created)
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = dataset.RTPlanDate, dataset.RTPlanTime
+    _approve(dataset, study.plan_approved)
+    if study.plan_status:
+        dataset.ApprovalStatus = study.plan_status
+    if study.plan_intent:
+        dataset.PlanIntent = study.plan_intent
+    if study.replaces:
+        replaced = image_reference(RTPlanStorage, study.uid("plan", study.replaces))
+        replaced.RTPlanRelationship = "PREDECESSOR"
+        dataset.ReferencedRTPlanSequence = [replaced]
     if study.prescription_gy is not None:
         reference = Dataset()
         reference.DoseReferenceNumber, reference.DoseReferenceStructureType = 1, "SITE"
@@ -303,27 +365,45 @@ def _plan(study: Study) -> FileDataset:
     group = Dataset()
     group.FractionGroupNumber, group.NumberOfFractionsPlanned = 1, study.fractions
     group.NumberOfBeams, group.NumberOfBrachyApplicationSetups = len(study.gantry_deg), 0
-    group.ReferencedBeamSequence = [_referenced_beam(n) for n in range(1, len(study.gantry_deg) + 1)]
+    metersets = study.metersets if study.metersets is not None else (_METERSET,) * len(study.gantry_deg)
+    group.ReferencedBeamSequence = [_referenced_beam(n, meterset) for n, meterset in enumerate(metersets, 1)]
     dataset.FractionGroupSequence = [group]
-    dataset.BeamSequence = [_beam(n, angle) for n, angle in enumerate(study.gantry_deg, 1)]
+    if study.plan_class == RTIonPlanStorage:
+        dataset.IonBeamSequence = [_ion_beam(study, n, angle) for n, angle in enumerate(study.gantry_deg, 1)]
+    else:
+        dataset.BeamSequence = [_beam(study, n, angle) for n, angle in enumerate(study.gantry_deg, 1)]
     setup = Dataset()
     setup.PatientSetupNumber, setup.PatientPosition = 1, "HFS"
     dataset.PatientSetupSequence = [setup]
-    uid = study.uid("structure-set", study.plan_structure_set_key)
+    uid = study.uid("structure-set", study.plan_structure_set_key or study.ct_key)
     dataset.ReferencedStructureSetSequence = [image_reference(RTStructureSetStorage, uid)]
     return dataset
 
 
-def _referenced_beam(number: int) -> Dataset:
+def _moment(study: Study, when: str) -> tuple[str, str]:
+    """Date and time of YYYYMMDDHHMMSS; of everything where it is empty."""
+    return (when[:8], when[8:]) if when else (study.date, _TIME)
+
+
+def _approve(dataset: Dataset, when: str) -> None:
+    dataset.ApprovalStatus = "APPROVED" if when else "UNAPPROVED"
+    if when:
+        dataset.ReviewDate, dataset.ReviewTime, dataset.ReviewerName = when[:8], when[8:], "Reviewer"
+
+
+def _referenced_beam(number: int, meterset: float | None) -> Dataset:
     beam = Dataset()
-    beam.ReferencedBeamNumber, beam.BeamMeterset = number, "150"
+    beam.ReferencedBeamNumber = number
+    if meterset is not None:
+        beam.BeamMeterset = f"{meterset:g}"
     return beam
 
 
-def _beam(number: int, gantry_deg: float) -> Dataset:
+def _beam(study: Study, number: int, gantry_deg: float) -> Dataset:
     beam = Dataset()
-    beam.BeamNumber, beam.BeamName = number, f"Tangent {number}"
-    beam.BeamType, beam.RadiationType, beam.TreatmentDeliveryType = "STATIC", "PHOTON", "TREATMENT"
+    beam.BeamNumber = number
+    beam.BeamName = study.beam_names[number - 1] if study.beam_names else f"Tangent {number}"
+    beam.BeamType, beam.RadiationType, beam.TreatmentDeliveryType = "STATIC", study.radiation_type, "TREATMENT"
     beam.TreatmentMachineName, beam.PrimaryDosimeterUnit, beam.SourceAxisDistance = "LINAC", "MU", "1000"
     beam.Manufacturer = "rtqc"
     devices = []
@@ -347,9 +427,42 @@ def _beam(number: int, gantry_deg: float) -> Dataset:
     first.PatientSupportAngle, first.PatientSupportRotationDirection = "0", "NONE"
     first.TableTopEccentricAngle, first.TableTopEccentricRotationDirection = "0", "NONE"
     first.TableTopVerticalPosition = first.TableTopLongitudinalPosition = first.TableTopLateralPosition = None
-    first.IsocenterPosition = ["0", "0", "0"]
+    first.IsocenterPosition = [f"{v:.6g}" for v in study.isocentre_mm]
     last.ControlPointIndex, last.CumulativeMetersetWeight = 1, "1"
     beam.ControlPointSequence = [first, last]
+    beam.ReferencedPatientSetupNumber = 1
+    return beam
+
+
+def _ion_beam(study: Study, number: int, gantry_deg: float) -> Dataset:
+    """A scanned field of one layer with one spot: what the standard asks of a beam, and no more."""
+    beam = Dataset()
+    beam.BeamNumber = number
+    beam.BeamName = study.beam_names[number - 1] if study.beam_names else f"Field {number}"
+    beam.BeamType, beam.RadiationType = "STATIC", study.radiation_type
+    beam.ScanMode, beam.ModulatedScanModeType = "MODULATED", "STATIONARY"
+    if study.radiation_type == "ION":
+        beam.RadiationMassNumber, beam.RadiationAtomicNumber, beam.RadiationChargeState = 12, 6, 6
+    beam.TreatmentMachineName, beam.PrimaryDosimeterUnit, beam.TreatmentDeliveryType = "GANTRY", "MU", "TREATMENT"
+    beam.VirtualSourceAxisDistances, beam.Manufacturer, beam.PatientSupportType = [2000.0, 2000.0], "rtqc", "TABLE"
+    beam.NumberOfWedges = beam.NumberOfCompensators = beam.NumberOfBoli = beam.NumberOfBlocks = 0
+    beam.NumberOfRangeShifters = beam.NumberOfLateralSpreadingDevices = beam.NumberOfRangeModulators = 0
+    beam.FinalCumulativeMetersetWeight, beam.NumberOfControlPoints = "1", 2
+    points = []
+    for index, weight in enumerate(("0", "1")):
+        point = Dataset()
+        point.ControlPointIndex, point.CumulativeMetersetWeight = index, weight
+        point.ScanSpotTuneID, point.NumberOfScanSpotPositions, point.NumberOfPaintings = "1", 1, 1
+        point.ScanSpotPositionMap, point.ScanSpotMetersetWeights = [0.0, 0.0], 1.0 - index
+        point.ScanningSpotSize = [5.0, 5.0]
+        points.append(point)
+    first = points[0]
+    first.NominalBeamEnergy, first.GantryAngle, first.GantryRotationDirection = "120", f"{gantry_deg:g}", "NONE"
+    first.BeamLimitingDeviceAngle, first.BeamLimitingDeviceRotationDirection = "0", "NONE"
+    first.PatientSupportAngle, first.PatientSupportRotationDirection = "0", "NONE"
+    first.TableTopVerticalPosition = first.TableTopLongitudinalPosition = first.TableTopLateralPosition = None
+    first.IsocenterPosition = [f"{v:.6g}" for v in study.isocentre_mm]
+    beam.IonControlPointSequence = points
     beam.ReferencedPatientSetupNumber = 1
     return beam
 
@@ -362,7 +475,10 @@ def _dose(study: Study, dose: Dose) -> FileDataset:
     dataset.ImageOrientationPatient = [f"{v:.10g}" for v in (*grid.orientation.row, *grid.orientation.column)]
     dataset.PixelSpacing = [f"{v:.8g}" for v in grid.spacing_mm]
     dataset.SliceThickness = f"{grid.slice_spacing_mm:.6g}"
-    dataset.DoseUnits, dataset.DoseType = study.dose_units, "PHYSICAL"
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = _moment(study, study.dose_created)
+    dataset.DoseUnits, dataset.DoseType = study.dose_units, study.dose_type
+    if study.heterogeneity:
+        dataset.TissueHeterogeneityCorrection = study.heterogeneity
     dataset.DoseSummationType = study.dose_summation
     dataset.NumberOfFrames = grid.shape[0]
     dataset.FrameIncrementPointer = 0x3004000C
@@ -371,7 +487,7 @@ def _dose(study: Study, dose: Dose) -> FileDataset:
     dataset.DoseGridScaling = f"{scaling:.10e}"
     stored = np.round(dose.gy.astype(np.float64) / float(dataset.DoseGridScaling))
     _set_pixels(dataset, np.clip(stored, 0, 2**32 - 1).astype(np.uint32), bits=32, stored=32)
-    dataset.ReferencedRTPlanSequence = [image_reference(RTPlanStorage, study.uid("plan", study.dose_plan_key))]
+    dataset.ReferencedRTPlanSequence = [image_reference(study.plan_class, study.uid("plan", study.dose_plan_key))]
     if study.dose_summation == "BEAM":
         group, beam = Dataset(), Dataset()
         beam.ReferencedBeamNumber = 1

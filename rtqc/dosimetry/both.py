@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from rtqc.core.assessment import DoseComparison, DoseMetrics, Eqd2, SliceDose
+from rtqc.core.assessment import DoseComparison, DoseMetrics, Eqd2, RelativeRisk, SliceDose
 from rtqc.core.case import Case, Roi
 from rtqc.core.structure import Structure
-from rtqc.dosimetry.constraints import OrganDose
-from rtqc.dosimetry.dvh import DVH, dvh
+from rtqc.core.substructures import resolved
+from rtqc.dosimetry.constraints import ConstraintLike, OrganDose
+from rtqc.dosimetry.draft_error import MovedDoses, SurfaceBand, moved_doses
+from rtqc.dosimetry.dvh import DVH, Floats, dvh
+from rtqc.dosimetry.fractionation import dose_type_of, eqd2_fractions
 from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
-from rtqc.dosimetry.metric import difference, metrics_of
+from rtqc.dosimetry.metric import Metric, difference, metrics_of
 from rtqc.dosimetry.planning import planning_metrics
 from rtqc.dosimetry.second_check import second_calculation
 
@@ -29,14 +32,21 @@ def organ_dose(case: Case, structure: Structure | None, alpha_beta: AlphaBeta) -
     if case.dose is None or structure is None:
         return OrganDose()
     physical = dvh(structure, case.dose)
-    fractions = case.plan.alike_fractions if case.plan is not None else None
+    fractions = eqd2_fractions(case)
     return OrganDose(physical, physical.eqd2(fractions, alpha_beta.gy) if fractions else None)
 
 
 def organ_doses(case: Case, names: Iterable[str], alpha_beta: AlphaBeta) -> dict[str, OrganDose]:
-    """Doses of the case's structures of some names; of those that are there."""
+    """Doses of the case's structures by the names that a protocol has for them; of those that are there.
+
+    Args:
+        case: as read.
+        names: of ROIs; a substructure of the heart is found by any of its spellings (:mod:`rtqc.core.substructures`).
+        alpha_beta: of the heart.
+    """
     structures = case.structures
-    return {name: organ_dose(case, structures[name], alpha_beta) for name in set(names) if name in structures}
+    found = {name: resolved(name, structures) for name in set(names) if name}
+    return {name: organ_dose(case, structures[there], alpha_beta) for name, there in found.items() if there is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +59,7 @@ class BothHearts:
         heart, draft: regions; None where absent or empty.
         heart_dose, draft_dose: of them.
         alpha_beta: of the heart.
+        moved: the draft's doses with its surface moved within its band; None where the band or the dose is unknown.
     """
 
     case: Case
@@ -58,20 +69,54 @@ class BothHearts:
     heart_dose: OrganDose
     draft_dose: OrganDose
     alpha_beta: AlphaBeta
+    moved: MovedDoses | None = None
 
     @classmethod
     def of(
-        cls, case: Case, roi: Roi | None, heart: Structure | None, draft: Structure | None, alpha_beta: AlphaBeta
+        cls,
+        case: Case,
+        roi: Roi | None,
+        heart: Structure | None,
+        draft: Structure | None,
+        alpha_beta: AlphaBeta,
+        band: SurfaceBand | None = None,
     ) -> BothHearts:
-        """With both doses computed."""
+        """With both doses computed, and how far off the draft's may be, given how sure its surface is."""
         own, drafted = organ_dose(case, heart, alpha_beta), organ_dose(case, draft, alpha_beta)
-        return cls(case, roi, heart, draft, own, drafted, alpha_beta)
+        moved = None
+        if band is not None and draft is not None and case.dose is not None and drafted.physical is not None:
+            moved = moved_doses(draft, case.dose, drafted.physical, band)
+        return cls(case, roi, heart, draft, own, drafted, alpha_beta, moved)
 
-    def comparison(self, second_check: bool = True) -> DoseComparison | None:
+    def draft_errors(self, constraints: Iterable[ConstraintLike]) -> dict[str, float]:
+        """How far off the draft's value of each of the heart's constraints may be (95 % level), by the constraint's id.
+
+        Constraints whose error is not known are left out.
+        """
+        if self.moved is None:
+            return {}
+        errors = {}
+        for c in constraints:
+            if c.structure or (c.eqd2 and self.draft_dose.eqd2 is None):
+                continue
+            error = self.moved.error(Metric.named(c.metric), self._in_eqd2 if c.eqd2 else None)
+            if error is not None:
+                errors[c.id] = error
+        return errors
+
+    def _in_eqd2(self, gy: Floats) -> Floats:
+        """Doses in fractions of 2 Gy, as the draft's DVH has them."""
+        fractions = eqd2_fractions(self.case)
+        assert fractions
+        assert self.draft_dose.physical is not None
+        return replace(self.draft_dose.physical, gy=gy).eqd2(fractions, self.alpha_beta.gy).gy
+
+    def comparison(self, second_check: bool = True, breast_of_a_woman: bool = False) -> DoseComparison | None:
         """Everything that is said of dose; None without a dose or any heart.
 
         Args:
             second_check: whether dicompyler-core computes the contour's dose too.
+            breast_of_a_woman: whether a woman's breast is treated: only then is a coronary risk known for a mean heart dose.
         """
         case, heart = self.case, self.heart
         if case.dose is None or (heart is None and self.draft is None):
@@ -83,14 +128,16 @@ class BothHearts:
         own = histograms[0]
         stated = case.planning_dvhs.get(self.roi.number) if self.roi is not None else None
         return DoseComparison(
+            dose_type=dose_type_of(case),
             contoured=metrics[0],
             draft=metrics[1],
             difference=change,
+            draft_error=self.moved.metrics() if self.moved is not None else None,
             second_calculation=self._second() if second_check else None,
             planning_system=planning_metrics(stated) if stated is not None and heart is not None else None,
             eqd2=self._eqd2(),
             sensitivity=grown_means(heart, case.dose, own) if heart is not None and own is not None else (),
-            relative_risk=relative_risk(change.mean_gy) if change is not None else None,
+            relative_risk=_risk(*metrics) if breast_of_a_woman else None,
             slices=self._slices(*histograms),
             contoured_curve=curves[0],
             draft_curve=curves[1],
@@ -111,7 +158,7 @@ class BothHearts:
     def _eqd2(self) -> Eqd2 | None:
         """None where the plan does not say its fractions."""
         metrics = [metrics_of(d.eqd2) if d.eqd2 is not None else None for d in (self.heart_dose, self.draft_dose)]
-        fractions = self.case.plan.alike_fractions if self.case.plan is not None else None
+        fractions = eqd2_fractions(self.case)
         if not fractions or metrics == [None, None]:
             return None
         return Eqd2(
@@ -126,3 +173,7 @@ class BothHearts:
 
 def _change(contoured: DoseMetrics | None, drafted: DoseMetrics | None) -> DoseMetrics | None:
     return difference(drafted, contoured) if contoured is not None and drafted is not None else None
+
+
+def _risk(contoured: DoseMetrics | None, drafted: DoseMetrics | None) -> RelativeRisk | None:
+    return relative_risk(contoured.mean_gy, drafted.mean_gy) if contoured is not None and drafted is not None else None

@@ -10,6 +10,7 @@ number that a reviewer gets by hand.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,9 +23,11 @@ from rtqc.core.volumes import Dose
 from rtqc.geometry.solid import SampledSolid, TooThinError, sample_solid
 
 Floats = NDArray[np.float64]
+#: Points of a structure's frame (n, 3), in mm -> dose at them (n,), in Gy; NaN where there is none.
+DoseAtPoints = Callable[[Floats], Floats]
 
-#: Step of the published curve, in Gy.
-CURVE_STEP_GY = 0.1
+#: Widest step of the published curve, in Gy, and in percent of the volume: a dose that is read off it is that of the DVH.
+CURVE_STEP_GY, CURVE_STEP_PERCENT = 0.1, 0.5
 #: Volume of the near-maximum dose, in ml (TG-101 and many protocols).
 NEAR_MAXIMUM_ML = 0.03
 #: Side of a cell of a heart, in mm; small structures have smaller ones.
@@ -40,6 +43,8 @@ _KRONECKER = np.array([0.8191725133961645 * 2**32, 0.6710436067037893 * 2**32, 0
 @dataclass(frozen=True, eq=False)
 class DVH:
     """Doses and volumes of a structure's cells, by ascending dose.
+
+    Of an empty DVH every number is NaN: nothing has no dose, and 0 Gy would be one.
 
     Attributes:
         structure: its name.
@@ -64,38 +69,45 @@ class DVH:
 
     @property
     def mean_gy(self) -> float:
-        """Mean dose, in Gy."""
-        return float(self.gy @ self.ml / self.ml.sum())
+        """Mean dose, in Gy; NaN where the DVH is empty."""
+        return float("nan") if self.is_empty else float(self.gy @ self.ml / self.ml.sum())
 
     @property
     def max_gy(self) -> float:
-        """Highest dose of a cell, in Gy."""
-        return float(self.gy[-1])
+        """Highest dose of a cell, in Gy; NaN where the DVH is empty."""
+        return float("nan") if self.is_empty else float(self.gy[-1])
 
     @property
     def min_gy(self) -> float:
-        """Lowest dose of a cell, in Gy."""
-        return float(self.gy[0])
+        """Lowest dose of a cell, in Gy; NaN where the DVH is empty."""
+        return float("nan") if self.is_empty else float(self.gy[0])
 
     def dose_at_volume_gy(self, ml: float) -> float:
-        """The dose that the hottest ``ml`` receives at least, in Gy (D0.03cc); the maximum's cell for tiny volumes."""
+        """The dose that the hottest ``ml`` receives at least, in Gy (D0.03cc); the maximum's cell for tiny volumes.
+
+        NaN where the DVH is empty.
+        """
+        if self.is_empty:
+            return float("nan")
         hottest = np.cumsum(self.ml[::-1])
         index = int(np.searchsorted(hottest, min(ml, hottest[-1]) * (1 - 1e-9)))
         return float(self.gy[::-1][min(index, self.gy.size - 1)])
 
     def dose_at_percent_gy(self, percent: float) -> float:
-        """Dx%: the dose that the hottest x percent receives at least, in Gy (ICRU 83)."""
+        """Dx%: the dose that the hottest x percent receives at least, in Gy (ICRU 83); NaN where the DVH is empty."""
         return self.dose_at_volume_gy(percent / 100 * float(self.ml.sum()))
 
     def volume_at_dose_percent(self, gy: float) -> float:
-        """VxGy: percent of the volume that receives at least ``gy``."""
+        """VxGy: percent of the volume that receives at least ``gy``; NaN where the DVH is empty."""
+        if self.is_empty:
+            return float("nan")
         index = int(np.searchsorted(self.gy, gy - 1e-9))
         return float(100 * self.ml[index:].sum() / self.ml.sum())
 
     def eqd2(self, fractions: int, alpha_beta_gy: float) -> DVH:
         """The same in doses that do as much in fractions of 2 Gy (linear-quadratic model), point by point.
 
-        ``EQD2 = D (D / n + a/b) / (2 Gy + a/b)``: Withers et al., Cancer 52:2040 (1983).
+        ``EQD2 = D (D / n + a/b) / (2 Gy + a/b)``: Withers, Thames and Peters, Radiother Oncol 1:187 (1983).
 
         Args:
             fractions: of the plan, n.
@@ -109,12 +121,38 @@ class DVH:
         gy = self.gy * (self.gy / fractions + alpha_beta_gy) / (2 + alpha_beta_gy)
         return replace(self, gy=gy)
 
+    def with_uncovered(self, gy: float) -> DVH:
+        """The same for the whole structure, as if what has no dose had one.
+
+        With 0 Gy no metric but the minimum is above the true one, with an infinite dose none is below it.
+
+        Args:
+            gy: the assumed dose: 0, or infinite.
+        """
+        missing_ml = self.volume_ml - float(self.ml.sum())
+        if missing_ml <= 0 or self.is_empty:
+            return self
+        order = slice(None, None, -1) if gy > self.max_gy else slice(None)
+        parts = ((gy, self.gy), (missing_ml, self.ml), (float(self.w_mm.mean()), self.w_mm))
+        doses, volumes, heights = (np.concatenate(([np.array([first]), known])[order]) for first, known in parts)
+        return replace(self, gy=doses, ml=volumes, w_mm=heights)
+
     def curve(self) -> Curve:
-        """The cumulative DVH in steps of :data:`CURVE_STEP_GY`."""
-        doses = np.arange(0, self.max_gy + 2 * CURVE_STEP_GY, CURVE_STEP_GY)
+        """The cumulative DVH in steps of at most :data:`CURVE_STEP_GY` and :data:`CURVE_STEP_PERCENT`; of an empty one a single point of no volume.
+
+        The doses ascend, but not in even steps. D95% read off it, linearly between its points, is that of the DVH within 0.001 Gy.
+        """
+        if self.is_empty:
+            return Curve(dose_gy=(0.0,), volume_ml=(0.0,))
+        even = np.arange(0, self.max_gy + 2 * CURVE_STEP_GY, CURVE_STEP_GY)
+        hottest = np.cumsum(self.ml[::-1])
+        wanted = np.arange(CURVE_STEP_PERCENT, 100, CURVE_STEP_PERCENT) / 100 * hottest[-1]
+        of_volume = self.gy[::-1][np.searchsorted(hottest, wanted * (1 - 1e-9))]
+        # Rounded down, so that the cell whose dose it is still counts.
+        doses = np.unique(np.r_[np.round(even, 2), np.floor(of_volume * 1e4) / 1e4])
         remaining = np.concatenate([np.cumsum(self.ml[::-1])[::-1], [0.0]])
         volumes = remaining[np.searchsorted(self.gy, doses - 1e-9)]
-        return Curve(dose_gy=tuple(round(float(d), 2) for d in doses), volume_ml=tuple(round(float(v), 4) for v in volumes))
+        return Curve(dose_gy=tuple(round(float(d), 4) for d in doses), volume_ml=tuple(round(float(v), 4) for v in volumes))
 
 
 def dvh(structure: Structure, dose: Dose) -> DVH:
@@ -124,14 +162,24 @@ def dvh(structure: Structure, dose: Dose) -> DVH:
         structure: in any orientation; empty, or too thin to have an inside, gives an empty DVH.
         dose: in any orientation; the part of the structure outside its grid has no dose and is left out.
     """
+    return dvh_of_points(structure, lambda points: dose_at(points, structure, dose))
+
+
+def dvh_of_points(structure: Structure, dose_of: DoseAtPoints) -> DVH:
+    """The DVH of a structure in a dose that is known by its value at any point, such as a sum of doses on different grids.
+
+    Args:
+        structure: as for :func:`dvh`.
+        dose_of: dose at points of the structure's frame.
+    """
     if structure.is_empty:
         return _without_dose(structure.name, 0.0)
     try:
         cells = _cells(sample_solid(structure, _CELL_MM))
     except TooThinError:
         return _without_dose(structure.name, structure.volume_ml)
-    gy = dose_at(cells.points, structure, dose)
-    cells, gy = _refined(cells, gy, structure, dose)
+    gy = dose_of(cells.points)
+    cells, gy = _refined(cells, gy, dose_of)
     volume = structure.volume_ml
     ml = cells.share * cells.ml
     ml *= volume / ml.sum()
@@ -213,7 +261,7 @@ def _spread(count: int) -> Floats:
     return np.asarray((np.arange(count, dtype=np.uint32)[:, None] * _KRONECKER) * 2.0**-32 - 0.5, np.float64)
 
 
-def _refined(cells: _Cells, gy: Floats, structure: Structure, dose: Dose) -> tuple[_Cells, Floats]:
+def _refined(cells: _Cells, gy: Floats, dose_of: DoseAtPoints) -> tuple[_Cells, Floats]:
     """The cells with the hottest and the coldest ones cut up, and their doses (NaN outside the dose grid)."""
     cut = int(np.ceil((cells.ml / (NEAR_MAXIMUM_ML / _CELLS_OF_NEAR_MAXIMUM)) ** (1 / 3)))
     if cut < 2 or not np.isfinite(gy).any():
@@ -232,7 +280,7 @@ def _refined(cells: _Cells, gy: Floats, structure: Structure, dose: Dose) -> tup
         cells.solid, np.concatenate([cells.centres[whole], fine.centres]), cells.sides,
         np.concatenate([cells.share[whole], fine.share / cut**3]), np.concatenate([cells.points[whole], fine.points]),
     )  # fmt: skip
-    return merged, np.concatenate([gy[whole], dose_at(fine.points, structure, dose)])
+    return merged, np.concatenate([gy[whole], dose_of(fine.points)])
 
 
 def _first(values: Floats, ml: Floats, wanted_ml: float) -> NDArray[np.intp]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 import shapely
@@ -12,7 +12,6 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 from shapely.geometry import MultiPolygon
 
-from rtqc.core.slabs import MAX_BRIDGED_SPACINGS
 from rtqc.core.structure import Structure
 from rtqc.geometry.coverage import Floats, as_multipolygon, polygon_edges
 
@@ -71,11 +70,10 @@ class Layers:
         self._plane = lru_cache(_KEPT)(self._read_plane)
         self._slope = lru_cache(_KEPT)(self._read_slope)
 
-    @cached_property
+    @property
     def bridged(self) -> NDArray[np.bool_]:
         """Whether planes k and k + 1 are one piece, (planes - 1,)."""
-        steps = np.diff(self._structure.positions_mm)
-        return np.asarray(steps <= MAX_BRIDGED_SPACINGS * self._structure.usual_spacing_mm + 1e-6)
+        return self._structure.slabs.bridged
 
     def at(self, w_mm: float) -> Field:
         """The field on a plane at ``w_mm`` along the normal, float32, of the raster's shape."""
@@ -100,7 +98,8 @@ class Layers:
     def _beyond(self, plane: int, way: int, distance: float) -> Field:
         """The field ``distance`` (mm) beyond an end; ``way`` is 1 upwards and -1 downwards."""
         field = self._plane(plane)
-        spacing = self._structure.usual_spacing_mm
+        bounds, position = self._structure.slab_bounds_mm[plane], self._structure.positions_mm[plane]
+        spacing = 2 * float(bounds[1] - position if way > 0 else position - bounds[0])
         fall = np.minimum(self._slope(plane) * np.float32(way), 0)
         peak = max(float(field.max()), 1e-6)  # what is smaller than a pixel may hold no sample
         left = max(float((field + fall * np.float32(spacing)).max()), 0.0) / peak

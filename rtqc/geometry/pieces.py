@@ -34,6 +34,12 @@ def pieces_of(structure: Structure) -> list[Piece]:
     return sorted(groups.values(), key=lambda g: -sum(p.area for _, p in g))
 
 
-def piece_volume_ml(piece: Piece, spacing_mm: float) -> float:
-    """Volume of a piece, in ml."""
-    return float(sum(p.area for _, p in piece)) * spacing_mm / 1000.0
+def piece_volume_ml(piece: Piece, structure: Structure) -> float:
+    """Volume of a piece of a structure, in ml: each polygon as thick as its plane.
+
+    Args:
+        piece: polygons on planes of the structure.
+        structure: which it is a piece of.
+    """
+    thickness = dict(zip(structure.planes, structure.thickness_mm.tolist(), strict=True))
+    return float(sum(p.area * thickness[w] for w, p in piece)) / 1000.0

@@ -70,7 +70,8 @@ def in_frame(structure: Structure, orientation: Orientation) -> Structure:
         float(w * matrix[2, 2]): shapely.transform(area, lambda xy: xy @ matrix[:2, :2].T)
         for w, area in structure.planes.items()
     }
-    return shifted(structure, planes, orientation)
+    slices = None if structure.slices_mm is None else tuple(sorted(float(w * matrix[2, 2]) for w in structure.slices_mm))
+    return shifted(structure, planes, orientation, slices)
 
 
 def _sampled(structure: Structure, grid: Grid) -> NDArray[np.float32]:

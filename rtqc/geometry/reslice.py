@@ -33,7 +33,8 @@ def on_slices(structure: Structure, grid: Grid) -> Structure:
         return resliced(structure, frame, heights)
     areas = areas_at(in_frame(structure, frame), heights, SLICE_MATCH_SHARE * grid.slice_spacing_mm)
     planes = {float(w): area for w, area in zip(heights, areas, strict=True) if not area.is_empty}
-    return Structure(structure.name, planes, frame, structure.kind, grid.slice_spacing_mm)
+    slices = tuple(float(w) for w in heights) if heights.size > 1 else None
+    return Structure(structure.name, planes, frame, structure.kind, grid.slice_spacing_mm, slices)
 
 
 def resliced(structure: Structure, orientation: Orientation, heights_mm: ArrayLike) -> Structure:

@@ -1,12 +1,15 @@
 """Rings as they stand in a file -> one area with real holes.
 
-RTSTRUCT has two ways to draw a hole: a second ring inside the first (even-odd), or one ring that walks to the hole
-along a bridge and back (keyhole). Both become the same polygon here. A ring that crosses itself is read even-odd too.
+RTSTRUCT has three ways to draw a hole (PS3.3 C.8.8.6.3, from knowledge): one ring that walks to the hole along a bridge and back (keyhole,
+CLOSED_PLANAR); rings that are combined by exclusive or (CLOSEDPLANAR_XOR); and, as most planning systems write it, a second CLOSED_PLANAR ring
+that lies inside the first. Each becomes the same polygon here. CLOSED_PLANAR rings that overlap without lying inside each other are pieces of one region
+that somebody drew twice over: they are united. A ring that crosses itself is read even-odd.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import shapely
@@ -17,6 +20,8 @@ from rtqc.geometry.coverage import as_multipolygon
 
 #: Slivers smaller than this (mm²) are rounding of coordinates, not anatomy: 0.01 mm (DS rounding) times 10 mm.
 SLIVER_MM2 = 0.1
+#: Outlines that run within this of each other, in mm, are one outline: planning systems write coordinates to 0.01 mm.
+SAME_OUTLINE_MM = 0.01
 
 
 def area_of_ring(points_mm: NDArray[np.float64]) -> MultiPolygon:
@@ -41,6 +46,41 @@ def area_of_ring(points_mm: NDArray[np.float64]) -> MultiPolygon:
     return MultiPolygon([p for p in mended.geoms if p.area > SLIVER_MM2 or p.area > 0.5 * mended.area])
 
 
+@dataclass(frozen=True)
+class Combined:
+    """The area of one plane, and what was there twice.
+
+    Attributes:
+        area: with its holes.
+        repeated: number of rings that another ring of the plane already was, within :data:`SAME_OUTLINE_MM`; each counts once.
+    """
+
+    area: MultiPolygon
+    repeated: int = 0
+
+
+def combine_rings(rings: Sequence[MultiPolygon], exclusive: Sequence[MultiPolygon] = ()) -> Combined:
+    """The area that the rings of one plane mean together.
+
+    Args:
+        rings: areas of CLOSED_PLANAR contours: what overlaps is united, what lies inside another is a hole in it, and what lies in the hole is an island.
+        exclusive: areas of CLOSEDPLANAR_XOR contours, which are combined by exclusive or with each other and with the rest.
+
+    >>> from shapely.geometry import box
+    >>> boxes = [MultiPolygon([box(*b)]) for b in ((0, 0, 4, 4), (2, 0, 6, 4), (3, 1, 5, 2))]
+    >>> combine_rings(boxes).area.area, combine_rings((), boxes[:2]).area.area
+    (22.0, 16.0)
+    """
+    # Nearly every plane has one ring.
+    if len(rings) + len(exclusive) == 1:
+        return Combined((*rings, *exclusive)[0])
+    closed, again = _distinct(rings)
+    parities, again_exclusive = _distinct(exclusive)
+    total = _nested(closed) if closed else None
+    area = combine_even_odd(parities if total is None else [total, *parities])
+    return Combined(area, again + again_exclusive)
+
+
 def combine_even_odd(areas: Iterable[MultiPolygon]) -> MultiPolygon:
     """The area covered an odd number of times.
 
@@ -54,6 +94,103 @@ def combine_even_odd(areas: Iterable[MultiPolygon]) -> MultiPolygon:
         total = area if count == 0 else shapely.symmetric_difference(total, area)
         count += 1
     result = as_multipolygon(total)
-    if count < 2:
-        return result
-    return MultiPolygon([p for p in result.geoms if p.area > SLIVER_MM2 / 10])
+    return result if count < 2 else _without_slivers(result)
+
+
+def overlap_share(a: MultiPolygon, b: MultiPolygon) -> float:
+    """Shared area over the area of both (Jaccard index); 0 where both are empty."""
+    shared = float(shapely.intersection(a, b).area)
+    either = float(a.area + b.area) - shared
+    return shared / either if either > 0 else 0.0
+
+
+def _distinct(rings: Sequence[MultiPolygon]) -> tuple[list[MultiPolygon], int]:
+    """Rings without those that another already is, or whose outline is the hole that another has by a keyhole."""
+    dropped: set[int] = set()
+    for i, j in _touching(rings):
+        if i in dropped or j in dropped:
+            continue
+        if _same(rings[i], rings[j]) or _is_hole_of(rings[j], rings[i]):
+            dropped.add(j)
+        elif _is_hole_of(rings[i], rings[j]):
+            dropped.add(i)
+    return [ring for k, ring in enumerate(rings) if k not in dropped], len(dropped)
+
+
+def _touching(areas: Sequence[MultiPolygon]) -> list[tuple[int, int]]:
+    """Pairs (i < j) that share a point, in order."""
+    if len(areas) < 2:
+        return []
+    first, second = shapely.STRtree(areas).query(np.array(areas, dtype=object), predicate="intersects")
+    return sorted((int(i), int(j)) for i, j in zip(first, second, strict=True) if i < j)
+
+
+def _same(a: MultiPolygon, b: MultiPolygon) -> bool:
+    if np.abs(np.subtract(a.bounds, b.bounds)).max() > 2 * SAME_OUTLINE_MM:
+        return False
+    slack = SAME_OUTLINE_MM * max(a.length, b.length)
+    return bool(abs(a.area - b.area) <= slack and shapely.symmetric_difference(a, b).area <= slack)
+
+
+def _is_hole_of(ring: MultiPolygon, other: MultiPolygon) -> bool:
+    return any(_same(ring, MultiPolygon([Polygon(hole)])) for polygon in other.geoms for hole in polygon.interiors)
+
+
+def _nested(rings: list[MultiPolygon]) -> MultiPolygon:
+    """United where they overlap, holes and islands where they lie inside each other."""
+    pieces = _united(rings)
+    if len(pieces) == 1:
+        return pieces[0]
+    depth = _depths(pieces, _touching(pieces))
+    total: shapely.Geometry = MultiPolygon()
+    for level in range(max(depth) + 1):
+        layer = shapely.union_all([p for p, d in zip(pieces, depth, strict=True) if d == level])
+        total = shapely.difference(total, layer) if level % 2 else shapely.union(total, layer)
+    return _without_slivers(as_multipolygon(total))
+
+
+def _depths(pieces: list[MultiPolygon], touching: list[tuple[int, int]]) -> list[int]:
+    """In how many others each piece lies."""
+    depth = [0] * len(pieces)
+    for i, j in touching:
+        smaller, larger = (i, j) if pieces[i].area < pieces[j].area else (j, i)
+        depth[smaller] += _inside(pieces[smaller], pieces[larger])
+    return depth
+
+
+def _united(rings: list[MultiPolygon]) -> list[MultiPolygon]:
+    """Rings that overlap without one lying inside the other, as one; again and again, since what was united may overlap the next.
+
+    A ring that lies wholly inside a third is a hole in that, even where the hole overlaps another piece.
+    """
+    pieces = list(rings)
+    while True:
+        home, touching = list(range(len(pieces))), _touching(pieces)
+        depth = _depths(pieces, touching)
+        for i, j in touching:
+            if home[i] != home[j] and depth[i] == depth[j] and _partly_overlap(pieces[i], pieces[j]):
+                home = [home[i] if h == home[j] else h for h in home]
+        if len(set(home)) == len(pieces):
+            return pieces
+        groups: dict[int, list[MultiPolygon]] = {}
+        for piece, h in zip(pieces, home, strict=True):
+            groups.setdefault(h, []).append(piece)
+        pieces = [g[0] if len(g) == 1 else as_multipolygon(shapely.union_all(g)) for g in groups.values()]
+
+
+def _partly_overlap(a: MultiPolygon, b: MultiPolygon) -> bool:
+    return bool(shapely.intersection(a, b).area > _slack(a, b)) and not (_inside(a, b) or _inside(b, a))
+
+
+def _inside(inner: MultiPolygon, outer: MultiPolygon) -> bool:
+    """Whether one lies wholly inside another, but for the rounding of coordinates."""
+    return bool(shapely.difference(inner, outer).area <= _slack(inner, outer))
+
+
+def _slack(a: MultiPolygon, b: MultiPolygon) -> float:
+    """Area that coordinates rounded to :data:`SAME_OUTLINE_MM` may make along the shorter outline."""
+    return SAME_OUTLINE_MM * min(a.length, b.length)
+
+
+def _without_slivers(area: MultiPolygon) -> MultiPolygon:
+    return MultiPolygon([p for p in area.geoms if p.area > SLIVER_MM2 / 10])

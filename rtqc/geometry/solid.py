@@ -41,9 +41,14 @@ _THINNEST_MM = 0.1
 _ACROSS, _MOST_SAMPLES = 60, 8e6
 
 
-def shifted(structure: Structure, planes: dict[float, MultiPolygon], orientation: Orientation) -> Structure:
-    """The structure with other planes and orientation; name, kind and spacing stay."""
-    return replace(structure, planes=planes, orientation=orientation)
+def shifted(
+    structure: Structure,
+    planes: dict[float, MultiPolygon],
+    orientation: Orientation,
+    slices_mm: tuple[float, ...] | None = None,
+) -> Structure:
+    """The structure with other planes, orientation and slices of its image; name, kind and spacing stay."""
+    return replace(structure, planes=planes, orientation=orientation, slices_mm=slices_mm)
 
 
 class TooThinError(ValueError):
@@ -101,8 +106,10 @@ def _without_holes(structure: Structure) -> tuple[Structure, Structure]:
             holes[w] = as_multipolygon(shapely.difference(filled[w], area))
         else:
             filled[w] = area
-    spacing = structure.usual_spacing_mm
-    return replace(structure, planes=filled), replace(structure, planes=holes, slice_spacing_mm=spacing)
+    # A hole is as thick as the planes around it, whether or not it goes on to the next.
+    spacing, own = structure.usual_spacing_mm, structure.positions_mm
+    slices = tuple(float(w) for w in own) if own.size > 1 else structure.slices_mm
+    return replace(structure, planes=filled), replace(structure, planes=holes, slice_spacing_mm=spacing, slices_mm=slices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,11 +222,13 @@ def _pixel_mm(structure: Structure, usual_mm: float) -> float:
 
 def _heights(structure: Structure, pixel: float) -> NDArray[np.float64]:
     """Even heights, at least two a spacing, from outside one end to outside the other."""
+    positions, bounds = structure.positions_mm, structure.slab_bounds_mm
     spacing = structure.usual_spacing_mm
     step = spacing / max(2, int(np.ceil(spacing / pixel)))
-    # The first height lies a quarter step outside the furthest end, so that no sample falls on a flat one whatever the spacing.
-    start = structure.positions_mm[0] - spacing - 1.25 * step
-    count = int(np.ceil((structure.positions_mm[-1] + spacing - start) / step)) + 2
+    # A field beyond an end closes within twice the half slice there. The first height lies a quarter step outside the furthest
+    # end, so that no sample falls on a flat one whatever the spacing.
+    start = positions[0] - 2 * (positions[0] - bounds[0, 0]) - 1.25 * step
+    count = int(np.ceil((positions[-1] + 2 * (bounds[-1, 1] - positions[-1]) - start) / step)) + 2
     return np.asarray(start + step * np.arange(count))
 
 

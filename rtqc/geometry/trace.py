@@ -73,7 +73,8 @@ def structure_from_pixels(areas: list[MultiPolygon], grid: Grid, name: str, kind
         in_mm = shapely.transform(area, lambda xy: (xy * spacing + origin) @ matrix[:2, :2].T)
         simple = shapely.simplify(in_mm, SIMPLIFY_MM, preserve_topology=True)
         planes[float(w * matrix[2, 2])] = simple if isinstance(simple, MultiPolygon) else MultiPolygon([simple])
-    return Structure(name, planes, canonical, kind, grid.slice_spacing_mm)
+    slices = tuple(sorted(float(w * matrix[2, 2]) for w in grid.slice_positions_mm))
+    return Structure(name, planes, canonical, kind, grid.slice_spacing_mm, slices if len(slices) > 1 else None)
 
 
 def _smooth_area(pixels: NDArray[np.bool_]) -> MultiPolygon:

@@ -112,6 +112,7 @@ def draft_with(image: Image, engine: Engine) -> Draft:
         ModelError: the network does something else than its manifest says.
         DeviceError: the device's memory is too small.
     """
+    engine = engine.for_one_case()
     manifest = engine.manifest
     own_grid = manifest.inference == "looks"
     grid = covering_grid(image.grid, manifest.spacing_mm if own_grid else (_COARSE_MM,) * 3)

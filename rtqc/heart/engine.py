@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from copy import copy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -61,13 +62,19 @@ class Engine:
             ModelError: the weights cannot be loaded, or have another input or output than the manifest says.
         """
         self.model = model
-        self._session, self.device = _session(model.weights, model.manifest.sha256, device, threads)
+        self._session, self._found = _session(model.weights, model.manifest.sha256, device, threads)
+        self.device = self._found
         self._input, self._output = _ends(self._session, model)
+
+    def for_one_case(self) -> Engine:
+        """The same session for one case: what a case needs (smaller patches where memory is short) is not said of the next."""
+        mine = copy(self)
+        mine.device = self._found
+        return mine
 
     def say_smaller(self, patch: tuple[int, ...]) -> None:
         """Let the result tell that memory was short."""
-        base = self.device.split(" (")[0]
-        self.device = f"{base} (patches of {' x '.join(str(n) for n in patch)}: its memory is short)"
+        self.device = f"{self._found} (patches of {' x '.join(str(n) for n in patch)}: its memory is short)"
 
     @property
     def manifest(self) -> Manifest:

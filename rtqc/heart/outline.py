@@ -77,8 +77,9 @@ def without_specks(structure: Structure) -> Structure:
                 break
             del planes[w]
     kept: dict[float, list[Polygon]] = {}
-    for piece in pieces_of(replace(structure, planes=planes)):
-        if not kept or piece_volume_ml(piece, spacing) >= _SPECK_ML:
+    left = replace(structure, planes=planes)
+    for piece in pieces_of(left):
+        if not kept or piece_volume_ml(piece, left) >= _SPECK_ML:
             for w, polygon in piece:
                 kept.setdefault(w, []).append(polygon)
     return replace(structure, planes={w: MultiPolygon(kept[w]) for w in sorted(kept)})

@@ -19,6 +19,10 @@ _ONE_DEVIATION = 1.66
 #: A surface that may be further off than this (one standard deviation, mm) is shown as unsure. A convention of rtqc: more than
 #: a slice of a usual planning CT (2.5 to 3 mm), and more than twice what is usual on the real hearts.
 UNSURE_MM = 5.0
+#: Standard deviation of the heights of a draft's ends beyond what the map says, in mm. Where the heart begins is a convention: on patients of
+#: other hospitals heart-v1's upper end was off by amounts that vary with 12 mm (their mean, 24 mm, is a habit that commissioning learns), its lower end is off
+#: by 5 mm (root mean square of the model card's three unseen patients: 6, 3, 6).
+UPPER_END_SD_MM, LOWER_END_SD_MM = 12.0, 6.0
 #: No surface is told to be surer or less sure than this, in mm.
 _RANGE_MM = (0.3, 40.0)
 

@@ -185,7 +185,7 @@ class _Running:
         for found in with_digests(archive.orders, night.store, night.archive):
             known = tuple(k for k in found.known if k not in again or k in self._this_run)
             order = Order(found.parts, found.index, known, found.digests)
-            key = order.key(night.settings, order.digests) if order.known and len(order.digests) == order.files else ""
+            key = order.key(night.settings, order.digests) if order.known and len(order.digests) == len(order.headers) else ""
             if key and key in order.known:
                 self._was_done(order, key)
                 done.append(key)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from rtqc.core.assessment import Assessment
+from rtqc.core.assessment import Assessment, Scope
 from rtqc.core.version import rtqc_version
-from rtqc.dicom import Index, Parts, fingerprint
+from rtqc.dicom import Header, Index, Parts, fingerprint
 from rtqc.heart import DEFAULT_MODEL, Device, load_model
 from rtqc.qc import Population, Protocol
 
@@ -27,6 +27,7 @@ class Settings:
         all_reports: whether plans that pass get a report too.
         populations: the clinic's own hearts by protocol. They grow every night and are no part of a result's key: a plan is not judged anew
             because others were.
+        scope: what a pass must cover.
     """
 
     protocol: Protocol | None = None
@@ -37,23 +38,31 @@ class Settings:
     seconds: float = 600.0
     all_reports: bool = False
     populations: Mapping[str, Population] = field(default_factory=dict)
+    scope: Scope = "plan"
 
     @classmethod
     def of(
-        cls, protocol: Protocol | None, model: str, device: Device, threads: int, seconds: float, all_reports: bool
+        cls,
+        protocol: Protocol | None,
+        model: str,
+        device: Device,
+        threads: int,
+        seconds: float,
+        all_reports: bool,
+        scope: Scope = "plan",
     ) -> Settings:
         """With the model's hash.
 
         Raises:
             ModelError: the model cannot be used.
         """
-        return cls(protocol, model, load_model(model).manifest.sha256, device, threads, seconds, all_reports)
+        return cls(protocol, model, load_model(model).manifest.sha256, device, threads, seconds, all_reports, scope=scope)
 
     @cached_property
     def fingerprint(self) -> str:
         """Of what results follow from, apart from the files."""
         protocol = self.protocol.model_dump_json() if self.protocol is not None else "by plan"
-        return hashlib.sha256("\n".join((protocol, self.model_hash, rtqc_version())).encode()).hexdigest()
+        return hashlib.sha256("\n".join((protocol, self.scope, self.model_hash, rtqc_version())).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ class Order:
     """One plan to be checked.
 
     Attributes:
-        parts: its files.
+        parts: its files, and of the patient's other plans what its course needs.
         index: with nothing but what was wrong with files beside them.
         known: keys of the results that there are for just these objects.
         digests: of those files whose content is known, by name.
@@ -107,6 +116,11 @@ class Order:
         """How many files it has."""
         return len(self.parts.headers)
 
+    @property
+    def headers(self) -> list[Header]:
+        """All files that its result follows from: its own, and those of the patient's other plans, whose doses may be added."""
+        return [*self.parts.files, *self.parts.sibling_headers]
+
     def key(self, settings: Settings, digests: Mapping[str, str]) -> str:
         """Of everything that a result follows from.
 
@@ -114,7 +128,8 @@ class Order:
             settings: how it is checked.
             digests: content of all its files, by name; one that could not be read is empty.
         """
-        content = sorted([h.uid, digests.get(h.name, "")] for h in self.parts.headers)
+        # A true copy changes nothing; one of other content is a finding, and another result.
+        content = sorted({(h.uid, digests.get(h.name, "")) for h in self.headers})
         told = json.dumps([self.identity, content, self.unreadable, settings.fingerprint])
         return hashlib.sha256(told.encode()).hexdigest()[:32]
 

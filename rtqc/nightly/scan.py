@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rtqc.core.finding import Finding
-from rtqc.dicom import Index, Parts, index_folder, plan_cases, split_archive
+from rtqc.dicom import Index, Parts, findings_beside, index_folder, plan_cases, split_archive
 from rtqc.nightly.orders import Order
 from rtqc.nightly.store import Store
 
@@ -89,13 +89,13 @@ def scan(
     archive.unreadable = list(index.findings)
     known = store.known_keys()
     for part in split_archive(index):
-        beside = Index(root, findings=part.findings, others=part.others)
         for parts in plan_cases(part):
             if not _is_plan(parts, part, archive):
                 continue
             if not selection.wants(parts):
                 archive.left_out += 1
                 continue
+            beside = Index(root, findings=findings_beside(part, parts.patient), others=part.others)
             order = Order(parts, beside)
             archive.orders.append(Order(parts, beside, known.get(order.identity, ())))
     return archive
@@ -105,7 +105,7 @@ def _is_plan(parts: Parts, index: Index, archive: Archive) -> bool:
     """Whether there is something to check: a CT alone is nobody's plan."""
     if parts.plan is not None or parts.structure_set is not None:
         return True
-    if index.findings:
+    if findings_beside(index, parts.patient):
         return True
     kind = "CT series" if parts.series else "RTDOSE"
     archive.not_plans[kind] = archive.not_plans.get(kind, 0) + 1
@@ -117,7 +117,7 @@ def with_digests(orders: list[Order], store: Store, root: Path, ahead: int = 50)
     memory = store.memory(str(root))
     for start in range(0, len(orders), ahead):
         part = orders[start : start + ahead]
-        known = memory.digests(h.name for order in part for h in order.parts.headers)
+        known = memory.digests(h.name for order in part for h in order.headers)
         for order in part:
-            own = {h.name: known[h.name] for h in order.parts.headers if h.name in known}
+            own = {h.name: known[h.name] for h in order.headers if h.name in known}
             yield Order(order.parts, order.index, order.known, own)

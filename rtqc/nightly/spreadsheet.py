@@ -16,12 +16,17 @@ def write_spreadsheet(path: Path, columns: Sequence[str], rows: Iterable[Sequenc
     Raises:
         OSError: it cannot be written; nothing half-written stays.
     """
+    with whole_file(path, durable=False) as file:
+        file.write(b"\xef\xbb\xbf" + spreadsheet_text(columns, rows, "\r\n").encode("utf-8"))
+
+
+def spreadsheet_text(columns: Sequence[str], rows: Iterable[Sequence[object]], ending: str = "\n") -> str:
+    """A table as the text of a CSV file, without a mark at its beginning; ``ending`` is that of its lines."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\r\n")
+    writer = csv.writer(text, lineterminator=ending)
     writer.writerow(columns)
     writer.writerows([_cell(value) for value in row] for row in rows)
-    with whole_file(path, durable=False) as file:
-        file.write(b"\xef\xbb\xbf" + text.getvalue().encode("utf-8"))
+    return text.getvalue()
 
 
 def _cell(value: object) -> object:

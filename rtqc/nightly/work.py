@@ -59,7 +59,7 @@ def given_up(order: Order, key: str, digests: dict[str, str], rule: str, message
 def digests_of(order: Order) -> dict[str, str]:
     """Content of the files that is not known yet, by name; a file that has gone or cannot be read has none."""
     found = {}
-    for header in order.parts.headers:
+    for header in order.headers:
         if header.name not in order.digests:
             digest = _digest(header.path)
             if digest:
@@ -96,7 +96,14 @@ def _assessed(order: Order, settings: Settings, outcome: Outcome) -> Outcome:
 
 
 def _options(settings: Settings) -> Options:
-    return Options(settings.protocol, settings.model, settings.device, settings.threads, populations=settings.populations)
+    return Options(
+        settings.protocol,
+        settings.model,
+        settings.device,
+        settings.threads,
+        populations=settings.populations,
+        scope=settings.scope,
+    )
 
 
 def _picture(assessed: Assessed, settings: Settings, outcome: Outcome) -> None:

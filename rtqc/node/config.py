@@ -84,6 +84,7 @@ class NodeConfig(_Strict):
     keep_days: float = Field(default=7.0, gt=0)
     give_up_days: float = Field(default=7.0, gt=0)
     protocol: str | None = None
+    scope: Literal["plan", "contour"] = "plan"
     model: str = "heart-v1"
     device: Literal["auto", "cpu", "cuda", "tensorrt", "directml", "coreml"] = "auto"
     threads: int = Field(default=0, ge=0)
@@ -163,6 +164,7 @@ least_free_mib = 2048          # with less free disk nothing more is taken
 most_object_mib = 512          # an object is held in memory until it is written
 most_associations = 10
 # protocol = "breast-40-15"    # left out: the one that each plan asks for
+scope = "plan"                 # what a pass must cover: "plan" (contour, dose, plan, image), or "contour" (contour and image only)
 model = "heart-v1"
 device = "auto"
 

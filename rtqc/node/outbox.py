@@ -7,11 +7,12 @@ answer and the mark: as the same SOP Instance, which a destination keeps once.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,9 @@ _LOG = logging.getLogger("rtqc.node")
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 600.0
 #: What a destination said of an object that it will not take, beside its mark.
 _REFUSED = ".refused"
+#: Between what a case consists of and what that holds; and digits of the latter.
+_SEPARATOR, _DIGITS = "-", 24
+_NOTE = "case.json"
 
 
 @dataclass
@@ -60,6 +64,17 @@ class Outbox:
     def knows(self, name: str) -> bool:
         """Whether a case was checked already."""
         return any((self._folder(f) / name).is_dir() for f in ("outbox", "sent", "failed"))
+
+    def last_content(self, name: str) -> dict[str, str] | None:
+        """Of the latest result of the same objects: what each of them held, by SOP Instance UID; None where there is none."""
+        objects = name.partition(_SEPARATOR)[0]
+        known = [f for place in ("outbox", "sent", "failed") for f in self._folder(place).glob(f"{objects}{_SEPARATOR}*")]
+        for folder in sorted(known, key=lambda f: f.stat().st_mtime, reverse=True):
+            try:
+                return dict(json.loads((folder / _NOTE).read_text(encoding="utf-8"))["content"])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return None
 
     @contextmanager
     def prepared(self, name: str) -> Iterator[Path]:
@@ -141,9 +156,26 @@ class Outbox:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def note_case(folder: Path, about: Iterable[tuple[str, str]]) -> None:
+def case_name(objects: str, content: Mapping[str, str]) -> str:
+    """A name for a case: what it consists of, and what that holds.
+
+    Args:
+        objects: :func:`rtqc.dicom.fingerprint` of its SOP Instance UIDs.
+        content: hash of what each of them holds, by UID.
+    """
+    digest = hashlib.sha256("\n".join(f"{uid} {content[uid]}" for uid in sorted(content)).encode()).hexdigest()
+    return f"{objects}{_SEPARATOR}{digest[:_DIGITS]}"
+
+
+def short_name(name: str) -> str:
+    """A case's name for a folder that people look into: eight digits of its objects, and eight of their content."""
+    objects, _, content = name.partition(_SEPARATOR)
+    return f"{objects[:8]}{_SEPARATOR}{content[:8]}"
+
+
+def note_case(folder: Path, about: Iterable[tuple[str, object]]) -> None:
     """What a case is, for whoever looks into the folder."""
-    _write(folder / "case.json", json.dumps(dict(about), ensure_ascii=False, indent=2) + "\n")
+    _write(folder / _NOTE, json.dumps(dict(about), ensure_ascii=False, indent=2) + "\n")
 
 
 def _write(path: Path, text: str) -> None:

@@ -16,16 +16,18 @@ from rtqc.dicom import (
     Peer,
     Receiver,
     WebPeer,
+    content_digest,
     fingerprint,
     index_folder,
     is_complete,
     load_case,
+    named,
     plan_cases,
     store,
 )
 from rtqc.node.config import Destination, NodeConfig
 from rtqc.node.inbox import Inbox
-from rtqc.node.outbox import Outbox, note_case
+from rtqc.node.outbox import Outbox, case_name, note_case, short_name
 from rtqc.pipeline import Options, assess_fully
 from rtqc.qc import load_protocol, rule_ids
 from rtqc.report import JSON_FILE, REPORT_FILE, write_objects, write_results
@@ -48,6 +50,8 @@ class Node:
     config: NodeConfig
     ended: threading.Event = field(default_factory=threading.Event)
 
+    _digests: dict[tuple[Path, int, int], str] = field(default_factory=dict, repr=False)
+
     def __post_init__(self) -> None:
         """Open inbox and outbox."""
         config = self.config
@@ -55,7 +59,11 @@ class Node:
         self.outbox = Outbox(config.state, config.destinations, self._send)
         self.receiver = Receiver(config.door(), self.inbox.folder, Inbox.folder_name, self.inbox.touched)
         self.options = Options(
-            load_protocol(config.protocol, rule_ids()) if config.protocol else None, config.model, config.device, config.threads
+            load_protocol(config.protocol, rule_ids()) if config.protocol else None,
+            config.model,
+            config.device,
+            config.threads,
+            scope=config.scope,
         )
 
     def run(self) -> None:
@@ -87,19 +95,43 @@ class Node:
         for folder, quiet in self.inbox.due():
             index = index_folder(folder)
             for parts in plan_cases(index):
-                name = fingerprint(parts)
-                if self.outbox.knows(name) or not (quiet or is_complete(parts)):
+                if not (parts.plan or parts.structure_set or parts.series) or not (quiet or is_complete(parts)):
                     continue
-                if not (parts.plan or parts.structure_set or parts.series):
+                content = self._content(parts)
+                name = case_name(fingerprint(parts), content)
+                if self.outbox.knows(name):
                     continue
                 try:
-                    self._check(parts, index, name)
+                    self._say_if_changed(parts, name, content)
+                    self._check(parts, index, name, content)
                 except (
                     Exception
                 ):  # one case that nobody foresaw must not end the node; it is tried again when something new comes
                     _LOG.exception("a case of %s could not be checked", folder.name)
 
-    def _check(self, parts: Parts, index: Index, name: str) -> None:
+    def _content(self, parts: Parts) -> dict[str, str]:
+        """A hash of what each object of a case holds, by SOP Instance UID: an object may come again with other content under its old UID."""
+        content = {}
+        for header in parts.headers:
+            stat = header.path.stat()
+            key = (header.path, stat.st_size, stat.st_mtime_ns)
+            if key not in self._digests:
+                self._digests[key] = content_digest(header.path)
+            content[header.uid] = self._digests[key]
+        return content
+
+    def _say_if_changed(self, parts: Parts, name: str, content: dict[str, str]) -> None:
+        """Log which objects differ from those of the last result of the same UIDs."""
+        before = self.outbox.last_content(name)
+        if before is None:
+            return
+        changed = [f"{h.modality} {h.uid}" for h in parts.headers if before.get(h.uid) != content[h.uid]]
+        _LOG.warning(
+            "%s came again with other content under the same SOP Instance UID: checked again; the earlier result is kept",
+            named(changed, most=12),
+        )
+
+    def _check(self, parts: Parts, index: Index, name: str, content: dict[str, str]) -> None:
         began = time.perf_counter()
         assessed = assess_fully(load_case(parts, index), self.options)
         assessment = assessed.assessment
@@ -110,11 +142,11 @@ class Node:
                 folder,
                 (
                     ("patient_id", assessment.case.patient_id), ("plan", assessment.case.plan_label),
-                    ("verdict", assessment.verdict), ("headline", assessment.headline),
+                    ("verdict", assessment.verdict), ("headline", assessment.headline), ("content", content),
                 ),
             )  # fmt: skip
             if self.config.reports is not None:
-                self._publish(folder, f"{Inbox.folder_name(assessment.case.patient_id)}-{name[:8]}")
+                self._publish(folder, f"{Inbox.folder_name(assessment.case.patient_id)}-{short_name(name)}")
         for kind, why in left_out.items():
             _LOG.warning("%s: no %s: %s", name, kind.upper(), why)
         _LOG.info(
@@ -147,6 +179,7 @@ class Node:
         return store(peer, files)
 
     def _tidy(self) -> None:
+        self._digests = {key: digest for key, digest in self._digests.items() if key[0].exists()}
         self.inbox.forget(self.config.keep_days)
         self.outbox.give_up(self.config.give_up_days)
         self.outbox.forget(self.config.keep_days)

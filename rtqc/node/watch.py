@@ -129,7 +129,10 @@ class Watcher:
 
     def _work_on(self, claimed: Path) -> Path:
         """Check every case of an export, and move it away."""
-        results = (self.out or self.folder / RESULTS) / claimed.name
+        # An export of a name that was there before keeps the earlier export and its results; one that was being checked when we were killed
+        # has not been moved yet and gets its name again.
+        name = _free_in(claimed.name, self.folder / DONE, self.folder / FAILED)
+        results = (self.out or self.folder / RESULTS) / name
         failed = False
         index = index_folder(claimed)
         cases = plan_cases(index)
@@ -148,10 +151,16 @@ class Watcher:
             except Exception:  # one export that nobody foresaw must not end the watch
                 failed = True
                 _LOG.exception("%s could not be checked", claimed.name)
-        target = _free(self.folder / (FAILED if failed else DONE) / claimed.name)
+        target = self.folder / (FAILED if failed else DONE) / name
         target.parent.mkdir(exist_ok=True)
         shutil.move(os.fspath(claimed), os.fspath(target))
         return target
+
+
+def _free_in(name: str, *folders: Path) -> str:
+    """The name, or one with a number behind where one of the folders holds it already."""
+    names = (name, *(f"{name}-{k}" for k in range(2, 10_000)))
+    return next(n for n in names if not any((f / n).exists() for f in folders))
 
 
 def _free(path: Path) -> Path:

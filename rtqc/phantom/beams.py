@@ -16,6 +16,7 @@ The attenuation is the slope of measured 6 MV tissue-maximum ratios (BJR Supplem
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,8 @@ _RAY_STEP_MM = 2.0
 _RAY_HALF_MM = 330.0
 
 Floats = NDArray[np.float64]
+#: Signed distance to the skin at points, in mm, negative inside.
+Body = Callable[[Points], Field]
 
 
 @dataclass(frozen=True)
@@ -113,14 +116,25 @@ def _heart_reach(anatomy: Anatomy, inward: Floats, lower: float, upper: float) -
 
 def tangential_dose(anatomy: Anatomy, beams: Tangents, grid: Grid) -> Dose:
     """The dose of both fields; the module's formula on the points of an axial grid."""
+    return tangential_dose_in(lambda p: body_at(anatomy, p), beams, grid)
+
+
+def tangential_dose_in(body: Body, beams: Tangents, grid: Grid) -> Dose:
+    """The same in any body.
+
+    Args:
+        body: signed distance to the skin at points, in mm, negative inside.
+        beams: both fields.
+        grid: axial.
+    """
     x, y, z = (a.astype(np.float32) for a in (grid.columns_mm, grid.rows_mm, grid.positions_mm))
     along, inward = np.array(beams.along), np.array(beams.inward)
     t = (x[None, :] * along[0] + y[:, None] * along[1]).astype(np.float64)
     across = (x[None, :] * inward[0] + y[:, None] * inward[1]).astype(np.float64)
-    depths, inside = _depths(anatomy, beams, t, across, grid.positions_mm)
+    depths, inside = _depths(body, beams, t, across, grid.positions_mm)
     edge_distance = across - float(np.array(beams.edge_mm) @ inward)
     primary = _penumbra(edge_distance)[None] * _length(z, beams, 1.0)[:, None, None]
-    primary = primary * sum(_transmission(d) for d in depths) / _at_centre(anatomy, beams)
+    primary = primary * sum(_transmission(d) for d in depths) / _at_centre(body, beams)
     scatter = SCATTER_SHARE * np.exp(-np.maximum(-edge_distance, 0) / SCATTER_RANGE_MM)[None]
     scatter = scatter * _length(z, beams, 0.1)[:, None, None] + LEAKAGE_SHARE
     return Dose(grid, (beams.prescription_gy * (primary + scatter) * inside).astype(np.float32))
@@ -138,9 +152,7 @@ def _transmission(depth: Floats) -> Floats:
     return np.asarray((1 - SURFACE_LOSS * np.exp(-depth / BUILD_UP_MM)) * np.exp(-ATTENUATION_PER_MM * depth))
 
 
-def _depths(
-    anatomy: Anatomy, beams: Tangents, t: Floats, across: Floats, heights: Floats
-) -> tuple[tuple[Floats, Floats], Floats]:
+def _depths(body: Body, beams: Tangents, t: Floats, across: Floats, heights: Floats) -> tuple[tuple[Floats, Floats], Floats]:
     """Depths below the skin along both directions, and whether a point lies in the body; each (z, y, x)."""
     ray = np.arange(-_RAY_HALF_MM, _RAY_HALF_MM + _RAY_STEP_MM, _RAY_STEP_MM)
     lanes = np.arange(across.min() - _RAY_STEP_MM, across.max() + 2 * _RAY_STEP_MM, _RAY_STEP_MM)
@@ -148,8 +160,8 @@ def _depths(
     y = (ray[:, None] * beams.along[1] + lanes[None, :] * beams.inward[1]).astype(np.float32)
     share = np.empty((heights.size, ray.size, lanes.size), np.float32)
     for k, height in enumerate(heights):
-        body = body_at(anatomy, Points(x[None], y[None], np.full((1, 1, 1), height, np.float32)))[0]
-        share[k] = np.clip(0.5 - body / _RAY_STEP_MM, 0, 1)
+        skin = body(Points(x[None], y[None], np.full((1, 1, 1), height, np.float32)))[0]
+        share[k] = np.clip(0.5 - skin / _RAY_STEP_MM, 0, 1)
     forward = (np.cumsum(share, axis=1) - share / 2) * _RAY_STEP_MM
     backward = share.sum(axis=1, keepdims=True) * _RAY_STEP_MM - forward
     row, lane = (t - ray[0]) / _RAY_STEP_MM, (across - lanes[0]) / _RAY_STEP_MM
@@ -160,12 +172,12 @@ def _depths(
     return (np.maximum(sampled[0], 0), np.maximum(sampled[1], 0)), np.clip(sampled[2], 0, 1)
 
 
-def _at_centre(anatomy: Anatomy, beams: Tangents) -> float:
+def _at_centre(body: Body, beams: Tangents) -> float:
     """Primary dose at the prescription point before it is normalised, less the scatter's part of the prescription."""
     along, inward = np.array(beams.along), np.array(beams.inward)
     x, y, z = beams.centre_mm
     t, across = np.array([[x, y] @ along]), np.array([[x, y] @ inward])
-    depths, _ = _depths(anatomy, beams, t[None], across[None], np.array([z]))
+    depths, _ = _depths(body, beams, t[None], across[None], np.array([z]))
     distance = across - float(np.array(beams.edge_mm) @ inward)
     height = np.array([z], np.float32)
     primary = _penumbra(distance) * _length(height, beams, 1.0) * sum(_transmission(d).ravel() for d in depths)

@@ -84,6 +84,11 @@ def contour_open(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return plan.redrawn("Heart", add)
 
 
+@planted("contour.repeated", 2, "times", "every contour was exported more than once")
+def contours_repeated(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return plan.redrawn("Heart", lambda roi: replace(roi, contours=roi.contours * int(magnitude)))
+
+
 # --- The contour is somewhere else ---
 
 

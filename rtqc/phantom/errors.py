@@ -26,6 +26,7 @@ class PlantedError:
         unit: of the magnitude.
         plant: the change.
         changes_ct: whether the image differs from the clean plan's.
+        adds_plans: whether there are several plans in the folder.
     """
 
     name: str
@@ -35,6 +36,7 @@ class PlantedError:
     unit: str
     plant: Change
     changes_ct: bool = False
+    adds_plans: bool = False
 
 
 PLANTED: dict[str, PlantedError] = {}
@@ -57,12 +59,14 @@ def plant(plan: SyntheticPlan, name: str, magnitude: float | None = None) -> Syn
     return entry.plant(plan, entry.magnitude if magnitude is None else magnitude)
 
 
-def planted(rule: str, magnitude: float, unit: str, about: str, changes_ct: bool = False) -> Callable[[Change], Change]:
+def planted(
+    rule: str, magnitude: float, unit: str, about: str, *, changes_ct: bool = False, adds_plans: bool = False
+) -> Callable[[Change], Change]:
     """Register a function of plan and magnitude under its own name."""
 
     def register(change: Change) -> Change:
         name = change.__name__.strip("_")
-        PLANTED[name] = PlantedError(name, about, rule, magnitude, unit, change, changes_ct)
+        PLANTED[name] = PlantedError(name, about, rule, magnitude, unit, change, changes_ct, adds_plans)
         return change
 
     return register

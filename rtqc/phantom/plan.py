@@ -15,6 +15,7 @@ from rtqc.dicom.write_study import DrawnRoi, Study, write_study
 from rtqc.phantom.anatomy import Anatomy
 from rtqc.phantom.beams import Tangents, tangential_dose, tangents_for
 from rtqc.phantom.render import contours, render_ct
+from rtqc.phantom.target import breast_target
 
 #: TG-263 names of the structure set -> field of :class:`~rtqc.phantom.anatomy.Organs`.
 STRUCTURES: Mapping[str, str] = {
@@ -81,7 +82,11 @@ class SyntheticPlan:
 
 
 def synthetic_plan(
-    anatomy: Anatomy, resolution: Resolution = Resolution(), key: str = "demo", heart_in_field_mm: float = -4.0
+    anatomy: Anatomy,
+    resolution: Resolution = Resolution(),
+    key: str = "demo",
+    heart_in_field_mm: float = -4.0,
+    target: bool = False,
 ) -> SyntheticPlan:
     """Render a patient and plan a breast treatment.
 
@@ -90,12 +95,21 @@ def synthetic_plan(
         resolution: of the CT.
         key: UIDs are made of it; plans with different keys have nothing in common.
         heart_in_field_mm: how far the heart reaches into the field; see :func:`~rtqc.phantom.beams.tangents_for`.
+        target: whether the treated breast is contoured (``PTV_Breast_L`` or ``PTV_Breast_R``) and prescribed to.
     """
     grid = ct_grid(resolution)
     image = render_ct(anatomy, grid, resolution.noise_hu)
     structures = contours(anatomy, grid, dict(STRUCTURES))
     beams = tangents_for(anatomy, heart_in_field_mm)
-    return SyntheticPlan(anatomy, beams, structures, _study(key, anatomy, image, structures, beams))
+    plan = SyntheticPlan(anatomy, beams, structures, _study(key, anatomy, image, structures, beams))
+    return with_target(plan) if target else plan
+
+
+def with_target(plan: SyntheticPlan) -> SyntheticPlan:
+    """The same plan with its treated breast contoured and prescribed to; see :mod:`rtqc.phantom.target`."""
+    ptv = breast_target(plan.anatomy, plan.beams, plan.study.image.grid)
+    contoured = plan.with_study(rois=(*plan.study.rois, DrawnRoi.of(ptv)), target=ptv.name)
+    return replace(contoured, structures={**plan.structures, ptv.name: ptv})
 
 
 def _study(key: str, anatomy: Anatomy, image: Image, structures: Mapping[str, Structure], beams: Tangents) -> Study:
@@ -110,6 +124,7 @@ def _study(key: str, anatomy: Anatomy, image: Image, structures: Mapping[str, St
         prescription_gy=beams.prescription_gy,
         fractions=beams.fractions,
         gantry_deg=beams.gantry_deg,
+        isocentre_mm=beams.centre_mm,
     )
 
 
@@ -122,13 +137,18 @@ def ct_grid(resolution: Resolution) -> Grid:
     return Grid.regular((count, resolution.pixels, resolution.pixels), steps, (first, first - 10.0, SCAN_MM[0]))
 
 
-def dose_grid(anatomy: Anatomy) -> Grid:
-    """The dose's own grid, which shares no point with the CT's."""
+def dose_grid(anatomy: Anatomy, spacing_mm: tuple[float, float, float] = DOSE_SPACING_MM) -> Grid:
+    """The dose's own grid, which shares no point with the CT's.
+
+    Args:
+        anatomy: the patient that it covers.
+        spacing_mm: distance of dose points, in mm (slice, row, column).
+    """
     half_x = anatomy.half_width_mm * 1.05 + 20
     front, back = -anatomy.half_depth_mm - anatomy.breast_mm - 25, anatomy.half_depth_mm + 15
     extent = (250.0, back - front, 2 * half_x)
-    shape = [int(e / s) + 1 for e, s in zip(extent, DOSE_SPACING_MM, strict=True)]
-    return Grid.regular(shape, DOSE_SPACING_MM, (-half_x + 0.7, front + 0.9, -128.6))
+    shape = [int(e / s) + 1 for e, s in zip(extent, spacing_mm, strict=True)]
+    return Grid.regular(shape, spacing_mm, (-half_x + 0.7, front + 0.9, -128.6))
 
 
 def dose_cropped(dose: Dose, lower_mm: float) -> Dose:

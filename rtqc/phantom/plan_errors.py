@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from shapely.geometry import Point
 
-from rtqc.core.volumes import Image
+from rtqc.core.volumes import Dose, Image
 from rtqc.dicom.write_study import DrawnRoi
+from rtqc.geometry.coverage import as_multipolygon
 from rtqc.phantom.beams import tangential_dose, tangents_for
-from rtqc.phantom.contour_errors import apex_cut
+from rtqc.phantom.contour_errors import apex_cut, heart_too_small
 from rtqc.phantom.errors import planted
 from rtqc.phantom.plan import SyntheticPlan, dose_cropped
 
@@ -20,17 +22,36 @@ def _replanned(plan: SyntheticPlan, heart_in_field_mm: float) -> SyntheticPlan:
     beams = tangents_for(plan.anatomy, heart_in_field_mm)
     assert plan.study.dose is not None
     dose = tangential_dose(plan.anatomy, beams, plan.study.dose.grid)
-    return replace(plan.with_study(dose=dose, gantry_deg=beams.gantry_deg), beams=beams)
+    changed = plan.with_study(dose=dose, gantry_deg=beams.gantry_deg, isocentre_mm=beams.centre_mm)
+    return replace(changed, beams=beams)
 
 
-@planted("constraint.exceeded", 22, "mm", "the field reaches this far into the heart")
+@planted("constraint.exceeded", 26, "mm", "the field reaches this far into the heart")
 def heart_in_field(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return _replanned(plan, magnitude)
+
+
+@planted("constraint.above_ideal", 20, "mm", "the field reaches into the heart, less far than the acceptable limits allow")
+def heart_at_field_edge(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return _replanned(plan, magnitude)
 
 
 @planted("constraint.flips", 45, "mm", "the part of the heart that the field hits was not contoured: limits look kept")
 def dose_hidden_by_contour(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    return apex_cut(_replanned(plan, 26.0), magnitude)
+    return apex_cut(_replanned(plan, 30.0), magnitude)
+
+
+@planted(
+    "constraint.flips_ideal", 45, "mm", "the part of the heart that the field hits was not contoured: ideal limits look kept"
+)
+def less_dose_hidden_by_contour(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return apex_cut(_replanned(plan, 22.0), magnitude)
+
+
+@planted("constraint.near_limit", 1, "mm", "the outline is this much too tight, and a limit lies between it and the draft")
+def limit_within_draft_error(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    """With the field 18 mm deep the heart has a V17Gy of 5.1 %, the tighter outline less than the limit of 5 %."""
+    return heart_too_small(_replanned(plan, 18.0), magnitude)
 
 
 @planted("dose.mean_difference", 45, "mm", "the contour misses the part of the heart with the dose")
@@ -45,6 +66,21 @@ def dose_grid_too_small(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return plan.with_study(dose=dose_cropped(plan.study.dose, lower))
 
 
+@planted("dose.outside_grid_edge", 5, "mm", "the dose grid ends just above the heart's lower end")
+def dose_grid_a_slice_too_small(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return dose_grid_too_small(plan, magnitude)
+
+
+@planted("substructure.place", 150, "mm", "the artery's contour lies this far beside the heart")
+def artery_beside_the_heart(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    """A disc of 4 mm radius, this far from the heart's centroid in each of its planes."""
+    planes = {
+        w: as_multipolygon(Point(a.centroid.x + magnitude, a.centroid.y).buffer(4.0)) for w, a in plan.heart.planes.items()
+    }
+    artery = DrawnRoi.of(replace(plan.heart, name="A_LAD", planes=planes))
+    return plan.with_study(rois=(*plan.study.rois, artery))
+
+
 # --- The files do not belong together, or cannot be used ---
 
 
@@ -56,6 +92,27 @@ def dose_relative(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
 @planted("dose.summation", 1, "file", "only one beam's dose was exported")
 def dose_of_one_beam(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return plan.with_study(dose_summation="BEAM")
+
+
+@planted("dose.zero", 1, "file", "the dose was exported before it was calculated")
+def dose_not_calculated(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    assert plan.study.dose is not None
+    return plan.with_study(dose=replace(plan.study.dose, gy=np.zeros_like(plan.study.dose.gy)))
+
+
+@planted("dose.effective", 1, "file", "the dose was exported after correction for a biological effect")
+def dose_effective(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return plan.with_study(dose_type="EFFECTIVE")
+
+
+@planted("dose.of_several_plans", 1, "file", "the only dose is the sum of this plan and another")
+def dose_of_several_plans(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return plan.with_study(dose_summation="MULTI_PLAN")
+
+
+@planted("dose.ion_physical", 1, "file", "the dose of a proton plan was exported without relative biological effectiveness")
+def dose_of_protons_physical(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return plan.with_study(radiation_type="PROTON")
 
 
 @planted("reference.dose_plan", 1, "file", "the dose is that of another plan")
@@ -86,6 +143,22 @@ def prescription_missing(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan
 @planted("plan.fractions_missing", 1, "file", "the plan has no fractions")
 def fractions_missing(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return plan.with_study(fractions=0)
+
+
+@planted("plan.prescription_implausible", 100, "times", "the prescription was written in cGy")
+def prescription_in_cgy(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    assert plan.study.prescription_gy is not None
+    return plan.with_study(prescription_gy=plan.study.prescription_gy * magnitude)
+
+
+@planted(
+    "protocol.other_fractionation", 20, "fractions", "45 Gy to the breast in a number of fractions that no protocol is for"
+)
+def other_fractionation(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    assert plan.study.dose is not None
+    assert plan.study.prescription_gy is not None
+    dose = Dose(plan.study.dose.grid, plan.study.dose.gy * np.float32(45.0 / plan.study.prescription_gy))
+    return plan.with_study(prescription_gy=45.0, fractions=int(magnitude), dose=dose)
 
 
 @planted("protocol.assumed", 8, "fractions", "a treatment that no protocol is for, of a site that the plan does not name")

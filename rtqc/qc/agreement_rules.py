@@ -106,7 +106,7 @@ def hausdorff95(m: Measurements, limits: Limits) -> Iterable[Hit]:
     if value is not None and m.agreement is not None and value > limit.value:
         where = worst_slices(m.agreement)
         yield Hit(
-            f"5 % of the surfaces of contour and draft are more than {value:.0f} mm apart (limit {limit.value:g} mm), most at {where[0]:.1f} mm.",
+            f"5 % of one surface, the contour's or the draft's, lie more than {value:.0f} mm from the other (limit {limit.value:g} mm), most at {where[0]:.1f} mm.",
             where,
             value,
             limit,

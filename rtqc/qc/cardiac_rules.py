@@ -21,7 +21,8 @@ def calcium_and_dose(m: Measurements, limits: Limits) -> Iterable[Hit]:
     calcium = m.cardiac.calcium if m.cardiac is not None else None
     if calcium is None or calcium.calcium_class != ">300":
         return
-    for constraint in m.constraints:
+    # Of the two limits of a mean the higher one that is exceeded says most.
+    for constraint in sorted(m.constraints, key=lambda c: -c.limit):
         value = constraint.contoured if constraint.contoured is not None else constraint.draft
         if constraint.structure or constraint.metric != "mean_gy" or value is None or value <= constraint.limit:
             continue

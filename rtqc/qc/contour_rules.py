@@ -8,6 +8,7 @@ import numpy as np
 import shapely
 
 from rtqc.core.case import DefectKind
+from rtqc.core.slabs import half_slices_mm, local_spacings_mm
 from rtqc.core.structure import Structure
 from rtqc.geometry.pieces import piece_volume_ml
 from rtqc.geometry.rasterize import in_frame
@@ -17,6 +18,8 @@ from rtqc.qc.rule import Hit, at_positions, rule
 
 #: A heart drawn on fewer than this share of the slices inside its extent was drawn on every n-th slice on purpose.
 _SPARSE_SHARE = 0.7
+#: Heights nearer than this, in mm, are one.
+_ON_PLANE_MM = 0.01
 #: Symmetric difference under which two outlines are the same one copied, relative to the area.
 _COPY_TOLERANCE = 1e-4
 
@@ -28,6 +31,7 @@ _DEFECTS: dict[DefectKind, str] = {
     "not_planar": "points that do not lie on one image plane",
     "no_area": "a contour without area",
     "too_many_points": "tens of thousands of points (thinned to 0.01 mm)",
+    "decimal_comma": "decimal commas instead of points",
 }
 
 
@@ -111,26 +115,51 @@ def contour_degenerate(m: Measurements, limits: Limits) -> Iterable[Hit]:
             dropped = sum(d.dropped for d in found)
             done = f"{dropped} left out" if dropped else "read even-odd" if kind == "self_intersecting" else "kept"
             place = f" at {at_positions(where)}" if where else ""
+            example = next((f" (such as '{d.detail}')" for d in found if d.detail), "")
+            advice = "Export them again" if kind in ("not_a_number", "decimal_comma") else "Redraw them"
             yield Hit(
-                f"{m.roi.structure.name} has {len(found)} contour(s) with {words}{place}; {done}. Redraw them.",
+                f"{m.roi.structure.name} has {len(found)} {'contour' if len(found) == 1 else 'contours'} with {words}{example}{place}; {done}. {advice}.",
                 tuple(where),
                 float(len(found)),
                 structures=(m.roi.structure.name,),
             )
 
 
+@rule(
+    "contour.repeated",
+    "warning",
+    "fact",
+    "Contours of the heart stand in the structure set more than once; each was counted once.",
+)
+def contour_repeated(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Outlines that another of the same slice already is."""
+    found = [d for d in m.roi.defects if d.kind == "repeated"] if m.roi is not None else []
+    if found and m.roi is not None:
+        where = sorted({d.position_mm for d in found if d.position_mm is not None})
+        count = "1 contour stands" if len(found) == 1 else f"{len(found)} contours stand"
+        yield Hit(
+            f"{count} in {m.roi.structure.name} more than once, at {at_positions(where)}: counted once here, but a hole to programs that combine by exclusive or. Delete the copies.",
+            tuple(where),
+            float(len(found)),
+            structures=(m.roi.structure.name,),
+        )
+
+
 @rule("contour.off_plane", "warning", "fact", "Contours lie between CT slices.")
 def contour_off_plane(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """Planes without a slice."""
-    if m.heart is None or m.slices_mm is None:
+    """Planes without a slice, and contours that were moved onto theirs."""
+    if m.heart is None or m.slices_mm is None or m.roi is None:
         return
     slices = m.slices_mm
     limit = limits.contour_off_plane
     off = {w: float(np.abs(slices - w).min()) for w in m.heart.planes}
+    moved = {d.position_mm: abs(d.offset_mm) for d in m.roi.defects if d.kind == "moved_to_slice" and d.position_mm is not None}
+    off |= {w: d for w, d in moved.items() if d > off.get(w, 0.0)}
     between = [w for w, d in off.items() if d > limit.value and slices[0] < w < slices[-1]]
     if between:
+        taken = "; each was taken as its nearest slice's" if all(w in moved for w in between) else ""
         yield Hit(
-            f"{m.heart.name} has contours between CT slices at {at_positions(between)}, up to {max(off[w] for w in between):.1f} mm off: redraw them on the slices.",
+            f"{m.heart.name} has contours between CT slices at {at_positions(between)}, up to {max(off[w] for w in between):.1f} mm off{taken}: redraw them on the slices.",
             tuple(between),
             max(off[w] for w in between),
             limit,
@@ -199,10 +228,16 @@ def contour_slice_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
     if not missing:
         return
     if m.slices_mm is not None:
-        inside = ((m.slices_mm >= planes[0] - 0.01) & (m.slices_mm <= planes[-1] + 0.01)).sum()
+        inside = int(((m.slices_mm >= planes[0] - _ON_PLANE_MM) & (m.slices_mm <= planes[-1] + _ON_PLANE_MM)).sum())
         if planes.size < _SPARSE_SHARE * inside:
+            bridged = bool(m.heart.slabs.bridged.all())
+            done = (
+                "between them it was interpolated"
+                if bridged
+                else "where they lie too far apart nothing was assumed between them"
+            )
             yield Hit(
-                f"{m.heart.name} is drawn on {planes.size} of the {inside} CT slices that it spans: interpolate it in the planning system.",
+                f"{m.heart.name} is drawn on {planes.size} of the {inside} CT slices that it spans; {done}. Interpolate it in the planning system.",
                 tuple(missing),
                 float(len(missing)),
                 structures=(m.heart.name,),
@@ -218,13 +253,17 @@ def contour_slice_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
 
 
 def _missing_slices(m: Measurements, planes: np.ndarray) -> list[float]:
-    spacing = m.heart.usual_spacing_mm if m.heart is not None else 0.0
-    if m.slices_mm is not None:
-        steps = np.diff(m.slices_mm)
-        reach = 0.5 * (float(np.median(steps)) if steps.size else spacing)
-        inside = m.slices_mm[(m.slices_mm > planes[0] + 0.01) & (m.slices_mm < planes[-1] - 0.01)]
-        return [float(w) for w in inside if np.abs(planes - w).min() > reach - 1e-3]
-    gaps = np.flatnonzero(np.diff(planes) > 1.5 * spacing)
+    if m.slices_mm is not None and m.slices_mm.size > 1:
+        reach = half_slices_mm(m.slices_mm)
+        inside = np.flatnonzero((m.slices_mm > planes[0] + _ON_PLANE_MM) & (m.slices_mm < planes[-1] - _ON_PLANE_MM))
+        off = [m.slices_mm[k] - planes for k in inside]
+        # A contour belongs to a slice within its slab, whose end is shared: there the slice is missing.
+        drawn = [
+            bool(((d < reach[k, 0] - _ON_PLANE_MM) & (-d < reach[k, 1] - _ON_PLANE_MM)).any())
+            for k, d in zip(inside, off, strict=True)
+        ]
+        return [float(m.slices_mm[k]) for k, there in zip(inside, drawn, strict=True) if not there]
+    gaps = np.flatnonzero(np.diff(planes) > 1.5 * local_spacings_mm(planes))
     return [float((planes[k] + planes[k + 1]) / 2) for k in gaps]
 
 
@@ -234,10 +273,9 @@ def contour_stray_island(m: Measurements, limits: Limits) -> Iterable[Hit]:
     limit = limits.contour_island
     if m.heart is None:
         return
-    spacing = m.heart.usual_spacing_mm
     missing = set(_missing_slices(m, m.heart.positions_mm)) if m.heart.positions_mm.size > 1 else set()
     for piece in m.pieces[1:]:
-        volume = piece_volume_ml(piece, spacing)
+        volume = piece_volume_ml(piece, m.heart)
         where = tuple(sorted({w for w, _ in piece}))
         if volume < limit.value or _only_parted_by_gap(m.heart, piece, missing):
             continue

@@ -1,4 +1,4 @@
-"""Rules about the heart's dose and its constraints."""
+"""Rules about the heart's dose."""
 
 from __future__ import annotations
 
@@ -7,31 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 
 from rtqc.core.assessment import DoseComparison, DoseMetrics
+from rtqc.dosimetry import mean_tolerance_gy
 from rtqc.qc.agreement_rules import worst_slices
 from rtqc.qc.measurements import Measurements
-from rtqc.qc.protocol import Limit, Limits
-from rtqc.qc.rule import Hit, rule
-
-
-@rule(
-    "constraint.flips",
-    "fail",
-    "estimate",
-    "A dose constraint is met with one heart and exceeded with the other.",
-    "trusted_draft",
-)
-def constraint_flips(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """The contour decides about the plan."""
-    for c in m.constraints:
-        if c.outcome_flips and c.contoured is not None and c.draft is not None:
-            words = ("met", "exceeded") if c.contoured_met else ("exceeded", "met")
-            limit = Limit(value=c.limit, unit=c.unit, source=c.source)
-            yield Hit(
-                f"{c.description}: the limit of {c.limit:g} {c.unit} is {words[0]} with the contour ({c.contoured:.2f} {c.unit}) but {words[1]} with the draft ({c.draft:.2f} {c.unit}).",
-                _differing(m),
-                c.draft,
-                limit,
-            )
+from rtqc.qc.protocol import Limits
+from rtqc.qc.rule import Hit, rule, with_error
 
 
 def _differing(m: Measurements) -> tuple[float, ...]:
@@ -39,72 +19,63 @@ def _differing(m: Measurements) -> tuple[float, ...]:
     return worst_slices(m.agreement) if m.agreement is not None else ()
 
 
-@rule("constraint.exceeded", "fail", "fact", "A dose constraint is exceeded with the contoured heart.")
-def constraint_exceeded(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """The plan by its own contour."""
-    for c in m.constraints:
-        if c.contoured_met is False and c.contoured is not None:
-            limit = Limit(value=c.limit, unit=c.unit, source=c.source)
-            yield Hit(
-                f"{c.description} is {c.contoured:.2f} {c.unit} with the contour, above the limit of {c.limit:g} {c.unit}.",
-                measured=c.contoured,
-                limit=limit,
-            )
-
-
-@rule("constraint.not_assessed", "warning", "fact", "A dose constraint could not be checked.")
-def constraint_not_assessed(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """A structure that is not there, or a dose that cannot be told. Without a heart or a dose other findings say so."""
-    structures = m.case.structures
-    for c in m.constraints:
-        if c.contoured is not None or (not c.structure and m.heart is None):
-            continue
-        if c.structure and c.structure not in structures:
-            names = ", ".join(sorted(structures)[:12]) or "none"
-            why = f"there is no structure '{c.structure}' (the structures: {names}). Contour it, or change its name in the protocol"
-        elif c.structure and structures[c.structure].is_empty:
-            why = f"'{c.structure}' has no contours. Contour it"
-        elif c.eqd2:
-            why = "it is in fractions of 2 Gy, and the plan does not tell one number of fractions"
-        else:
-            why = "no part of the structure has a dose. Calculate the dose on a larger grid"
-        limit = Limit(value=c.limit, unit=c.unit, source=c.source)
-        yield Hit(
-            f"{c.description} could not be checked: {why}.", limit=limit, structures=(c.structure,) if c.structure else ()
-        )
-
-
 @rule("dose.mean_difference", "warning", "estimate", "The mean heart dose depends on whose contour is right.", "trusted_draft")
 def mean_difference(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """Mean heart dose, draft minus contour."""
+    """Mean heart dose, draft minus contour, where it is more than the draft may be off by itself."""
     limit = limits.dose_mean_difference
     if m.dose is None or m.dose.difference is None or m.dose.contoured is None or m.dose.draft is None:
         return
-    change = m.dose.difference.mean_gy
-    if change is not None and abs(change) > limit.value:
+    change, drafted = m.dose.difference.mean_gy, m.dose.draft.mean_gy
+    error = m.dose.draft_error.mean_gy if m.dose.draft_error is not None else None
+    if change is not None and drafted is not None and abs(change) > max(limit.value, error or 0.0):
         yield Hit(
-            f"With the draft, the mean heart dose is {m.dose.draft.mean_gy:.2f} Gy instead of {m.dose.contoured.mean_gy:.2f} Gy ({change:+.2f} Gy).",
+            f"With the draft, the mean heart dose is {with_error(drafted, error, 'Gy')} instead of {m.dose.contoured.mean_gy:.2f} Gy ({change:+.2f} Gy).",
             _differing(m),
             abs(change),
             limit,
         )
 
 
-@rule("dose.outside_grid", "warning", "fact", "Part of the heart lies outside the dose grid.")
+@rule(
+    "dose.outside_grid",
+    "fail",
+    "fact",
+    "Part of the heart lies outside the dose grid, so that no dose limit is known to be met.",
+)
 def outside_grid(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Share of the volume without a dose."""
     limit = limits.dose_outside_grid
-    covered = m.dose.contoured.covered_percent if m.dose is not None and m.dose.contoured is not None else None
-    if covered is not None and m.heart is not None and 100 - covered > limit.value:
-        where = _uncovered_planes(m)
-        what = "no part of it has a dose" if covered == 0 else "mean and volumes are those of the part inside"
+    missing = _uncovered_percent(m)
+    if missing is not None and m.heart is not None and missing > limit.value:
+        part = "no part of it has a dose" if missing >= 100 else "mean and volumes are those of the part inside"
         yield Hit(
-            f"{100 - covered:.1f} % of {m.heart.name} lies outside the dose grid, so {what}: calculate the dose on a larger grid.",
-            where,
-            100 - covered,
+            f"{missing:.1f} % of {m.heart.name} lies outside the dose grid: {part}, and no limit is known to be met. Calculate the dose on a larger grid.",
+            _uncovered_planes(m),
+            missing,
             limit,
             (m.heart.name,),
         )
+
+
+@rule("dose.outside_grid_edge", "warning", "fact", "A small part of the heart lies outside the dose grid.")
+def outside_grid_edge(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Less than what ``dose.outside_grid`` fails for, and still enough that limits are not known to be met."""
+    limit = limits.dose_outside_grid_edge
+    missing = _uncovered_percent(m)
+    if missing is not None and m.heart is not None and limit.value < missing <= limits.dose_outside_grid.value:
+        yield Hit(
+            f"{missing:.1f} % of {m.heart.name} lies outside the dose grid: limits are called exceeded where the rest suffices for it, never met. Calculate the dose on a larger grid.",
+            _uncovered_planes(m),
+            missing,
+            limit,
+            (m.heart.name,),
+        )
+
+
+def _uncovered_percent(m: Measurements) -> float | None:
+    """Part of the contoured heart without a dose, in percent; None without a dose or a heart."""
+    covered = m.dose.contoured.covered_percent if m.dose is not None and m.dose.contoured is not None else None
+    return None if covered is None else 100 - covered
 
 
 @rule("dose.small_structure", "warning", "fact", "The structure is so small that its doses are those of a few dose points.")
@@ -164,7 +135,9 @@ def planning_system(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Rtqc against the DVH Sequence of the RTDOSE, for the same ROI."""
     limit = limits.dose_second_calculation
     own, stated = _means(m.dose, m.dose.planning_system if m.dose else None)
-    if own is not None and stated is not None and abs(own - stated) > limit.value:
+    curve = m.case.planning_dvhs.get(m.roi.number) if m.roi is not None else None
+    tolerance = mean_tolerance_gy(curve, own, limit.value) if curve is not None and own is not None else limit.value
+    if own is not None and stated is not None and abs(own - stated) > tolerance:
         yield Hit(
             f"The planning system's DVH in the RTDOSE has a mean heart dose of {stated:.2f} Gy where rtqc gets {own:.2f} Gy: the contour was changed after it was calculated, or one of them is wrong.",
             measured=abs(own - stated),
@@ -172,11 +145,11 @@ def planning_system(m: Measurements, limits: Limits) -> Iterable[Hit]:
         )
 
 
-@rule("dose.absent", "info", "fact", "There is no dose, so nothing can be said about it.")
+@rule("dose.absent", "warning", "fact", "There is no dose, so the plan does not pass: what was not checked is not passed.")
 def dose_absent(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """No dose object at all; one that cannot be used has its own finding."""
     refused = any(f.rule.startswith("dose.") or f.rule == "reference.dose_plan" for f in m.case.findings)
-    if m.case.dose is None and not refused:
+    if m.scope == "plan" and m.case.dose is None and not refused:
         yield Hit(
-            "There is no dose in the folder: heart dose and constraints were not assessed. Export the RTDOSE of the plan too."
+            "There is no dose in the folder, so heart dose and constraints were not checked: export the RTDOSE of the plan too, or ask for the contour only (--scope contour)."
         )

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, label
 from shapely.geometry import MultiPolygon, Polygon
 
-from rtqc.core.assessment import Agreement, ConstraintResult, DoseComparison, HeartShape, Outlier, PopulationComparison
+from rtqc.core.assessment import (
+    Agreement,
+    ConstraintResult,
+    Course,
+    DoseComparison,
+    HeartShape,
+    Outlier,
+    PopulationComparison,
+    Scope,
+)
 from rtqc.core.cardiac import Cardiac
 from rtqc.core.case import Case, Roi
 from rtqc.core.names import is_body, lung_side
@@ -20,6 +29,7 @@ from rtqc.geometry.pieces import Piece, pieces_of
 from rtqc.geometry.rasterize import in_frame, rasterize
 from rtqc.heart import Draft
 from rtqc.qc.choice import Choice
+from rtqc.qc.dose_level import Level, TargetLevel, level_of, target_levels
 from rtqc.qc.population import Ends, Population, numbers_of
 from rtqc.qc.shape import heart_shape
 
@@ -42,6 +52,8 @@ class Measurements:
         choice: the protocol and why it was taken; None where nobody chose.
         population: hearts to be held against; None: nobody's.
         cardiac: volume, fat and calcium of the draft; None without a draft.
+        scope: what the verdict is asked to cover.
+        course: the plans that are given together with this one; None for a patient with one plan.
     """
 
     case: Case
@@ -54,6 +66,8 @@ class Measurements:
     choice: Choice | None = None
     population: Population | None = None
     cardiac: Cardiac | None = None
+    scope: Scope = "plan"
+    course: Course | None = None
 
     @property
     def heart(self) -> Structure | None:
@@ -149,6 +163,16 @@ class Measurements:
             if side and not roi.structure.is_empty:
                 found.setdefault(side, roi.structure)
         return found
+
+    @cached_property
+    def dose_level(self) -> Level | None:
+        """How high the dose is; None without one."""
+        return level_of(self.case.dose) if self.case.dose is not None else None
+
+    @cached_property
+    def target_levels(self) -> tuple[TargetLevel, ...]:
+        """Doses of the contoured targets that prescriptions are for, best covered first."""
+        return target_levels(self.case)
 
     @cached_property
     def pieces(self) -> list[Piece]:

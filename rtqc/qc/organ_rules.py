@@ -6,8 +6,13 @@ from collections.abc import Iterable
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
+from shapely.geometry import MultiPolygon
 
-from rtqc.geometry.rasterize import in_frame
+from rtqc.core.structure import Structure
+from rtqc.geometry.rasterize import SLICE_MATCH_SHARE, in_frame
+from rtqc.geometry.reslice import resliced
+from rtqc.geometry.solid import areas_at
 from rtqc.qc.measurements import AIR_HU, Measurements
 from rtqc.qc.protocol import Limits
 from rtqc.qc.rule import Hit, at_positions, rule
@@ -52,25 +57,36 @@ def contour_contains_lung(m: Measurements, limits: Limits) -> Iterable[Hit]:
 
 @rule("contour.overlaps_lung", "warning", "fact", "Heart and lung contours overlap.")
 def contour_overlaps_lung(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """Common area on common planes."""
+    """Common volume, slice by slice of the heart."""
     limit = limits.contour_overlaps_lung
     if m.heart is None:
         return
     for lung in m.lungs.values():
-        if not lung.orientation.is_parallel(m.heart.orientation):
-            continue
-        planes = in_frame(lung, m.heart.orientation).planes
-        shared = {w: shapely.intersection(area, planes[w]).area for w, area in m.heart.planes.items() if w in planes}
-        percent = 100 * sum(shared.values()) / float(m.heart.areas_mm2.sum())
+        shared = _shared_ml(m.heart, lung)
+        percent = 100 * float(shared.sum()) / m.heart.volume_ml
         if percent > limit.value:
-            where = tuple(w for w, size in shared.items() if size > 0.01 * m.heart.planes[w].area)
+            own = m.heart.areas_mm2 * m.heart.thickness_mm / 1000
+            where = tuple(float(w) for w in m.heart.positions_mm[shared > 0.01 * own])
             yield Hit(
-                f"{percent:.0f} % of {m.heart.name} overlaps {lung.name}, at {at_positions(where)}: separate them.",
+                f"{percent:.0f} % of {m.heart.name} ({shared.sum():.0f} ml) overlaps {lung.name}, at {at_positions(where)}: separate them.",
                 where,
                 percent,
                 limit,
                 (m.heart.name, lung.name),
             )
+
+
+def _shared_ml(heart: Structure, lung: Structure) -> NDArray[np.float64]:
+    """Volume of a structure that another holds too, for each of its planes, in ml; the other may lie on other planes."""
+    if lung.is_empty:
+        return np.zeros(len(heart.planes))
+    if lung.orientation.is_parallel(heart.orientation):
+        areas = areas_at(in_frame(lung, heart.orientation), heart.positions_mm, SLICE_MATCH_SHARE * heart.usual_spacing_mm)
+    else:
+        planes = resliced(lung, heart.orientation, heart.positions_mm).planes
+        areas = [planes.get(w, MultiPolygon()) for w in heart.planes]
+    shared = [shapely.intersection(a, b).area for a, b in zip(heart.planes.values(), areas, strict=True)]
+    return np.asarray(np.array(shared) * heart.thickness_mm / 1000)
 
 
 @rule("lungs.swapped", "fail", "fact", "The lung named left lies on the patient's right.")

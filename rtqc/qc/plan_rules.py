@@ -9,12 +9,12 @@ from rtqc.qc.protocol import Limits
 from rtqc.qc.rule import Hit, rule
 
 
-@rule("plan.absent", "info", "fact", "There is no plan, so prescription and fractions are unknown.")
+@rule("plan.absent", "warning", "fact", "There is no plan, so prescription and fractions are unknown and were not checked.")
 def plan_absent(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """No plan object."""
-    if m.case.plan is None and not any(f.rule == "plan.unusable" for f in m.case.findings):
+    if m.scope == "plan" and m.case.plan is None and not any(f.rule == "plan.unusable" for f in m.case.findings):
         yield Hit(
-            f"There is no plan in the folder: prescription and fractions are unknown{_judged_by(m)}. Export the RTPLAN too."
+            f"There is no plan in the folder: prescription and fractions are unknown{_judged_by(m)}. Export the RTPLAN too, or ask for the contour only (--scope contour)."
         )
 
 
@@ -39,10 +39,18 @@ def prescription_per_beam(m: Measurements, limits: Limits) -> Iterable[Hit]:
     prescriptions = m.case.plan.prescriptions if m.case.plan is not None else ()
     if prescriptions and prescriptions[0].stated_for == "beams":
         dose = prescriptions[0].dose_gy
+        parts = _parts_that_give_dose(m)
         yield Hit(
-            f"The plan has no target prescription dose; its beams give {dose:.2f} Gy to their dose specification points together, which was taken as the prescription.",
+            f"The plan has no target prescription dose; its {parts} give {dose:.2f} Gy to their dose specification points together, which was taken as the prescription.",
             measured=dose,
         )
+
+
+def _parts_that_give_dose(m: Measurements) -> str:
+    plan = m.case.plan
+    if plan is None or not plan.application_setups:
+        return "beams"
+    return "beams and application setups" if plan.treatment_beams else "application setups"
 
 
 @rule("plan.several_prescriptions", "info", "fact", "The plan has several prescriptions.")
@@ -77,29 +85,76 @@ def fraction_groups(m: Measurements, limits: Limits) -> Iterable[Hit]:
         )
 
 
-@rule("protocol.assumed", "warning", "estimate", "No protocol is for this treatment: the constraints are those of another.")
-def protocol_assumed(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """Neither the plan's words nor its fractionation say which protocol is meant."""
-    if m.choice is not None and m.choice.fit == "assumed" and m.constraints:
+@rule("plan.prescription_implausible", "fail", "fact", "The prescription is no dose in Gy.")
+def prescription_implausible(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Target Prescription Dose is in Gy (PS3.3 C.8.8.10); in cGy it is a hundred times as large. Implanted sources do give more."""
+    limit, plan = limits.prescription_total, m.case.plan
+    if plan is None or plan.kind == "brachy" or not plan.prescriptions:
+        return
+    dose = max(p.dose_gy for p in plan.prescriptions)
+    if dose > limit.value:
         yield Hit(
-            f"The dose constraints are those of protocol '{m.choice.protocol.name}', but {m.choice.reason}: name the right one with --protocol.",
-            measured=m.choice.protocol.name,
+            f"The plan prescribes {dose:g} Gy, more than any treatment ({limit.value:g} Gy): it may be meant in cGy ({dose / 100:g} Gy). Correct it in the planning system and export again.",
+            measured=dose,
+            limit=limit,
         )
 
 
 @rule(
+    "protocol.assumed",
+    "warning",
+    "estimate",
+    "Nothing in the plan supports the protocol: its constraints are those of another treatment.",
+)
+def protocol_assumed(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """The plan's words do not say which protocol is meant, or mean a site that none is for."""
+    if m.choice is None or m.choice.fit != "assumed" or m.case.dose is None:
+        return
+    name, reason = m.choice.protocol.name, m.choice.reason
+    if m.constraints:
+        said = f"The dose constraints are those of protocol '{name}' for want of a better: {reason}. Whether they are met says little here"
+    else:
+        said = f"No dose constraint was checked: {reason}"
+    yield Hit(f"{said}: name the right protocol with --protocol.", measured=name)
+
+
+@rule(
     "protocol.other_fractionation",
-    "info",
+    "warning",
     "fact",
-    "The protocol's constraints were made for another fractionation of the site.",
+    "The protocol's constraints were made for another fractionation of the site; they are converted, or there is no verdict on dose.",
 )
 def protocol_of_other_fractionation(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """The site is known, its fractionation is not a protocol's."""
-    if m.choice is not None and m.choice.fit == "other_fractionation" and m.constraints:
-        yield Hit(
-            f"The dose constraints are those of protocol '{m.choice.protocol.name}' ({m.choice.reason}): they may be too kind or too strict here.",
-            measured=m.choice.protocol.name,
-        )
+    if m.choice is None or m.choice.fit != "other_fractionation" or m.case.dose is None:
+        return
+    name, reason = m.choice.protocol.name, m.choice.reason
+    if m.constraints:
+        said = f"The dose constraints are those of protocol '{name}' ({reason}){_conversion(m)}: no trial set them for this fractionation"
+    else:
+        said = f"No dose constraint was checked ({reason}), because the plan does not tell one number of fractions to convert them to"
+    yield Hit(f"{said}. Name a protocol for it with --protocol.", measured=name)
+
+
+@rule("protocol.converted", "info", "fact", "Dose constraints were converted from another number of fractions.")
+def protocol_converted(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """For a protocol that was asked for, or that is for this fractionation by conversion; else other findings say so."""
+    if m.choice is not None and m.choice.fit in ("named", "fits", "no_prescription") and _conversion(m):
+        yield Hit(f"The dose constraints are those of protocol '{m.choice.protocol.name}'{_conversion(m)}.")
+
+
+def _conversion(m: Measurements) -> str:
+    """That limits were converted, from what to what; empty where none was."""
+    protocol = m.choice.protocol if m.choice is not None else None
+    plan = m.case.plan
+    if (
+        protocol is None
+        or protocol.reference_schedule is None
+        or plan is None
+        or not any(c.converted_from for c in m.constraints)
+    ):
+        return ""
+    return f", converted from {protocol.reference_schedule.fractions} to {plan.fractions} fractions with alpha/beta {protocol.alpha_beta.value:g} Gy"
 
 
 @rule("ct.spacing", "warning", "fact", "Slices are further apart than the limit.")

@@ -42,6 +42,7 @@ class Population(BaseModel):
         name: whose.
         count: how many.
         source: where they come from.
+        synthetic: how many of them are synthetic patients'.
         features: name of a number -> what is usual.
     """
 
@@ -50,6 +51,7 @@ class Population(BaseModel):
     name: str
     count: int
     source: str = ""
+    synthetic: int = Field(default=0, ge=0)
     features: dict[str, Usual]
 
     def z_scores(self, numbers: Mapping[str, float]) -> tuple[Outlier, ...]:

@@ -45,8 +45,9 @@ def _hits(m: Measurements, limits: Limits, names: tuple[str, ...], low_only: boo
     worst = found[0]
     words, unit = _WORDS[worst.feature] if worst.feature in _WORDS else (_part(worst.feature), "")
     side = "more" if worst.z > 0 else "less"
+    made = f" ({m.population.synthetic} of them synthetic)" if m.population.synthetic else ""
     yield Hit(
-        f"{m.heart.name} is unlike the {m.population.count} hearts of {m.population.name}: its {words} is {worst.value:.4g} {unit}".rstrip()
+        f"{m.heart.name} is unlike the {m.population.count} hearts{made} of {m.population.name}: its {words} is {worst.value:.4g} {unit}".rstrip()
         + f", {side} than the usual {worst.usual:.4g} by {abs(worst.z):.1f} standard deviations.",
         measured=abs(worst.z),
         limit=limits.population_z,

@@ -7,11 +7,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rtqc.core.assessment import Tier
 from rtqc.core.names import NameTable
 from rtqc.core.settings import SettingsError, explained, nearest, read_toml
 from rtqc.dosimetry import EXAMPLES, Metric
 
 DEFAULT_PROTOCOL = "breast"
+#: Thresholds for a contour, whatever is treated; no dose constraints.
+CONTOUR_PROTOCOL = "heart"
 _FOLDER = Path(__file__).parent / "protocols"
 
 
@@ -51,10 +54,31 @@ class Limits(BaseModel):
     agreement_volume: Limit
     dose_mean_difference: Limit
     dose_outside_grid: Limit
+    dose_outside_grid_edge: Limit
     dose_second_calculation: Limit
     dose_small_structure: Limit
     ct_spacing: Limit
+    prescription_total: Limit
+    substructure_distance: Limit
     population_z: Limit
+    dose_level_low: Limit
+    dose_level_reached: Limit
+    dose_level_unusual: Limit
+    dose_level_high: Limit
+    dose_level_high_stereotactic: Limit
+    dose_level_target_low: Limit
+    dose_level_target_high: Limit
+    dose_target_coverage: Limit
+    dose_grid_spacing: Limit
+    dose_grid_spacing_stereotactic: Limit
+    side_offset: Limit
+    side_share: Limit
+    approval_delay: Limit
+    anatomy_overlap_spine: Limit
+    anatomy_overlap_cord: Limit
+    anatomy_overlap_oesophagus: Limit
+    anatomy_overlap_target: Limit
+    anatomy_lung_gap: Limit
 
 
 class Constraint(BaseModel):
@@ -64,6 +88,9 @@ class Constraint(BaseModel):
         structure: name of an ROI that it limits; empty: the heart.
         metric: e.g. ``mean_gy``, ``v25_gy_percent`` or ``d0_03cc_gy`` (:mod:`rtqc.dosimetry.metric`).
         eqd2: whether the limit is in fractions of 2 Gy, with the protocol's alpha/beta and the plan's fractions.
+        tier: above an ``ideal`` limit somebody must look, above an ``acceptable`` one the plan must not go on.
+        side: the treated side that it is for; None: any. See :mod:`rtqc.qc.applicable`.
+        optional: whether nothing is said where the structure is not contoured.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,9 +100,17 @@ class Constraint(BaseModel):
     structure: str = ""
     metric: str
     eqd2: bool = False
-    limit: float
+    tier: Tier = "acceptable"
+    side: Literal["left", "right"] | None = None
+    optional: bool = False
+    limit: float = Field(ge=0, allow_inf_nan=False)
     unit: str
     source: str
+
+    @property
+    def converted_from(self) -> str:
+        """The limit of another number of fractions that this one was made from; empty for a limit as its source has it."""
+        return ""
 
 
 class Schedule(BaseModel):
@@ -93,16 +128,20 @@ class Applies(BaseModel):
     Attributes:
         site: what is treated; protocols of one site share its words.
         words: words for the site in plan labels and names of targets, lower case, without accents.
+        supporting_words: words that speak for the site only beside a fractionation of its own.
         schedules: fractionations that it is for.
         general: whether it also serves the site's other fractionations.
+        converted: whether its limits are converted to the plan's fractions even for its own schedules.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     site: str
     words: tuple[str, ...] = ()
+    supporting_words: tuple[str, ...] = ()
     schedules: tuple[Schedule, ...] = ()
     general: bool = False
+    converted: bool = False
 
 
 class Names(BaseModel):
@@ -121,6 +160,7 @@ class Protocol(BaseModel):
     Attributes:
         applies: which plans it is for; None: only those for which it is named.
         alpha_beta: of the heart, in Gy, for doses in fractions of 2 Gy.
+        reference_schedule: the fractionation that its physical limits were made for; None: nobody says.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -133,6 +173,7 @@ class Protocol(BaseModel):
         unit="Gy",
         source="usual assumption for late effects in normal tissue (Fowler, Br J Radiol 62:679, 1989); none is established for the heart",
     )
+    reference_schedule: Schedule | None = None
     names: Names = Names()
     severity: dict[str, Literal["fail", "warning", "info", "off"]] = Field(default_factory=dict)
     limits: Limits
@@ -168,22 +209,44 @@ def load_protocol(name_or_file: str = DEFAULT_PROTOCOL, known_rules: frozenset[s
         protocol = Protocol.model_validate(content)
     except ValidationError as error:
         raise ProtocolError(f"{path.name}: {explained(error, Protocol, ['extends'])}") from error
+    _check_constraints(protocol, path.name)
+    for rule in protocol.severity:
+        if known_rules and rule not in known_rules:
+            raise ProtocolError(f"{path.name}: [severity] names the unknown rule '{rule}'{nearest(rule, known_rules)}")
+    return protocol
+
+
+def _check_constraints(protocol: Protocol, file: str) -> None:
+    """Whether each constraint can be evaluated, and the two limits of a pair stand in their order.
+
+    Raises:
+        ProtocolError: an unknown metric, a unit that is not the metric's, an id that is there twice, or an ideal limit above its acceptable one.
+    """
+    ids: set[str] = set()
     for constraint in protocol.constraints:
         try:
             metric = Metric.named(constraint.metric)
         except ValueError as error:
             near = nearest(constraint.metric, EXAMPLES)
-            raise ProtocolError(
-                f"{path.name}: constraint {constraint.id}: unknown metric '{constraint.metric}'{near}"
-            ) from error
+            raise ProtocolError(f"{file}: constraint {constraint.id}: unknown metric '{constraint.metric}'{near}") from error
         if constraint.unit != metric.unit:
             raise ProtocolError(
-                f"{path.name}: constraint {constraint.id}: {constraint.metric} is in {metric.unit}, not in '{constraint.unit}'"
+                f"{file}: constraint {constraint.id}: {constraint.metric} is in {metric.unit}, not in '{constraint.unit}'"
             )
-    for rule in protocol.severity:
-        if known_rules and rule not in known_rules:
-            raise ProtocolError(f"{path.name}: [severity] names the unknown rule '{rule}'{nearest(rule, known_rules)}")
-    return protocol
+        if constraint.id in ids:
+            raise ProtocolError(f"{file}: two constraints have the id '{constraint.id}': give each its own")
+        ids.add(constraint.id)
+    for ideal in (c for c in protocol.constraints if c.tier == "ideal"):
+        for acceptable in (c for c in protocol.constraints if c.tier == "acceptable"):
+            if _limited(ideal) == _limited(acceptable) and ideal.limit > acceptable.limit:
+                raise ProtocolError(
+                    f"{file}: constraint {ideal.id}: the ideal limit of {ideal.limit:g} {ideal.unit} is above the acceptable one of {acceptable.limit:g} {ideal.unit} ({acceptable.id})"
+                )
+
+
+def _limited(constraint: Constraint) -> tuple[str, str, bool, str | None]:
+    """What a constraint limits: two of it, one of each tier, are a pair."""
+    return constraint.structure, constraint.metric, constraint.eqd2, constraint.side
 
 
 def _file_of(name_or_file: str, beside: Path) -> Path:
@@ -208,8 +271,10 @@ def _content(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
     if not isinstance(extended, str):
         raise ProtocolError(f"{path.name}: 'extends' is the name of a protocol or a TOML file")
     base = _content(_file_of(extended, path.parent), (*extending, path.resolve()))
-    # Which plans a protocol is for is its own affair, like its name.
+    # Which plans a protocol is for is its own affair, like its name; limits of its own were made for whatever it says.
     base.pop("applies", None)
+    if "constraints" in own:
+        base.pop("reference_schedule", None)
     return _laid_over(base, own)
 
 

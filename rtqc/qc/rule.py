@@ -83,6 +83,15 @@ def at_positions(positions: Iterable[float], most: int = 4) -> str:
     return f"{shown} mm" if len(values) <= most else f"{shown} ... {values[-1]:.1f} mm ({len(values)} slices)"
 
 
+def with_error(value: float, error: float | None, unit: str) -> str:
+    """A number of the draft for a sentence, with how far off it may be where that is known.
+
+    >>> with_error(5.23, 1.9, "%"), with_error(5.23, None, "%")
+    ('5.23 ± 1.90 %', '5.23 %')
+    """
+    return f"{value:.2f} {unit}" if error is None else f"{value:.2f} ± {error:.2f} {unit}"
+
+
 def rule_ids() -> frozenset[str]:
     """Ids that a protocol's ``[severity]`` may name: the catalogue's, those of reading and those of measuring the heart."""
     return frozenset(RULES) | frozenset(READING_RULES) | frozenset(CARDIAC_RULES)

@@ -8,11 +8,12 @@ from rtqc.core.assessment import Assessment
 from rtqc.core.version import rtqc_version
 from rtqc.core.whole_file import whole_file
 from rtqc.pipeline import Assessed
+from rtqc.qc import coverage_words
 from rtqc.report.cardiac import LESION_WINDOW, lesion_pictures
 from rtqc.report.environment import templates
 from rtqc.report.plots import PLOT_HEIGHT, PLOT_WIDTH, dvh_plot, strip
 from rtqc.report.slices import DOSE_BANDS, LEVEL_HU, WIDTH_HU, SlicePainter, SlicePicture
-from rtqc.report.view import VERDICTS, counts, dose_rows, finding_views, hero_title, tiles, worst_position
+from rtqc.report.view import VERDICTS, counts, dose_rows, dose_unit, finding_views, hero_title, tiles, worst_position
 
 #: More pictures than this are left out (their findings name the slices): a report must stay under 5 MB.
 MOST_PICTURES = 24
@@ -60,6 +61,7 @@ def render_report(assessment: Assessment | Assessed) -> str:
         a=a,
         word=word,
         mark=mark,
+        covers=coverage_words(a.verdict, a.checked, a.scope),
         counts=counts(a.findings),
         tiles=tiles(a),
         hero=painter.at(shown, wash=True) if painter is not None and shown is not None else None,
@@ -71,6 +73,7 @@ def render_report(assessment: Assessment | Assessed) -> str:
         findings=findings,
         pictures=pictures,
         dose_rows=dose_rows(a),
+        gy=dose_unit(a),
         dose_bands=DOSE_BANDS,
         window=(LEVEL_HU, WIDTH_HU),
         lesion_pictures=lesion_pictures(assessment.measured) if isinstance(assessment, Assessed) else {},

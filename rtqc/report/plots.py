@@ -72,7 +72,8 @@ def dvh_plot(dose: DoseComparison, constraints: Sequence[ConstraintResult]) -> D
             continue
         exceeded = constraint.contoured_met is False or constraint.draft_met is False
         mean = constraint.metric == "mean_gy"
-        text = f"mean ≤ {constraint.limit:g} Gy" if mean else f"V{gy:g}Gy ≤ {constraint.limit:g} %"
+        tier = "" if constraint.tier == "acceptable" else ", ideal"
+        text = f"mean ≤ {constraint.limit:g} Gy{tier}" if mean else f"V{gy:g}Gy ≤ {constraint.limit:g} %{tier}"
         # One line of text for each limit, so that neighbours do not cover each other.
         height = PLOT_HEIGHT * 0.42 + 18 * len(marks)
         marks.append(LimitMark(x(gy), None if mean else y(constraint.limit), text, exceeded, round(height, 1)))
@@ -104,10 +105,11 @@ def _line(curve: Curve | None, x: object, y: object) -> str:
 
 def _in_words(dose: DoseComparison) -> str:
     parts = []
+    unit = "Gy (RBE)" if dose.dose_type == "EFFECTIVE" else "Gy"
     for name, metrics in (("contour", dose.contoured), ("draft", dose.draft)):
         if metrics is not None and metrics.mean_gy is not None:
             parts.append(
-                f"{name}: mean {metrics.mean_gy:.2f} Gy, V20Gy {metrics.v20_gy_percent:.1f} %, maximum {metrics.max_gy:.1f} Gy"
+                f"{name}: mean {metrics.mean_gy:.2f} {unit}, V20Gy {metrics.v20_gy_percent:.1f} %, maximum {metrics.max_gy:.1f} {unit}"
             )
     return "Cumulative dose-volume histogram of the heart. " + "; ".join(parts) + "."
 

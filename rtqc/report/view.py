@@ -55,7 +55,7 @@ class FindingView:
 
 @dataclass(frozen=True)
 class DoseRow:
-    """A row of the dose table."""
+    """A row of the dose table. ``draft_error``: how far off the draft's number may be; empty where that is not known."""
 
     name: str
     unit: str
@@ -64,6 +64,7 @@ class DoseRow:
     difference: str
     second: str
     planning: str
+    draft_error: str = ""
 
 
 def signed(value: float | None, decimals: int = 2) -> str:
@@ -99,6 +100,11 @@ def counts(findings: Sequence[Finding]) -> str:
     return ", ".join(parts) or "no findings"
 
 
+def dose_unit(a: Assessment) -> str:
+    """The unit of the assessment's doses: Gy, or Gy (RBE) of an effective dose."""
+    return "Gy (RBE)" if a.dose is not None and a.dose.dose_type == "EFFECTIVE" else "Gy"
+
+
 def tiles(a: Assessment) -> list[Tile]:
     """Dice, HD95 and the change of the mean heart dose, each held against its limit; only what could be computed."""
     trusted = a.heart.draft is not None and a.heart.draft.trusted
@@ -109,11 +115,17 @@ def tiles(a: Assessment) -> list[Tile]:
     ]
     change = a.dose.difference.mean_gy if a.dose and a.dose.difference else None
     result.append(
-        _tile(a, "Mean heart dose, draft − contour", change, "dose_mean_difference", 2, "Gy", trusted, is_signed=True)
+        _tile(a, "Mean heart dose, draft − contour", change, "dose_mean_difference", 2, dose_unit(a), trusted, is_signed=True)
     )
     if change is None and a.dose and a.dose.contoured and a.dose.contoured.mean_gy is not None:
         result.append(
-            Tile("Mean heart dose, contour", f"{number(a.dose.contoured.mean_gy)} Gy", "no draft to compare with", "open", "")
+            Tile(
+                "Mean heart dose, contour",
+                f"{number(a.dose.contoured.mean_gy)} {dose_unit(a)}",
+                "no draft to compare with",
+                "open",
+                "",
+            )
         )
     for name, heart in (("Volume, contour", a.heart.contoured), ("Volume, draft", a.heart.draft)):
         if heart is not None and heart.extent_mm is not None:
@@ -230,12 +242,15 @@ def dose_rows(a: Assessment) -> list[DoseRow]:
         return number(getattr(metrics, key) if metrics else None, decimals)
 
     rows = []
-    for key, name, unit, decimals in _DOSE_ROWS:
+    for key, name, metric_unit, decimals in _DOSE_ROWS:
+        unit = dose_unit(a) if metric_unit == "Gy" else metric_unit
         change = getattr(dose.difference, key) if dose.difference else None
+        error = getattr(dose.draft_error, key) if dose.draft_error else None
         rows.append(
             DoseRow(
                 name, unit, cell(dose.contoured, key, decimals), cell(dose.draft, key, decimals), signed(change, decimals),
                 cell(dose.second_calculation, key, decimals), cell(dose.planning_system, key, decimals),
+                "" if error is None else number(error, decimals),
             )
         )  # fmt: skip
     return rows

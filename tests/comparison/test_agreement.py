@@ -99,6 +99,25 @@ def test_masks_and_structures_do_not_mix() -> None:
         compare(mask, Mask(Grid.regular((2, 4, 4), (1, 1, 2)), np.ones(grid.shape, bool)))
 
 
+@pytest.mark.parametrize("dense", ["none", "right", "top", "bottom"])
+def test_added_path_is_a_length_however_densely_points_lie(dense: str) -> None:
+    """A's upper side lies 3 mm below B's; within 1 mm of B's left and right side nothing has to be drawn."""
+    square, taller = Polygon(_square_with_points(40.0, dense)), box(0, 0, 40, 43)
+    a, b = (Structure("S", {0.0: MultiPolygon([p])}, slice_spacing_mm=3.0) for p in (square, taller))
+    assert compare(a, b).added_path_length_mm == pytest.approx(38, abs=0.6)
+
+
+def _square_with_points(side: float, dense: str) -> list[tuple[float, float]]:
+    fine = np.arange(0, side, 0.02)
+    sides = {
+        "bottom": [(x, 0.0) for x in (fine if dense == "bottom" else [0.0])],
+        "right": [(side, y) for y in (fine if dense == "right" else [0.0])],
+        "top": [(side - x, side) for x in (fine if dense == "top" else [0.0])],
+        "left": [(0.0, side)],
+    }
+    return [point for part in sides.values() for point in part]
+
+
 def _pair() -> tuple[Mask, Mask]:
     masks = []
     for name in ("a", "b"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rtqc.core import AXIAL, Grid, Orientation
-from rtqc.core.slabs import slab_bounds_mm, usual_spacing_mm
+from rtqc.core.slabs import slab_bounds_mm, slabs_of, usual_spacing_mm
 
 OBLIQUE = Orientation((0.8, 0.6, 0.0), (-0.6 * 0.8, 0.8 * 0.8, 0.6))
 
@@ -61,3 +61,49 @@ def test_a_grid_that_cannot_be_is_refused(bad: dict[str, object]) -> None:
 def test_directions_that_are_no_directions_are_refused() -> None:
     with pytest.raises(ValueError, match="unit vector"):
         Orientation((1, 0, 0), (1, 0, 0))
+
+
+def test_slices_are_as_thick_as_their_neighbours_are_far_where_the_spacing_changes() -> None:
+    grid = Grid(AXIAL, (0, 0), (1, 1), (2, 2), (0.0, 2.0, 4.0, 6.0, 12.0, 18.0, 24.0))
+    assert np.diff(grid.slab_bounds_mm, axis=1).ravel().tolist() == [2, 2, 2, 4, 6, 6, 6]
+    assert grid.voxel_volumes_ml.sum() == pytest.approx(0.028)
+
+
+def test_a_single_slice_cut_out_of_a_grid_is_as_thick_as_it_was() -> None:
+    grid = Grid(AXIAL, (0, 0), (1, 1), (2, 2), (0.0, 2.0, 4.0, 6.0, 12.0, 18.0, 24.0))
+    for k in range(7):
+        one = grid.crop(slice(k, k + 1), slice(None), slice(None))
+        assert one.voxel_volumes_ml[0] == pytest.approx(grid.voxel_volumes_ml[k])
+
+
+@pytest.mark.parametrize("positions", [(0.0, 3.0, 6.0), (0.0, 2.0, 4.0, 6.0, 12.0, 18.0, 24.0), (5.0,)])
+def test_patient_coordinates_go_on_outside_the_stack_as_the_indices_do(positions: tuple[float, ...]) -> None:
+    grid = Grid(AXIAL, (0, 0), (1, 1), (4, 4), positions, 3.0)
+    index = np.array(
+        [(k, 1.0, 2.0) for k in (-4.0, -0.5, 0.0, len(positions) - 1.0, len(positions) - 0.5, len(positions) + 7.0)]
+    )
+    assert grid.index_of_patient(grid.patient_mm(index)) == pytest.approx(index)
+    assert grid.patient_mm([(-2.0, 0, 0)])[0, 2] == pytest.approx(positions[0] - 2 * grid.slice_spacing_mm)
+
+
+@pytest.mark.parametrize(
+    ("planes", "slices", "total"),
+    [
+        # Every third slice of 1 mm, with and without the image.
+        (range(0, 31, 3), range(-10, 41), 33.0),
+        (range(0, 31, 3), None, 33.0),
+        # One slice of 3 mm is forgotten, two are: 6 mm are bridged, 9 mm are not.
+        ((0, 3, 6, 12, 15, 18), range(-30, 31, 3), 21.0),
+        ((0, 3, 6, 15, 18, 21), range(-30, 31, 3), 18.0),
+        # Two planes on every fourth slice of a thin image; 12 mm apart they are pieces of one slice each.
+        ((0, 4), range(-5, 30), 8.0),
+        ((0, 12), range(-5, 30), 2.0),
+        # The last plane stands where spacing becomes 6 mm: it is as thick as the image says there.
+        ((0, 2, 4), (-6, -4, -2, 0, 2, 4, 10, 16, 22), 8.0),
+        # Pieces 30 mm apart, evenly: nobody contours so.
+        ((0, 30, 60), range(-30, 91, 3), 9.0),
+    ],
+)  # fmt: skip
+def test_planes_stand_for_as_much_as_was_drawn(planes: range, slices: range | None, total: float) -> None:
+    bounds = slabs_of(list(planes), None, None if slices is None else list(slices)).bounds_mm
+    assert float(np.diff(bounds, axis=1).sum()) == pytest.approx(total)

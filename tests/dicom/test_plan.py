@@ -108,14 +108,10 @@ def test_two_fraction_groups_leave_no_doses_in_twos(folder: Path, clean_draft: D
     assert "2 fraction groups" in found(folder, clean_draft)["plan.fraction_groups"].message
 
 
-def test_negative_and_all_zero_doses_are_refused_with_their_file(folder: Path) -> None:
+def test_a_negative_dose_is_refused_with_its_file(folder: Path) -> None:
     dose = pydicom.dcmread(folder / "RTDOSE.dcm")
-    pixels = dose.pixel_array.astype("<i4")
-    for values, word in ((pixels * 0, "zero everywhere"), (pixels - 1000, "negative doses")):
-        dose.PixelRepresentation, dose.PixelData = int(word == "negative doses"), values.tobytes()
-        dose.BitsAllocated = dose.BitsStored = 32
-        dose.HighBit = 31
-        dose.save_as(folder / "RTDOSE.dcm")
-        refused = finding(read_case(folder), "dose.unusable")
-        assert word in refused.message
-        assert "RTDOSE.dcm" in refused.message
+    dose.PixelRepresentation, dose.PixelData = 1, (dose.pixel_array.astype("<i4") - 1000).tobytes()
+    dose.save_as(folder / "RTDOSE.dcm")
+    refused = finding(read_case(folder), "dose.unusable")
+    assert "negative doses" in refused.message
+    assert "RTDOSE.dcm" in refused.message

@@ -50,7 +50,7 @@ def test_of_two_plans_each_has_its_own_dose_and_structure_set(folder: Path) -> N
     assert second is not None
     assert float(second.gy.max()) == pytest.approx(2 * float(first.gy.max()), rel=1e-6)
     assert all([f.rule for f in c.findings] == ["plan.several"] for c in cases.values())
-    assert "were not added" in finding(cases["second"], "plan.several").message
+    assert "with the others of its course as their sum" in finding(cases["second"], "plan.several").message
 
 
 def test_a_dose_that_does_not_say_to_which_of_two_plans_it_belongs_is_not_used(folder: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rtqc.core import Dose, Grid, Structure
-from rtqc.dosimetry import dvh, grown_means, metrics_of, relative_risk, slice_contributions
+from rtqc.dosimetry import converted_dose_gy, dvh, grown_means, metrics_of, relative_risk, slice_contributions
 from tests.shapes import cylinder, sphere
 
 
@@ -63,8 +63,46 @@ def test_slices_add_up_to_the_difference_and_the_missing_ones_come_first() -> No
     assert parts[0].mean_difference_gy == pytest.approx(10 * 3 / 60, abs=0.02)
 
 
-def test_a_gray_is_7_4_percent_with_its_interval() -> None:
-    risk = relative_risk(-2.0)
+def test_coronary_risk_is_a_ratio_of_two_exposed_hearts() -> None:
+    """2.44 to 4.60 Gy: 1.3404 / 1.18056 = 1.1354, not 1 + 0.074 x 2.16; and 1.165 to the power of 2.16."""
+    risk = relative_risk(2.44, 4.60)
     assert risk is not None
-    assert (risk.percent, risk.low_percent, risk.high_percent) == (-14.8, -29.0, -5.8)
-    assert relative_risk(None) is None
+    assert risk.percent == pytest.approx(100 * (1.3404 / 1.18056 - 1), abs=0.005)
+    assert risk.low_percent == pytest.approx(100 * (1.1334 / 1.07076 - 1), abs=0.005)
+    assert risk.high_percent == pytest.approx(100 * (1.667 / 1.3538 - 1), abs=0.005)
+    assert risk.acute_percent == pytest.approx(100 * (np.exp(2.16 * np.log(1.165)) - 1), abs=0.005)
+    assert risk.population == "women after radiotherapy for breast cancer"
+
+
+def test_less_dose_is_less_risk_with_its_interval_in_order() -> None:
+    risk, none = relative_risk(4.60, 2.44), relative_risk(3.0, 3.0)
+    assert risk is not None
+    assert none is not None
+    assert risk.low_percent < risk.percent < risk.high_percent < 0
+    assert risk.acute_low_percent is not None
+    assert risk.acute_percent is not None
+    assert risk.acute_low_percent < risk.acute_percent < 0
+    assert (none.percent, none.acute_percent) == (0, 0)
+    assert relative_risk(None, 3.0) is relative_risk(3.0, None) is None
+
+
+@pytest.mark.parametrize(
+    ("dose", "fractions", "to", "expected"),
+    [
+        # D' (D' / n' + 3) = D (D / n + 3), solved by hand.
+        (50.0, 25, 25, 50.0),
+        (20.0, 25, 15, (-45 + np.sqrt(45**2 + 4 * 15 * 20 * 3.8)) / 2),
+        (20.0, 30, 3, (-9 + np.sqrt(81 + 12 * 20 * (20 / 30 + 3))) / 2),
+        (0.0, 25, 5, 0.0),
+    ],
+)
+def test_a_dose_in_other_fractions_does_as_much(dose: float, fractions: int, to: int, expected: float) -> None:
+    converted = converted_dose_gy(dose, fractions, to, 3.0)
+    assert converted == pytest.approx(expected)
+    assert converted * (converted / to + 3) == pytest.approx(dose * (dose / fractions + 3))
+
+
+@pytest.mark.parametrize(("dose", "fractions", "to", "alpha_beta"), [(1, 0, 5, 3), (1, 5, 0, 3), (-1, 5, 5, 3), (1, 5, 5, 0)])
+def test_what_cannot_be_converted_is_refused(dose: float, fractions: int, to: int, alpha_beta: float) -> None:
+    with pytest.raises(ValueError, match="at least one fraction"):
+        converted_dose_gy(dose, fractions, to, alpha_beta)

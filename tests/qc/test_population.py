@@ -108,6 +108,14 @@ def test_a_heart_unlike_the_clinics_own_is_told_with_number_and_usual(
     assert "standard deviations" in found[rule]
 
 
+def test_of_the_hearts_that_ship_it_is_said_how_many_are_synthetic(clean_case: Case, clean_draft: Draft) -> None:
+    heart = clean_case.structures["Heart"]
+    half = replace(heart, planes={w: as_multipolygon(a.buffer(-25)) for w, a in heart.planes.items()})
+    found = rules(with_heart(clean_case, half), clean_draft, shipped_population())
+    assert all("unlike the 63 hearts (60 of them synthetic) of the reference that ships" in m for m in found.values())
+    assert found
+
+
 def test_what_a_draft_says_counts_only_where_it_is_trusted(clean_case: Case, clean_draft: Draft) -> None:
     population = narrow(clean_case, clean_draft, agreement_shift_left_mm=0.5)
     changed = with_heart(clean_case, moved(clean_case.structures["Heart"], 12.0))

@@ -30,6 +30,15 @@ def case_of(
     return Case(plan=plan, rois=tuple(rois))
 
 
+def _with_tier(tier: str, name: str = "a", limit: float = 4.0, head: bool = True) -> str:
+    """A protocol file with one constraint, or that constraint alone."""
+    start = 'extends = "breast"\nname = "x"\n' if head else ""
+    return (
+        start + f'[[constraints]]\nid = "{name}"\ndescription = "a"\nmetric = "mean_gy"\ntier = "{tier}"\nside = "left"\n'
+        f'optional = true\nlimit = {limit}\nunit = "Gy"\nsource = "s"\n'
+    )
+
+
 def test_every_shipped_protocol_loads_and_each_number_has_a_source() -> None:
     assert {"breast", "breast-50-25", "breast-40-15", "breast-26-5", "lung", "oesophagus", "hodgkin", "heart"} <= set(
         list_protocols()
@@ -38,6 +47,8 @@ def test_every_shipped_protocol_loads_and_each_number_has_a_source() -> None:
         protocol = load_protocol(name, rule_ids())
         assert protocol.name == name
         assert all(len(c.source) > 10 for c in protocol.constraints)
+        # Limits that may be converted say what they were made for, and that is one of the protocol's own fractionations, if it has any.
+        assert (protocol.reference_schedule is None) == (name == "heart")
         assert (len(protocol.constraints) == 0) == (name == "heart")
         assert len({c.id for c in protocol.constraints}) == len(protocol.constraints)
 
@@ -49,18 +60,38 @@ def test_every_shipped_protocol_loads_and_each_number_has_a_source() -> None:
         (case_of((40.0, "PTV_Breast")), "breast-40-15", "fits"),
         (case_of((42.56, "Mamma links"), fractions=16), "breast-40-15", "fits"),
         (case_of((50.0, "Chest wall"), fractions=25), "breast-50-25", "fits"),
-        (case_of((26.0, ""), fractions=5), "breast-26-5", "fits"),
+        (case_of((26.0, "Breast"), fractions=5), "breast-26-5", "fits"),
+        (case_of((26.0, "PTV_Breast_SCF"), fractions=5), "breast-26-5", "fits"),
+        (case_of((30.0, "PBI"), fractions=5), "breast-30-5", "fits"),
+        (case_of((16.0, "Boost"), fractions=8, label="Breast boost"), "breast-boost", "fits"),
         (case_of((48.0, "PTV_Boost"), (40.05, "PTV_Breast")), "breast-40-15", "fits"),
         (case_of((45.0, "Breast"), fractions=20), "breast", "other_fractionation"),
-        (case_of((14.0, "Breast"), fractions=7), "breast", "other_fractionation"),
+        (case_of((15.0, "Breast"), fractions=7), "breast", "other_fractionation"),
+        (case_of((54.0, "PTV"), fractions=3, label="SBRT lung"), "lung-sbrt-3", "fits"),
+        (case_of((48.0, "PTV"), fractions=4, label="RLL"), "lung-sbrt-4", "fits"),
+        (case_of((55.0, ""), fractions=5, targets=("PTV_Lung",)), "lung-sbrt-5", "fits"),
+        (case_of((60.0, "Lunge rechts"), fractions=8), "lung-sbrt-8", "fits"),
+        (case_of((55.0, "PTV Lung"), fractions=20), "lung-hypofractionated", "fits"),
+        (case_of((60.0, "PTV Lung"), fractions=20), "lung-hypofractionated", "fits"),
+        (case_of((20.0, "PTV"), fractions=10, label="Mediastinum"), "hodgkin", "fits"),
+        (case_of((60.0, "PTV"), fractions=30, targets=("PTV_mediastinum",)), "lung", "fits"),
         (case_of((60.0, ""), fractions=30, label="LUL", organs=("Lung_L", "Breast_L", "Esophagus")), "lung", "fits"),
         (case_of((66.0, "PTV"), fractions=33, targets=("PTV_Lung",)), "lung", "fits"),
         (case_of((50.0, ""), fractions=25, targets=("PTV_Oesophagus",)), "oesophagus", "fits"),
         (case_of((41.4, "GTV"), fractions=23, label="Œsophagus"), "oesophagus", "fits"),
         (case_of((30.0, ""), fractions=15, label="Hodgkin"), "hodgkin", "fits"),
-        (case_of((30.6, ""), fractions=17), "hodgkin", "fits"),
+        # A fractionation alone never says the site.
+        (case_of((30.6, ""), fractions=17), "hodgkin", "assumed"),
+        (case_of((20.0, ""), fractions=10), "hodgkin", "assumed"),
+        (case_of((26.0, ""), fractions=5), "breast-26-5", "assumed"),
+        (case_of((54.0, ""), fractions=3), "lung-sbrt-3", "assumed"),
         (case_of((50.0, ""), fractions=25), "breast-50-25", "assumed"),
-        (case_of((60.0, ""), fractions=8), "breast", "assumed"),
+        (case_of((61.0, ""), fractions=9), "breast", "assumed"),
+        (case_of((45.0, ""), fractions=25, label="mediastinum"), "oesophagus", "assumed"),
+        # A site that no protocol is for has no heart limits at all.
+        (case_of((70.0, "tongue.0"), fractions=35), "heart", "assumed"),
+        (case_of((60.0, "PTV"), fractions=20, label="Prostate"), "heart", "assumed"),
+        (case_of((4005.0, "Breast")), "breast", "no_prescription"),
         (case_of(), "breast", "no_prescription"),
         (case_of(label="lung"), "lung", "no_prescription"),
         (case_of((40.05, "Breast"), fractions=None), "breast", "no_prescription"),
@@ -77,16 +108,26 @@ def test_an_assessment_says_which_protocol_and_why(clean_case: Case, clean_draft
     options = Options(device="cpu", second_check=False)
     fitting = assess(clean_case, options, clean_draft)
     assert (fitting.protocol, fitting.protocol_reason) == ("breast-40-15", "breast, 40.05 Gy in 15 fractions")
-    assert {c.id for c in fitting.constraints} >= {"heart-v13gy-10", "heart-v17gy-5"}
+    assert {c.id for c in fitting.constraints} >= {"heart-v13gy-10", "heart-v17gy-5", "heart-v17gy-10"}
+    assert "protocol.other_fractionation" not in {f.rule for f in fitting.findings}
     other = assess(replace(clean_case, plan=replace(clean_case.plan, fractions=20)), options, clean_draft)
-    assert "protocol.other_fractionation" in {f.rule for f in other.findings}
-    strange = replace(clean_case.plan, label="A1", prescriptions=(Prescription(60.0),), fractions=8)
+    finding = next(f for f in other.findings if f.rule == "protocol.other_fractionation")
+    assert finding.severity == "warning"
+    assert "converted from 25 to 20 fractions with alpha/beta 3 Gy" in finding.message
+    assert all(c.converted_from for c in other.constraints)
+    strange = replace(clean_case.plan, label="A1", prescriptions=(Prescription(61.0),), fractions=9)
     assumed = assess(replace(clean_case, plan=strange), options, clean_draft)
     finding = next(f for f in assumed.findings if f.rule == "protocol.assumed")
-    assert "no protocol is for 60 Gy in 8 fractions" in finding.message
+    assert "no protocol is for 61 Gy in 9 fractions" in finding.message
     assert assumed.verdict == "flag"
     named = assess(replace(clean_case, plan=strange), replace(options, protocol=load_protocol("lung")), clean_draft)
-    assert (named.protocol, named.verdict, named.protocol_reason) == ("lung", "pass", "as asked for")
+    assert (named.protocol, named.protocol_reason) == ("lung", "as asked for")
+    assert {f.rule: f.severity for f in named.findings if f.rule.startswith("protocol.")} == {"protocol.converted": "info"}
+    elsewhere = replace(clean_case.plan, label="tongue", prescriptions=(Prescription(70.0, "tongue.0"),), fractions=35)
+    bare = replace(clean_case, plan=elsewhere, rois=tuple(r for r in clean_case.rois if r.structure.kind != "PTV"))
+    unjudged = assess(bare, options, clean_draft)
+    assert unjudged.constraints == ()
+    assert "no protocol ships for that" in next(f.message for f in unjudged.findings if f.rule == "protocol.assumed")
 
 
 def test_a_clinic_extends_a_protocol_and_changes_what_it_wants(tmp_path: Path) -> None:
@@ -103,6 +144,9 @@ def test_a_clinic_extends_a_protocol_and_changes_what_it_wants(tmp_path: Path) -
     assert house.limits.agreement_dice.unit == ""
     assert house.limits.agreement_end == load_protocol("heart").limits.agreement_end
     assert house.applies is None
+    assert house.reference_schedule == load_protocol("breast-40-15").reference_schedule
+    # Limits of its own were not made for the other protocol's fractionation.
+    assert strict.reference_schedule is None
     assert [c.id for c in house.constraints] == [c.id for c in load_protocol("breast-40-15").constraints]
     assert strict.severity == {"contour.hole": "off", "contour.copied": "fail"}
     assert [c.structure for c in strict.constraints] == ["A_LAD"]
@@ -129,6 +173,16 @@ def test_a_clinic_extends_a_protocol_and_changes_what_it_wants(tmp_path: Path) -
             'extends = "breast"\nname = "x"\n[[constraints]]\nid = "a"\ndescription = "a"\nmetrik = "mean_gy"\nlimit = 1\nunit = "Gy"\nsource = "s"\n',
             "did you mean 'metric'",
         ),
+        (_with_tier("idael"), "'idael' is not one of ideal, acceptable; did you mean 'ideal'"),
+        (_with_tier("ideal").replace("optional", "optinal"), "did you mean 'optional'"),
+        (_with_tier("ideal").replace('"left"', '"lft"'), "'lft' is not one of left, right; did you mean 'left'"),
+        (
+            _with_tier("ideal") + _with_tier("acceptable", "b", 3.0, head=False),
+            "the ideal limit of 4 Gy is above the acceptable one of 3 Gy (b)",
+        ),
+        (_with_tier("ideal") + _with_tier("acceptable", "a", 5.0, head=False), "two constraints have the id 'a'"),
+        (_with_tier("ideal", limit=-1.0), "greater than or equal to 0"),
+        ('extends = "breast"\nname = "x"\nreference_schedule = { dose_gy = 50, fractions = 0 }\n', "greater than 0"),
     ],
 )
 def test_a_mistake_in_a_protocol_names_the_right_word(tmp_path: Path, text: str, message: str) -> None:

@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 
 from rtqc.core import Case, Finding
-from rtqc.core.assessment import DoseComparison, DoseMetrics
+from rtqc.core.assessment import CheckedPart, DoseComparison, DoseMetrics
 from rtqc.core.finding import worst_first
 from rtqc.heart import Draft
 from rtqc.pipeline import Options, assess
 from rtqc.qc import RULES, Measurements, Protocol, ProtocolError, headline_of, load_protocol, rule_ids, run_rules, verdict_of
+
+#: What a pass of a whole plan must have checked.
+WHOLE: tuple[CheckedPart, ...] = ("contour", "dose", "plan", "image")
 
 
 def _fired(measurements: Measurements, protocol: Protocol | None = None) -> dict[str, Finding]:
@@ -61,10 +64,33 @@ def test_a_protocol_turns_rules_off_and_changes_their_severity(clean_case: Case,
 
 
 def test_the_verdict_is_the_worst_that_was_found() -> None:
-    assert verdict_of([]) == "pass"
-    assert verdict_of([_finding("x", "info")]) == "pass"
-    assert verdict_of([_finding("x", "warning")]) == "flag"
-    assert verdict_of([_finding("ct.absent", "fail")]) == "error"
+    assert verdict_of([], WHOLE) == "pass"
+    assert verdict_of([_finding("x", "info")], WHOLE) == "pass"
+    assert verdict_of([_finding("x", "warning")], WHOLE) == "flag"
+    assert verdict_of([_finding("ct.absent", "fail")], WHOLE) == "error"
+
+
+@pytest.mark.parametrize("missing", WHOLE)
+def test_what_was_not_checked_is_not_passed_whatever_the_findings_say(missing: CheckedPart) -> None:
+    checked = [part for part in WHOLE if part != missing]
+    assert verdict_of([], checked) == "flag"
+    assert missing in headline_of("flag", [], None, checked)
+
+
+def test_a_verdict_on_the_contour_needs_contour_and_image_only() -> None:
+    assert verdict_of([], ["contour", "image"], "contour") == "pass"
+    assert verdict_of([], ["image"], "contour") == "flag"
+    assert verdict_of([], ["contour"], "contour") == "flag"
+    assert "contour only" in headline_of("pass", [], None, ["contour", "image"], "contour")
+
+
+def test_a_dose_that_fails_comes_before_a_warning_of_the_contour() -> None:
+    exceeded = _finding("constraint.exceeded", "fail")
+    assert headline_of("flag", [_finding("contour.hole"), exceeded], None).startswith("constraint.exceeded")
+    assert headline_of("flag", [_finding("contour.missing", "fail"), exceeded], None).startswith("contour.missing")
+    assert headline_of("flag", [_finding("contour.hole"), _finding("agreement.dice", "fail")], None).startswith(
+        "agreement.dice"
+    )
 
 
 def test_the_headline_puts_the_contour_first_and_then_the_dose() -> None:

@@ -56,7 +56,7 @@ def test_the_first_screen_says_what_where_and_what_it_does_to_the_dose(flagged: 
     assert flagged.assessment.headline in first
     assert "The lower end of Heart lies" in first
     assert "instead of" in first
-    assert "the limit of 4 Gy is met with the contour" in first
+    assert "the acceptable limit of 4 Gy is met with the contour" in first
 
 
 def test_every_finding_is_there_with_source_and_picture(flagged: Assessed, page: str) -> None:
@@ -77,6 +77,17 @@ def test_numbers_of_the_page_are_those_of_the_json(flagged: Assessed, page: str)
     assert f"{document['agreement']['dice']:.4f}" in text
     assert f"{document['dose']['contoured']['mean_gy']:.2f} {document['dose']['draft']['mean_gy']:.2f}" in text
     assert f"{document['dose']['contoured']['v20_gy_percent']:.2f}" in text
+
+
+def test_the_drafts_numbers_stand_with_their_error(flagged: Assessed, page: str) -> None:
+    text = " ".join(" ".join(_Page(page).text).split())
+    a = flagged.assessment
+    assert a.dose is not None
+    assert a.dose.draft is not None
+    assert a.dose.draft_error is not None
+    assert f"{a.dose.draft.mean_gy:.2f} ± {a.dose.draft_error.mean_gy:.2f}" in text
+    for c in a.constraints:
+        assert f"{c.draft:.2f} ± {c.draft_error:.2f} {'✓ met' if c.draft_met else '✕ exceeded'}" in text
 
 
 def test_nothing_is_loaded_and_nothing_runs(page: str) -> None:

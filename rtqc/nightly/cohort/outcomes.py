@@ -28,6 +28,8 @@ _CONTINUOUS = {
 }
 #: Fewer events than this carry no model; and so many are wanted for each term (Peduzzi et al., J Clin Epidemiol 48:1503, 1995).
 LEAST_EVENTS, EVENTS_A_TERM = 5, 10
+#: Numbers as spreadsheets of many countries write them, and those of them that may be thousands.
+_DECIMAL_COMMA, _THOUSANDS, _DECIMAL_POINT = r"[-+]?\d+,\d+", r"[-+]?[1-9]\d{0,2}(,\d{3})+", r"[-+]?\d*\.\d+"
 
 
 class OutcomesError(Exception):
@@ -117,11 +119,19 @@ def read_table(path: Path, id_column: str = "patient_id") -> Any:
     try:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(path, dtype={id_column: str, "calcium_class": str}, sep=None, engine="python", encoding="utf-8-sig")
+        types = {id_column: str, "calcium_class": str}
+        return pd.read_csv(path, dtype=types, sep=_separator(path), encoding="utf-8-sig", skipinitialspace=True)
     except FileNotFoundError as error:
         raise OutcomesError(f"{path} does not exist") from error
     except Exception as error:  # pandas raises many kinds on what is no table
         raise OutcomesError(f"{path} could not be read as a table ({str(error).splitlines()[0][:160]})") from error
+
+
+def _separator(path: Path) -> str:
+    """What separates columns, from the names of the columns: numbers below may hold commas of their own."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        names = file.readline()
+    return next((separator for separator in (";", "\t", "|") if separator in names), ",")
 
 
 def outcomes_of(
@@ -147,8 +157,6 @@ def outcomes_of(
     Raises:
         OutcomesError: columns that are not there, or nothing to compare.
     """
-    import pandas as pd
-
     for column in (id_column, time, event, *adjust, *([reader] if reader else [])):
         if column not in events.columns:
             raise OutcomesError(f"the table of events has no column '{column}': it has {', '.join(map(str, events.columns))}")
@@ -167,9 +175,13 @@ def outcomes_of(
     both = measures.merge(events.rename(columns=names)[["patient_id", *names.values()]], on="patient_id", how="inner")
     left_out["measured, and not in the table of events"] = len(measures) - len(both)
     left_out["in the table of events, and not measured"] = len(events) - len(both)
+    both["agatston"] = numbers_of(both["agatston"])
+    given = {column: both[column] for column in (time, event)}
     for column in (time, event):
-        both[column] = pd.to_numeric(both[column], errors="coerce")
+        both[column] = numbers_of(both[column])
     usable = both[time].gt(0) & both[event].isin([0, 1])
+    if len(both) and not usable.any():
+        raise OutcomesError(_why_unusable(both, given, time, event))
     left_out["without a time above 0 and an event of 0 or 1"] = int((~usable).sum())
     both = both[usable]
     scored = both[both["agatston"].notna()]
@@ -192,15 +204,55 @@ def outcomes_of(
     )
 
 
-def _classed(measures: Any) -> Any:
-    """With the class of each score, where the table has scores only."""
+def numbers_of(column: Any) -> Any:
+    """A column's numbers; what is no number is missing.
+
+    Raises:
+        OutcomesError: a decimal comma that may be a separator of thousands, or that stands beside decimal points.
+    """
     import pandas as pd
 
+    numbers = pd.to_numeric(column, errors="coerce")
+    words = column[numbers.isna() & column.notna()].astype(str).str.strip()
+    commas = words[words.str.fullmatch(_DECIMAL_COMMA)]
+    if not len(commas):
+        return numbers
+    if commas.str.fullmatch(_THOUSANDS).all():
+        raise OutcomesError(
+            f"column '{column.name}': '{commas.iloc[0]}' may be {commas.iloc[0].replace(',', '.')} or {commas.iloc[0].replace(',', '')}: write decimal points"
+        )
+    points = column[numbers.notna()].astype(str).str.strip()
+    points = points[points.str.fullmatch(_DECIMAL_POINT) & ~numbers[points.index].mod(1).eq(0)]
+    if len(points):
+        raise OutcomesError(
+            f"column '{column.name}' has decimal commas ('{commas.iloc[0]}') and decimal points ('{points.iloc[0]}'): write decimal points"
+        )
+    return numbers.fillna(pd.to_numeric(commas.str.replace(",", ".", regex=False)).reindex(numbers.index))
+
+
+def _why_unusable(both: Any, given: dict[str, Any], time: str, event: str) -> str:
+    """Why nobody of whom both tables tell can be followed."""
+    for column, numbers in ((time, both[time]), (event, both[event])):
+        if numbers.isna().all():
+            known = given[column].dropna()
+            what = f"'{known.iloc[0]}' for example" if len(known) else "nothing"
+            return f"column '{column}' holds no number ({what}): give numbers"
+    if both[time].eq(0).all():
+        return f"all {len(both)} times in column '{time}' are 0: give the time from the scan to the event or to the end of follow-up"
+    if not both[time].gt(0).any():
+        return f"no time in column '{time}' is above 0: give the time from the scan to the event or to the end of follow-up"
+    if not both[event].isin([0, 1]).any():
+        return f"column '{event}' holds neither 0 nor 1: give 1 where there was an event, and 0 where there was none"
+    return f"nobody has a time above 0 in column '{time}' and 0 or 1 in column '{event}'"
+
+
+def _classed(measures: Any) -> Any:
+    """With the class of each score, where the table has scores only."""
     from rtqc.cardiac import calcium_class
 
     if "calcium_class" in measures.columns:
         return measures
-    scores = pd.to_numeric(measures["agatston"], errors="coerce")
+    scores = numbers_of(measures["agatston"])
     return measures.assign(agatston=scores, calcium_class=[calcium_class(v) if v >= 0 else None for v in scores])
 
 
@@ -252,7 +304,7 @@ def _models(table: Any, time: str, event: str, adjust: Sequence[str]) -> list[Mo
     )
     for column, name in _CONTINUOUS.items():
         if column in table.columns:
-            values = pd.to_numeric(table[column], errors="coerce")
+            values = numbers_of(table[column])
             if values.notna().sum() > LEAST_EVENTS and values.std() > 0:
                 terms[name.split(",")[0]] = pd.DataFrame({name: (values - values.mean()) / values.std()})
     covariates = _covariates(table, adjust)
@@ -266,15 +318,21 @@ def _models(table: Any, time: str, event: str, adjust: Sequence[str]) -> list[Mo
 
 
 def _covariates(table: Any, adjust: Sequence[str]) -> Any:
+    """Numbers as they are, text as classes; whoever has no value has none in any class, and is left out of the model."""
     import pandas as pd
 
     parts = []
     for column in adjust:
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        if numbers.notna().sum() >= 0.5 * len(table):
+        values = table[column]
+        if values.dtype == object or isinstance(values.dtype, pd.StringDtype):
+            words = values.astype("string").str.strip()
+            values = values.where(words.notna() & words.ne(""))
+        known, numbers = values.notna(), numbers_of(values)
+        if numbers.notna().sum() >= 0.5 * known.sum():
             parts.append(numbers.rename(column))
-        else:
-            parts.append(pd.get_dummies(table[column].astype(str), prefix=column, drop_first=True, dtype=float))
+            continue
+        classes = pd.get_dummies(values[known].astype(str).str.strip(), prefix=column, drop_first=True, dtype=float)
+        parts.append(classes.reindex(table.index))
     return pd.concat(parts, axis=1) if parts else pd.DataFrame(index=table.index)
 
 
@@ -322,7 +380,7 @@ def _readers(table: Any, reader: str) -> Readers | None:
 
     from rtqc.cardiac import calcium_class
 
-    theirs = pd.to_numeric(table[reader], errors="coerce")
+    theirs = numbers_of(table[reader])
     known = theirs.notna() & theirs.ge(0)
     theirs, ours = theirs[known].astype(float), table.loc[known, "agatston"].astype(float)
     if len(theirs) < 3:

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -286,7 +286,7 @@ class Store:
 
     def forget(self, older_than_days: float, *, only_superseded: bool = False) -> list[str]:
         """Delete results that are older, with their findings and acknowledgements; returns their keys."""
-        limit = datetime.fromtimestamp(_now().timestamp() - older_than_days * 86400)
+        limit = days_before(_now(), older_than_days)
 
         def work(session: Session) -> list[str]:
             query = select(ResultRow.id, ResultRow.key).where(ResultRow.created < limit)
@@ -308,6 +308,15 @@ class Store:
             return ""
         self._secret = self._secret or self._database.do(_secret_of)
         return "P-" + hmac.new(self._secret.encode(), name.strip().casefold().encode(), hashlib.sha256).hexdigest()[:8]
+
+
+def days_before(moment: datetime, days: float) -> datetime:
+    """So many times 24 hours before a moment of Coordinated Universal Time, which has no summer time.
+
+    >>> days_before(datetime(2026, 4, 1, 12), 7).isoformat()
+    '2026-03-25T12:00:00'
+    """
+    return moment - timedelta(days=days)
 
 
 def _now() -> datetime:

@@ -1,0 +1,231 @@
+"""Contours at their heights -> planes: which contours are of one slice.
+
+Planning systems write heights that wobble by a few tenths of a millimetre within a slice, and users import contours from other scans. Contours are sorted
+into slices before they are combined: a hole beside its outline's height would be an island, and an outline with the same height twice a
+plane too many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry import MultiPolygon
+
+from rtqc.core.case import ContourDefect
+from rtqc.core.slabs import half_slices_mm, local_spacings_mm
+from rtqc.geometry.coverage import as_multipolygon
+from rtqc.geometry.rings import combine_rings, overlap_share
+
+Floats = NDArray[np.float64]
+
+#: Heights nearer than this, in mm, are one height whatever the spacing.
+SAME_PLANE_MM = 0.05
+#: Within one slice heights wobble by up to this, in mm, where no CT says which slice a contour is nearest to.
+WOBBLE_MM = 0.45
+#: Contours of which so many lie off their slices by the same distance were drawn on other slices: they stay where they are.
+_SHIFTED_SHARE = 0.75
+#: Smallest such distance, in mm, and how much it may vary.
+_LEAST_SHIFT_MM, _SHIFT_VARIES_MM = 0.1, 0.1
+#: Neighbouring slices of one organ share more than this of their area; a hole and its outline, or two pieces, share less.
+_NEIGHBOURS_SHARE = 0.5
+#: A grid of contours is finer than the image's slices where its step is under this share of theirs, and this share of its steps are equal.
+_FINER, _EVEN_SHARE = 0.75, 0.8
+#: Contours this near to the middle between two slices belong to the lower one, all of them, whatever the rounding.
+_MIDDLE = 0.51
+#: More heights than this are nobody's contours of one organ: they are not merged one by one.
+_MOST_LEVELS = 3000
+
+
+@dataclass(frozen=True)
+class Ring:
+    """The area of one closed contour.
+
+    Attributes:
+        w_mm: its height along the normal.
+        area: in mm of the plane.
+        exclusive: whether it is a CLOSEDPLANAR_XOR contour.
+    """
+
+    w_mm: float
+    area: MultiPolygon
+    exclusive: bool = False
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """Rings of one slice, by number, and where its plane is."""
+
+    w_mm: float
+    members: tuple[int, ...]
+
+
+def planes_of(
+    rings: Sequence[Ring], slices_mm: Floats | None, slice_spacing_mm: float | None
+) -> tuple[dict[float, MultiPolygon], list[ContourDefect]]:
+    """The planes of a structure.
+
+    Args:
+        rings: of one ROI, in any order.
+        slices_mm: positions of the CT's slices along the normal, ascending, in mm; None where they are not known.
+        slice_spacing_mm: of the CT, in mm; None where it is not known.
+
+    Returns:
+        Area by plane position, and what was done: contours that were there twice, and contours that were moved to their slice.
+    """
+    if not rings:
+        return {}, []
+    heights = np.array([r.w_mm for r in rings])
+    if slices_mm is not None and slices_mm.size > 1:
+        slices = _of_image(rings, heights, slices_mm)
+    else:
+        slices = _of_contours(rings, np.arange(heights.size), slice_spacing_mm)
+    planes: dict[float, MultiPolygon] = {}
+    defects: list[ContourDefect] = []
+    for s in slices:
+        members = [rings[k] for k in s.members]
+        combined = combine_rings([r.area for r in members if not r.exclusive], [r.area for r in members if r.exclusive])
+        planes[s.w_mm] = combined.area
+        defects += [ContourDefect("repeated", s.w_mm, dropped=True)] * combined.repeated
+        off = [r.w_mm for r in members if abs(r.w_mm - s.w_mm) > SAME_PLANE_MM]
+        defects += [ContourDefect("moved_to_slice", w, dropped=False, offset_mm=round(w - s.w_mm, 3)) for w in off]
+    return planes, defects
+
+
+def _of_image(rings: Sequence[Ring], heights: Floats, slices_mm: Floats) -> list[_Slice]:
+    """Contours sorted into the image's slices; those that lie beyond them, and finer grids than theirs, as they are."""
+    spacings = local_spacings_mm(slices_mm)
+    levels = _levels(heights)
+    if _is_finer(rings, levels, heights, float(np.sort(spacings)[(spacings.size - 1) // 2])):
+        return [_Slice(float(heights[m[0]]), tuple(m)) for m in levels]
+    lower = np.clip(np.searchsorted(slices_mm, heights, side="right") - 1, 0, slices_mm.size - 2)
+    share = (heights - slices_mm[lower]) / np.diff(slices_mm)[lower]
+    nearest = np.where(share > _MIDDLE, lower + 1, lower)
+    offsets = heights - slices_mm[nearest]
+    reach = half_slices_mm(slices_mm)[nearest]
+    slack = (_MIDDLE - 0.5) * 2 * reach.max(axis=1)
+    on = (offsets >= -reach[:, 0] - slack) & (offsets <= reach[:, 1] + slack)
+    shift = _shift(offsets[on])
+    slices = [
+        _Slice(
+            round(float(slices_mm[k]) + shift, 3) if shift else float(slices_mm[k]), tuple(np.flatnonzero(on & (nearest == k)))
+        )
+        for k in np.unique(nearest[on])
+    ]
+    return slices + _of_contours(rings, np.flatnonzero(~on), float(spacings.max()))
+
+
+def _shift(offsets: Floats) -> float:
+    """How far a structure as a whole lies off the slices, in mm; 0 where its contours only wobble."""
+    if offsets.size == 0:
+        return 0.0
+    middle = float(np.median(offsets))
+    alike = float((np.abs(offsets - middle) <= _SHIFT_VARIES_MM).mean())
+    return middle if abs(middle) >= _LEAST_SHIFT_MM and alike >= _SHIFTED_SHARE else 0.0
+
+
+def _is_finer(rings: Sequence[Ring], levels: list[list[int]], heights: Floats, spacing: float) -> bool:
+    """Whether contours were drawn on a finer grid than the image's slices: even, and each outline like the next."""
+    if len(levels) < 4:
+        return False
+    steps = np.diff([heights[m[0]] for m in levels])
+    step = float(np.median(steps))
+    if step >= _FINER * spacing or (np.abs(steps - step) <= max(0.02 * step, 0.02)).mean() < _EVEN_SHARE:
+        return False
+    areas = [_union(rings, m) for m in levels]
+    alike = [overlap_share(a, b) > _NEIGHBOURS_SHARE for a, b in pairwise(areas)]
+    return bool(np.mean(alike) > 0.5)
+
+
+def _of_contours(rings: Sequence[Ring], chosen: NDArray[np.intp], slice_spacing_mm: float | None) -> list[_Slice]:
+    """Contours sorted into slices by their own heights alone.
+
+    Heights that wobble are of one slice where they are nearer than half the step beside them, unless there are three such steps in a row: then they are
+    slices of a finer spacing. Of heights further apart only those are of one slice that alternate, a short step and a long one, all the way.
+    """
+    heights = np.array([rings[k].w_mm for k in chosen])
+    levels = [[int(chosen[k]) for k in m] for m in _levels(heights)]
+    if len(levels) <= _MOST_LEVELS:
+        levels = _without_wobble(rings, _without_alternation(rings, levels), slice_spacing_mm)
+    return [_Slice(_place(rings, m), tuple(sorted(m))) for m in levels]
+
+
+def _without_alternation(rings: Sequence[Ring], levels: list[list[int]]) -> list[list[int]]:
+    """Levels of which every other lies beside its slice by the same distance, such as holes, joined with it."""
+    steps = np.diff([_place(rings, m) for m in levels])
+    joined: list[list[int]] = []
+    k = 0
+    while k < len(levels):
+        if k < steps.size and _alternates(steps, k) and not _neighbours(rings, levels[k], levels[k + 1]):
+            joined.append(levels[k] + levels[k + 1])
+            k += 2
+        else:
+            joined.append(levels[k])
+            k += 1
+    return joined
+
+
+def _alternates(steps: Floats, k: int) -> bool:
+    """Whether a short step stands between long ones, and beyond them the same again."""
+    beside = [steps[j] for j in (k - 1, k + 1) if 0 <= j < steps.size]
+    again = [steps[j] for j in (k - 2, k + 2) if 0 <= j < steps.size]
+    return bool(
+        min(beside, default=0.0) > steps[k] + SAME_PLANE_MM
+        and np.abs(np.array(again) - steps[k]).min(initial=np.inf) <= SAME_PLANE_MM
+    )
+
+
+def _without_wobble(rings: Sequence[Ring], levels: list[list[int]], slice_spacing_mm: float | None) -> list[list[int]]:
+    """Levels nearer than heights wobble joined, the nearest first."""
+    places = [_place(rings, m) for m in levels]
+    k = _next_pair(places, slice_spacing_mm)
+    while k is not None:
+        levels[k : k + 2] = [levels[k] + levels[k + 1]]
+        places[k : k + 2] = [_place(rings, levels[k])]
+        k = _next_pair(places, slice_spacing_mm)
+    return levels
+
+
+def _next_pair(places: list[float], slice_spacing_mm: float | None) -> int | None:
+    """The nearest two levels that are of one slice; None where all are slices of their own."""
+    steps = np.diff(places)
+    for k in np.flatnonzero(steps <= WOBBLE_MM)[np.argsort(steps[steps <= WOBBLE_MM], kind="stable")]:
+        step = float(steps[k])
+        beside = [float(steps[j]) for j in (k - 1, k + 1) if 0 <= j < steps.size] or [slice_spacing_mm or 0.0]
+        equal = np.abs(steps - step) <= max(0.05 * step, 0.01)
+        run = any(equal[j : j + 3].all() for j in (k - 2, k - 1, k) if j >= 0 and j + 3 <= steps.size)
+        if step <= 0.5 * max(beside) and not run:
+            return int(k)
+    return None
+
+
+def _neighbours(rings: Sequence[Ring], a: Sequence[int], b: Sequence[int]) -> bool:
+    """Whether two levels look like neighbouring slices of one organ."""
+    return overlap_share(_union(rings, a), _union(rings, b)) > _NEIGHBOURS_SHARE
+
+
+def _levels(heights: Floats) -> list[list[int]]:
+    """Numbers of contours of one height, lowest first."""
+    order = np.argsort(heights, kind="stable")
+    levels: list[list[int]] = []
+    for k in order.tolist():
+        if levels and heights[k] - heights[levels[-1][0]] <= SAME_PLANE_MM:
+            levels[-1].append(k)
+        else:
+            levels.append([k])
+    return levels
+
+
+def _place(rings: Sequence[Ring], members: Sequence[int]) -> float:
+    """The height of the largest contour of a slice."""
+    return float(rings[max(members, key=lambda k: rings[k].area.area)].w_mm)
+
+
+def _union(rings: Sequence[Ring], members: Sequence[int]) -> MultiPolygon:
+    if len(members) == 1:
+        return rings[members[0]].area
+    return as_multipolygon(shapely.union_all([rings[k].area for k in members]))

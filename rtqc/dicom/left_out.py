@@ -1,0 +1,32 @@
+"""Contours that could not be used, of every structure: whoever asks for a structure's volume or dose must know that some of it is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rtqc.core.case import Roi
+from rtqc.core.finding import Finding
+from rtqc.dicom.notes import named, note
+
+#: Structures that the sentence names; the evidence names all.
+_MOST_NAMED = 6
+
+
+def contours_left_out(rois: Iterable[Roi]) -> list[Finding]:
+    """One finding of all structures whose contours were left out in part or wholly; none where all were used."""
+    counts = [(roi.structure.name, sum(d.dropped for d in roi.defects)) for roi in rois]
+    counts = [(name, count) for name, count in counts if count]
+    if not counts:
+        return []
+    total = sum(count for _, count in counts)
+    told = named((f"{name} {count}" for name, count in counts), most=_MOST_NAMED)
+    what = "contours that are open or damaged were" if total > 1 else "contour that is open or damaged was"
+    message = f"{total} {what} left out ({told}): volumes and doses lack what they enclose; redraw them."
+    finding = note(
+        "structure_set.contours_left_out",
+        message,
+        structures=[name for name, _ in counts],
+        measured=float(total),
+        unit="contours",
+    )
+    return [finding]

@@ -1,0 +1,111 @@
+"""Rules about time and approval: were contours changed after the dose was calculated or the plan approved.
+
+Severities: a contour that changed after the dose or the approval makes numbers of another contour than the one approved, which somebody
+must look at (warning). A rejected plan must not go on (fail). An unapproved structure set under an approved plan is worth knowing and no
+more (info): most planning systems export structure sets as ``UNAPPROVED`` whatever was approved in them (PS3.3 C.8.8.16 leaves that to them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from rtqc.qc.measurements import Measurements
+from rtqc.qc.protocol import Limits
+from rtqc.qc.rule import Hit, rule
+
+
+@rule("approval.contours_after_dose", "warning", "fact", "The contours were changed after the dose was calculated.")
+def contours_after_dose(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Structure Set Date and Time against the creation of the dose."""
+    yield from _later(m, limits, m.case.dose_attributes.created_at, "the dose was calculated", "calculate it again")
+
+
+@rule("approval.contours_after_approval", "warning", "fact", "The contours were changed after the plan was approved.")
+def contours_after_approval(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Structure Set Date and Time against the plan's Review Date and Time."""
+    plan = m.case.plan
+    if plan is not None and plan.approval.upper() == "APPROVED":
+        yield from _later(m, limits, plan.approved_at, "the plan was approved", "have the plan approved again")
+
+
+@rule("approval.contours_unapproved", "info", "fact", "The plan is approved, the structure set is not.")
+def contours_unapproved(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Approval Status of both."""
+    plan, structures = m.case.plan, m.case.structure_set_attributes
+    if plan is not None and plan.approval.upper() == "APPROVED" and structures.approval.upper() == "UNAPPROVED":
+        yield Hit(
+            "The plan is approved, its structure set says UNAPPROVED: approve the contours too, if the planning system exports their approval.",
+            measured="UNAPPROVED",
+        )
+
+
+@rule("approval.rejected", "fail", "fact", "The plan or its structure set was rejected.")
+def rejected(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Approval Status REJECTED of either."""
+    plan = m.case.plan
+    statuses = (
+        ("plan", plan.approval if plan is not None else ""),
+        ("structure set", m.case.structure_set_attributes.approval),
+    )
+    for what, status in statuses:
+        if status.upper() == "REJECTED":
+            yield Hit(f"The {what} was rejected (Approval Status REJECTED): do not treat with it.", measured="REJECTED")
+
+
+def _later(m: Measurements, limits: Limits, reference: str, event: str, advice: str) -> Iterable[Hit]:
+    drawn_at = m.case.structure_set_attributes.drawn_at
+    minutes = minutes_between(reference, drawn_at)
+    limit = limits.approval_delay
+    if minutes is None or minutes <= limit.value:
+        return
+    yield Hit(
+        f"The structure set is of {_date(drawn_at)}, {_duration(minutes)} after {event} ({_date(reference)}): its contours may have changed since; {advice}.",
+        measured=minutes,
+        limit=limit,
+    )
+
+
+def minutes_between(earlier: str, later: str) -> float | None:
+    """Minutes from one DICOM date and time to another; None where either is absent or unreadable.
+
+    Where either has a date only, days are compared: the same day is no difference.
+
+    Args:
+        earlier, later: ``YYYYMMDD`` or ``YYYYMMDDHHMMSS``, with or without a fraction.
+
+    >>> minutes_between("20260102080000", "20260102100000"), minutes_between("20260102", "20260102100000")
+    (120.0, 0.0)
+    """
+    times = [_time(value) for value in (earlier, later)]
+    if times[0] is None or times[1] is None:
+        return None
+    (first, first_exact), (second, second_exact) = times[0], times[1]
+    if first_exact and second_exact:
+        return (second - first).total_seconds() / 60
+    return float((second.date() - first.date()).days * 24 * 60)
+
+
+def _time(value: str) -> tuple[datetime, bool] | None:
+    """A date and time, and whether the time of day is known; None where it is none."""
+    digits = value.split(".", maxsplit=1)[0].strip()
+    for form, length in (("%Y%m%d%H%M%S", 14), ("%Y%m%d%H%M", 12), ("%Y%m%d", 8)):
+        if len(digits) == length and digits.isdigit():
+            try:
+                return datetime.strptime(digits, form), length > 8
+            except ValueError:
+                return None
+    return None
+
+
+def _date(value: str) -> str:
+    parsed = _time(value)
+    assert parsed is not None
+    time, exact = parsed
+    return f"{time:%Y-%m-%d %H:%M}" if exact else f"{time:%Y-%m-%d}"
+
+
+def _duration(minutes: float) -> str:
+    if minutes < 2 * 60:
+        return f"{minutes:.0f} minutes"
+    return f"{minutes / 60:.0f} hours" if minutes < 48 * 60 else f"{minutes / 60 / 24:.0f} days"

@@ -1,0 +1,318 @@
+"""A course, judged: the doses of its plans added, and held against the limits of the plan with the highest prescription.
+
+Limits are made for doses in one fractionation. Where every plan gives about 2 Gy a fraction they hold for the sum as it is; else the sum
+is expressed as the dose that does as much in the number of fractions that the limits were made for (docs/courses.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from rtqc.core.assessment import ConstraintResult, Course, CourseDose, CourseEqd2, CoursePlan, LeftOutPlan, LeftOutReason
+from rtqc.core.case import Case, Plan, Roi
+from rtqc.core.patient_plan import PatientPlan, PlannedStructures
+from rtqc.core.structure import Structure
+from rtqc.core.substructures import resolved
+from rtqc.core.volumes import Dose
+from rtqc.dosimetry import DVH, DoseOfPlan, OrganDose, course_dose, dvh, evaluate, in_fractions, metrics_of
+from rtqc.qc.applicable import applicable_constraints
+from rtqc.qc.choice import Choice
+from rtqc.qc.course_plans import CoursePlans, LeftOut, course_plans
+from rtqc.qc.protocol import Protocol, list_protocols, load_protocol
+
+#: Up to this dose a fraction (Gy) limits of about 2 Gy a fraction hold for a sum of plans as it is: the usual meaning of conventional
+#: fractionation (1.8 to 2.2 Gy; from knowledge).
+CONVENTIONAL_GY = 2.2
+#: A plan whose 50 % isodose is further from the heart than this (mm) gives it leakage and head scatter only, under 0.5 % of its dose
+#: (from knowledge, after AAPM TG-158).
+REMOTE_MM = 150.0
+#: What leaves the sum of a course too low.
+_MISSING: frozenset[LeftOutReason] = frozenset({"unreadable", "other_frame", "brachytherapy", "no_dose"})
+
+
+@dataclass(frozen=True, eq=False)
+class Judging:
+    """How a course is judged.
+
+    Attributes:
+        choose: the protocol for a case.
+        heart_of: the heart among ROIs; None where there is none with contours.
+        draft: rtqc's own heart; None where there is none.
+    """
+
+    choose: Callable[[Case], Choice]
+    heart_of: Callable[[tuple[Roi, ...]], Structure | None]
+    draft: Structure | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A dose of the sum: of one plan, or of several together."""
+
+    plans: tuple[PatientPlan, ...]
+    dose: Dose
+
+    @property
+    def is_multi_plan(self) -> bool:
+        """Whether it is one dose of several plans."""
+        return len(self.plans) > 1 or self.plans[0].dose.is_multi_plan
+
+    @property
+    def of_plan(self) -> DoseOfPlan:
+        """With its fractions where they are those of one plan and all alike, and the linear-quadratic model may be applied to its dose.
+
+        An EFFECTIVE dose of photons has a biological model in it already; a PHYSICAL one of ions lacks its effectiveness (ICRU 78).
+        """
+        plan = self.plans[0].plan if not self.is_multi_plan else None
+        effective = self.plans[0].dose.attributes.dose_type == "EFFECTIVE"
+        if plan is None or effective != (plan.kind == "ion"):
+            return DoseOfPlan(self.dose)
+        return DoseOfPlan(self.dose, plan.alike_fractions)
+
+
+def assess_course(case: Case, judging: Judging) -> Course | None:
+    """The course of a case's plan; None for a plan that is alone and has a dose of its own.
+
+    Args:
+        case: as read, with its companions.
+        judging: protocol, contour and draft.
+    """
+    if case.plan is None or (not case.companions and not PatientPlan.of(case).dose.is_multi_plan):
+        return None
+    chosen = course_plans(case, _schedules())
+    if not chosen.plans and not chosen.left_out:
+        return None
+    structures, other_set = _structures_of(case, chosen.plans, judging)
+    heart = judging.heart_of(structures.rois)
+    parts, left_out, doubts = _parts_of(chosen, heart or judging.draft)
+    course = Course(
+        plans=_plans(parts, heart or judging.draft),
+        left_out=tuple(_left_out(item) for item in left_out),
+        complete=not any(item.reason in _MISSING for item in left_out),
+        doubts=doubts,
+        upper_estimate=bool(chosen.perhaps_replaced),
+        structure_set=structures.label,
+        other_structure_set=other_set,
+    )
+    if (len(parts) > 1 or any(part.is_multi_plan for part in parts)) and (heart is not None or judging.draft is not None):
+        course = _judged(course, case, parts, structures.rois, judging)
+
+    def constraints_of(plans: Sequence[PatientPlan]) -> tuple[ConstraintResult, ...]:
+        """Of other plans than those of the course, where there are several."""
+        wanted, _, _ = _parts_of(CoursePlans(tuple(plans)), heart or judging.draft)
+        return _judged(course, case, wanted, structures.rois, judging).constraints if len(wanted) > 1 else ()
+
+    sure = [p for p in chosen.plans if all(p is not perhaps for perhaps in chosen.perhaps_replaced)]
+    least = constraints_of(sure) if chosen.perhaps_replaced else ()
+    return course.model_copy(update={"least": least, "prospective": constraints_of(chosen.prospective)})
+
+
+def choice_within_course(case: Case, choice: Choice, choose: Callable[[Case], Choice]) -> Choice:
+    """The protocol for a plan whose own words do not say what is treated: a boost treats the site of the plan that it is added to.
+
+    Args:
+        case: as read, with its companions.
+        choice: by the plan's own words.
+        choose: the protocol for a case.
+
+    Returns:
+        ``choice`` where it is no assumption, or the course does not say more.
+    """
+    if choice.fit != "assumed" or case.plan is None or not case.companions:
+        return choice
+    others = [plan for plan in course_plans(case, _schedules()).plans if plan.uid != case.provenance.rtplan_uid]
+    primary = max(others, key=_prescribed_gy, default=None)
+    if primary is None or primary.plan is None:
+        return choice
+    texts = (
+        case.plan.description,
+        primary.plan.label,
+        primary.plan.description,
+        *(p.target for p in primary.plan.prescriptions),
+    )
+    again = choose(replace(case, plan=replace(case.plan, description=" ".join(texts))))
+    if again.fit == "assumed":
+        return choice
+    return replace(again, reason=f"{again.reason}, by the words of {primary.label}, which it is added to")
+
+
+@lru_cache(maxsize=1)
+def _schedules() -> tuple[tuple[float, int], ...]:
+    """Prescriptions that the shipped protocols are for."""
+    applied = (load_protocol(name).applies for name in list_protocols())
+    # Limits that are converted to what they are used for are no trial's: a boost by itself is no whole treatment.
+    whole = (applies for applies in applied if applies is not None and not applies.converted)
+    return tuple((s.dose_gy, s.fractions) for applies in whole for s in applies.schedules)
+
+
+def _structures_of(case: Case, plans: Sequence[PatientPlan], judging: Judging) -> tuple[PlannedStructures, bool]:
+    """The contours for the course, and whether they are of another structure set than some plan's.
+
+    Of several structure sets the approved one, else the one drawn last, of those that hold a heart.
+    """
+    own = PatientPlan.of(case)
+    sets: dict[str, PlannedStructures] = {}
+    for plan in plans or (own,):
+        if plan.structure_set_uid not in sets:
+            sets[plan.structure_set_uid] = (own if plan.structure_set_uid == own.structure_set_uid else plan).structures
+    with_heart = [s for s in sets.values() if judging.heart_of(s.rois) is not None]
+    if not with_heart:
+        return own.structures, False
+    return max(with_heart, key=_drawn), len(sets) > 1
+
+
+def _drawn(structures: PlannedStructures) -> tuple[bool, str]:
+    says = structures.attributes
+    return says.approval.upper() == "APPROVED", says.approved_at or says.drawn_at or says.created_at
+
+
+def _parts_of(chosen: CoursePlans, heart: Structure | None) -> tuple[list[_Part], list[LeftOut], tuple[str, ...]]:
+    """The doses that make the course's sum, each plan in one of them, what is left out, and doubts about the sum."""
+    left_out, doubts = list(chosen.left_out), list(chosen.doubts)
+    by_uid = {plan.uid: plan for plan in chosen.plans}
+    parts: list[_Part] = []
+    known: set[str] = set()
+    for plan in sorted(chosen.plans, key=lambda p: not p.dose.is_multi_plan):
+        planned = plan.dose
+        if plan.uid in known:
+            continue
+        if planned.dose is None:
+            left_out.append(LeftOut(plan, "no_dose", f"cannot be added: {planned.why_not}"))
+        elif planned.is_multi_plan:
+            together = [by_uid[uid] for uid in dict.fromkeys(planned.plan_uids) if uid in by_uid and uid not in known]
+            others = len(set(planned.plan_uids) - set(by_uid))
+            if others:
+                doubts.append(
+                    f"what the dose of {plan.label} is of: it refers to {others} more plans that are not of this course or not here"
+                )
+            # A plan that has a dose of its own beside a dose of several is in the latter all the same.
+            parts.append(_Part(tuple(together) or (plan,), planned.dose))
+            known |= {p.uid for p in together}
+        elif heart is not None and _is_remote(planned.dose, heart):
+            left_out.append(LeftOut(plan, "remote", "treats a site far from the heart, and its dose does not reach there"))
+        else:
+            parts.append(_Part((plan,), planned.dose))
+    if len({part.plans[0].dose.attributes.dose_type or "PHYSICAL" for part in parts}) > 1:
+        doubts.append("how doses of types PHYSICAL and EFFECTIVE add up: they were added as they are")
+    return parts, left_out, tuple(doubts)
+
+
+def _is_remote(dose: Dose, heart: Structure) -> bool:
+    """Whether a dose lies far from the heart and does not cover it: one that covers it is added, however small it is there."""
+    hot = np.argwhere(dose.gy >= 0.5 * float(dose.gy.max()))
+    treated = dose.grid.patient_mm(np.stack([hot.min(axis=0), hot.max(axis=0)]))
+    planes = [(w, area.bounds) for w, area in heart.planes.items()]
+    outline = np.array([(u, v, w) for w, (u0, v0, u1, v1) in planes for u in (u0, u1) for v in (v0, v1)])
+    box = heart.orientation.to_patient(outline)
+    gap = np.maximum(treated.min(axis=0) - box.max(axis=0), box.min(axis=0) - treated.max(axis=0))
+    if float(np.linalg.norm(np.maximum(gap, 0))) <= REMOTE_MM:
+        return False
+    index = dose.grid.index_of_patient(box)
+    return bool((index < 0).any() or (index > np.array(dose.grid.shape) - 1).any())
+
+
+def _plans(parts: Sequence[_Part], heart: Structure | None) -> tuple[CoursePlan, ...]:
+    found = []
+    for part in parts:
+        own = dvh(heart, part.dose) if heart is not None and not part.is_multi_plan else None
+        found += [_plan(plan, own) for plan in part.plans]
+    return tuple(found)
+
+
+def _plan(patient_plan: PatientPlan, own: DVH | None) -> CoursePlan:
+    plan = patient_plan.plan
+    assert plan is not None
+    metrics = metrics_of(own) if own is not None else None
+    return CoursePlan(
+        label=patient_plan.label,
+        rtplan_uid=patient_plan.uid,
+        date=plan.date,
+        approval=plan.approval,
+        prescription_gy=plan.prescriptions[0].dose_gy if plan.prescriptions else None,
+        fractions=plan.fractions,
+        mean_gy=metrics.mean_gy if metrics is not None else None,
+        covered_percent=metrics.covered_percent if metrics is not None else None,
+    )
+
+
+def _left_out(item: LeftOut) -> LeftOutPlan:
+    return LeftOutPlan(label=item.plan.label, rtplan_uid=item.plan.uid, file=item.plan.file, reason=item.reason, why=item.why)
+
+
+def _judged(course: Course, case: Case, parts: Sequence[_Part], rois: tuple[Roi, ...], judging: Judging) -> Course:
+    """With its sum and what that means for the limits."""
+    plans = [plan for part in parts for plan in part.plans]
+    primary = max(plans, key=_prescribed_gy)
+    as_primary = replace(case, plan=primary.plan, rois=rois)
+    choice = judging.choose(as_primary)
+    protocol = choice.protocol
+    alpha_beta = protocol.alpha_beta
+    doses = [part.of_plan for part in parts]
+    heart = judging.heart_of(rois)
+    organs = [course_dose(s, doses, alpha_beta.value) if s is not None else OrganDose() for s in (heart, judging.draft)]
+    fractions, doubt = _judged_fractions(plans, primary, organs)
+    constraints = applicable_constraints(choice, as_primary)
+    structures = as_primary.structures
+    there = {c.structure: resolved(c.structure, structures) for c in constraints if c.structure}
+    others = {
+        name: _as_judged(course_dose(structures[found], doses, alpha_beta.value), fractions, protocol)
+        for name, found in there.items()
+        if found is not None
+    }
+    judged = [_as_judged(organ, fractions, protocol) for organ in organs]
+    results = evaluate(constraints, judged[0], judged[1], others)
+    metrics = [metrics_of(organ.physical) if organ.physical is not None else None for organ in organs]
+    in_2_gy = [metrics_of(organ.eqd2) if organ.eqd2 is not None else None for organ in organs]
+    eqd2 = CourseEqd2(alpha_beta_gy=alpha_beta.value, source=alpha_beta.source, contoured=in_2_gy[0], draft=in_2_gy[1])
+    update = {
+        "summation": "multi_plan" if any(part.is_multi_plan for part in parts) else "sum",
+        "doubts": (*course.doubts, *doubt),
+        "protocol": protocol.name,
+        "judged_in": "physical" if fractions is None else "isoeffective",
+        "judged_fractions": fractions,
+        "dose": CourseDose(contoured=metrics[0], draft=metrics[1]),
+        "eqd2": eqd2 if in_2_gy != [None, None] else None,
+        "constraints": tuple(_as_known(r, course.complete) for r in results),
+    }
+    return course.model_copy(update=update)
+
+
+def _prescribed_gy(plan: PatientPlan) -> float:
+    return plan.plan.prescriptions[0].dose_gy if plan.plan is not None and plan.plan.prescriptions else 0.0
+
+
+def _gy_a_fraction(plan: Plan | None) -> float | None:
+    if plan is None or not plan.prescriptions or not plan.fractions:
+        return None
+    return plan.prescriptions[0].dose_gy / plan.fractions
+
+
+def _judged_fractions(
+    plans: Sequence[PatientPlan], primary: PatientPlan, organs: Sequence[OrganDose]
+) -> tuple[int | None, tuple[str, ...]]:
+    """In how many fractions the sum is expressed for the limits; None: as it is. And what is doubtful about that."""
+    a_fraction = [_gy_a_fraction(plan.plan) for plan in plans]
+    if all(gy is not None and gy <= CONVENTIONAL_GY for gy in a_fraction):
+        return None, ()
+    fractions = primary.plan.alike_fractions if primary.plan is not None else None
+    if fractions is None or all(organ.eqd2 is None for organ in organs):
+        return None, ("what the limits mean for it: doses a fraction differ from 2 Gy, and not every plan tells its fractions",)
+    return fractions, ()
+
+
+def _as_judged(organ: OrganDose, fractions: int | None, protocol: Protocol) -> OrganDose:
+    if fractions is None or organ.eqd2 is None:
+        return organ
+    return OrganDose(in_fractions(organ.eqd2, fractions, protocol.alpha_beta.value), organ.eqd2)
+
+
+def _as_known(result: ConstraintResult, complete: bool) -> ConstraintResult:
+    """A limit is met only if the whole course is in the sum; exceeded it is by a part of it, too."""
+    if complete:
+        return result
+    known = {key: False if getattr(result, key) is False else None for key in ("contoured_met", "draft_met")}
+    return result.model_copy(update={**known, "outcome_flips": False})

@@ -1,0 +1,66 @@
+"""Times and approvals of plan, dose and structure set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rtqc.core import Case
+from rtqc.core.case import DoseAttributes, Prescription, StructureSetAttributes
+from rtqc.qc.approval_rules import minutes_between
+from tests.qc.plans import case, dose, found
+
+
+def rules(of: Case) -> dict[str, str]:
+    return {rule: f.severity for rule, f in found(of, "approval.").items()}
+
+
+def at(drawn: str, calculated: str = "", approved: str = "", plan: str = "", structures: str = "") -> Case:
+    of = case(dose(42.0), Prescription(40.05, ""), approval=plan, approved_at=approved)
+    return replace(
+        of,
+        dose_attributes=DoseAttributes(created_at=calculated),
+        structure_set_attributes=StructureSetAttributes(approval=structures, drawn_at=drawn, created_at="20270101000000"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("drawn", "calculated", "fires"),
+    [
+        ("20260102100000", "20260102090000", False), ("20260102100100", "20260102090000", True), ("20260102090000", "20260102100000", False),
+        ("20260103", "20260102235900", True), ("20260102", "20260102080000", False), ("", "20260102080000", False), ("20260102080000", "", False),
+        ("20260103101500.123456", "20260102090000", True), ("nonsense", "20260102090000", False),
+    ],
+)  # fmt: skip
+def test_contours_drawn_more_than_an_hour_after_the_dose_are_said(drawn: str, calculated: str, fires: bool) -> None:
+    assert rules(at(drawn, calculated)) == ({"approval.contours_after_dose": "warning"} if fires else {})
+
+
+def test_an_export_of_old_contours_is_not_a_change() -> None:
+    """The structure set's instance was created a year later than everything; only its own date and time count."""
+    assert rules(at("20260102080000", "20260102080500")) == {}
+
+
+def test_contours_drawn_after_the_approval_are_said_for_approved_plans_only() -> None:
+    late, soon = "20260103120000", "20260102095900"
+    assert rules(at(late, approved="20260102090000", plan="APPROVED")) == {"approval.contours_after_approval": "warning"}
+    assert rules(at(soon, approved="20260102090000", plan="APPROVED")) == {}
+    assert rules(at(late, approved="20260102090000", plan="UNAPPROVED")) == {}
+
+
+@pytest.mark.parametrize(("plan", "structures", "fires"), [("APPROVED", "UNAPPROVED", True), ("APPROVED", "APPROVED", False), ("APPROVED", "", False), ("UNAPPROVED", "UNAPPROVED", False)])  # fmt: skip
+def test_an_approved_plan_on_unapproved_contours_is_an_info(plan: str, structures: str, fires: bool) -> None:
+    assert rules(at("", plan=plan, structures=structures)) == ({"approval.contours_unapproved": "info"} if fires else {})
+
+
+def test_a_rejected_plan_or_structure_set_fails() -> None:
+    assert rules(at("", plan="REJECTED")) == {"approval.rejected": "fail"}
+    assert rules(at("", plan="UNAPPROVED", structures="REJECTED")) == {"approval.rejected": "fail"}
+
+
+def test_minutes_between_two_times_of_dicom() -> None:
+    assert minutes_between("20260102080000", "20260102093000.5") == 90.0
+    assert minutes_between("202601020800", "20260102093000") == 90.0
+    assert minutes_between("20260102", "20260104093000") == 2 * 24 * 60
+    assert minutes_between("20261302", "20260104093000") is None

@@ -1,0 +1,164 @@
+"""The level of a dose against its prescription. The doses are even, so every number follows from the one that was put in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rtqc.core import Case
+from rtqc.core.case import ApplicationSetup, Beam, DoseAttributes, Prescription
+from rtqc.qc.dose_level import cause_of, is_stereotactic
+from tests.qc.plans import case, cylinder, dose, found
+
+BREAST = Prescription(40.05, "Breast")
+
+
+def level(of: Case) -> dict[str, str]:
+    """Rules on the dose's level that speak, with their sentences."""
+    return {rule: f.message for rule, f in found(of, "dose.level", "dose.target_coverage").items()}
+
+
+def test_a_dose_at_its_prescription_raises_nothing() -> None:
+    assert level(case(dose(42.0), BREAST)) == {}
+
+
+@pytest.mark.parametrize("fractions", [3, 5, 15, 20, 25, 33])
+def test_one_fractions_dose_fails_and_is_named(fractions: int) -> None:
+    prescribed = 2.5 * fractions
+    of = case(dose(1.05 * prescribed / fractions), Prescription(prescribed, "Breast"), fractions=fractions)
+    assert "dose of one fraction (2.50 Gy)" in level(of)["dose.level"]
+
+
+@pytest.mark.parametrize(
+    ("factor", "cause"),
+    [(100, "cGy, written as Gy"), (0.01, "divided by 100"), (15, "once too often"), (100 / 15, "one fraction, in cGy"), (42.7 / 68, "normalised"), (0.8, "normalised"), (1 / 25, "normalised"), (68 / 42.7, "normalised")],
+)  # fmt: skip
+def test_a_factor_fails_and_its_cause_is_named(factor: float, cause: str) -> None:
+    assert cause in level(case(dose(1.05 * 40.05 * factor), BREAST))["dose.level"]
+
+
+def test_a_maximum_just_above_95_percent_does_not_fail_and_just_below_does() -> None:
+    assert "dose.level" not in level(case(dose(0.951 * 40.05), BREAST))
+    assert "dose.level" in level(case(dose(0.949 * 40.05), BREAST))
+
+
+def test_a_prescription_that_no_point_reaches_is_unusual() -> None:
+    assert "No point" in level(case(dose(0.975 * 40.05), BREAST))["dose.level_unusual"]
+    assert level(case(dose(0.985 * 40.05), BREAST)) == {}
+
+
+def test_a_near_maximum_over_145_percent_is_unusual_and_over_160_fails() -> None:
+    assert set(level(case(dose(1.46 * 40.05), BREAST))) == {"dose.level_unusual"}
+    assert level(case(dose(1.44 * 40.05), BREAST)) == {}
+    assert set(level(case(dose(1.61 * 40.05), BREAST))) == {"dose.level"}
+
+
+@pytest.mark.parametrize("isodose", [50, 60, 65, 80, 95])
+def test_stereotactic_doses_prescribed_to_an_isodose_raise_nothing(isodose: int) -> None:
+    assert level(case(dose(54 / (isodose / 100)), Prescription(54.0, "PTV"), fractions=3)) == {}
+
+
+def test_electrons_prescribed_to_the_80_percent_isodose_raise_nothing() -> None:
+    assert level(case(dose(10 / 0.8), Prescription(10.0, "Boost"), fractions=5)) == {}
+
+
+@pytest.mark.parametrize(("given", "speaks"), [(49.0, False), (42.0, True), (1.05 * 48 / 15, True), (1.05 * 48 * 0.628, True)])
+def test_an_integrated_boost_is_judged_by_its_own_level(given: float, speaks: bool) -> None:
+    of = case(dose(given), Prescription(48.0, "PTV_4800"), Prescription(40.05, "PTV_4005"))
+    assert bool(level(of)) is speaks
+
+
+@pytest.mark.parametrize("given", [51.0, 66.5, 69.0])
+def test_a_sequential_boost_may_be_of_either_level_or_of_the_sum(given: float) -> None:
+    of = case(dose(given), Prescription(50.0, "PTV"), Prescription(16.0, "Boost"), fractions=33)
+    assert "dose.level" not in level(of)
+
+
+def test_doses_of_several_plans_may_be_any_multiple_but_not_too_low() -> None:
+    several = DoseAttributes(summation_type="MULTI_PLAN")
+    assert level(replace(case(dose(90.0), BREAST), dose_attributes=several)) == {}
+    assert "dose.level" in level(replace(case(dose(30.0), BREAST), dose_attributes=several))
+
+
+def test_beams_that_abut_are_not_expected_to_add_up_at_one_point() -> None:
+    beams = tuple(Beam(n, dose_gy=2.0) for n in (1, 2))
+    of = case(dose(51.0), Prescription(100.0, "", "beams"), fractions=25, beams=2, treatment_beams=beams)
+    assert level(of) == {}
+    assert "dose.level" in level(replace(of, dose=dose(2.1)))
+
+
+def test_protons_physical_dose_is_a_tenth_lower_than_prescribed() -> None:
+    protons = (Beam(1, radiation_type="PROTON"),)
+    of = case(dose(50 / 1.1), Prescription(50.0, "PTV"), fractions=25, kind="ion", treatment_beams=protons)
+    assert level(of) == {}
+    effective = replace(of, dose_attributes=DoseAttributes(dose_type="EFFECTIVE"))
+    assert "dose.level" in level(effective)
+
+
+def test_carbon_ions_physical_dose_is_not_held_against_the_prescription() -> None:
+    carbon = (Beam(1, radiation_type="ION"),)
+    of = case(dose(20.0), Prescription(50.0, "PTV"), fractions=16, kind="ion", treatment_beams=carbon)
+    assert level(of) == {}
+
+
+def test_the_effective_dose_of_photons_is_not_held_against_the_prescription() -> None:
+    of = case(dose(126.0), Prescription(54.0, "PTV"), fractions=3)
+    assert "dose.level" in level(of)
+    assert level(replace(of, dose_attributes=DoseAttributes(dose_type="EFFECTIVE"))) == {}
+
+
+def test_brachytherapy_may_reach_any_dose_beside_its_sources() -> None:
+    of = case(dose(300.0), Prescription(40.05, "PTV"), application_setups=(ApplicationSetup(1, 1),))
+    assert level(of) == {}
+    assert "dose.level" in level(case(dose(300.0), Prescription(40.05, "PTV")))
+
+
+def test_a_grid_cut_off_in_the_region_treated_is_not_called_another_normalisation() -> None:
+    cut = dose(25.0, x_mm=150.0)
+    assert set(level(case(cut, BREAST))) == {"dose.level_not_checked"}
+    assert level(case(dose(42.0, x_mm=150.0), BREAST)) == {}
+
+
+def test_one_fractions_dose_fails_on_a_grid_that_is_cut_off_too() -> None:
+    assert set(level(case(dose(2.7, x_mm=150.0), BREAST))) == {"dose.level"}
+
+
+@pytest.mark.parametrize(("factor", "fails"), [(0.92, True), (0.94, False), (1.19, False), (1.21, True)])
+def test_an_evenly_covered_target_shows_a_level_that_the_maximum_does_not(factor: float, fails: bool) -> None:
+    ptv = cylinder("PTV_Breast_L", 90.0, 30.0, "PTV")
+    hot = dose(factor * 40.05)
+    # A hot spot outside the target, so that the maximum says nothing.
+    hot.gy[15, 50, 92] = 1.3 * 40.05
+    of = case(hot, Prescription(40.05, "PTV_Breast_L"), structures=(ptv,))
+    assert ("dose.level" in level(of)) is fails
+
+
+def test_a_boost_named_after_the_whole_breast_does_not_fail() -> None:
+    breast, bed = cylinder("Breast", 60.0, 60.0, "GTV"), cylinder("Tumor Bed", 90.0, 20.0, "CTV")
+    of = case(dose(14.2, radius_mm=25.0), Prescription(14.0, "Breast"), fractions=7, structures=(breast, bed))
+    assert "dose.level" not in level(of)
+
+
+def test_a_target_that_the_dose_misses_is_said_with_its_d95() -> None:
+    ptv = cylinder("PTV", 20.0, 30.0, "PTV")
+    of = case(dose(41.0), Prescription(40.05, "PTV"), structures=(ptv,))
+    assert "D95% of PTV is 0.10 Gy" in level(of)["dose.target_coverage"]
+    covered = case(dose(41.0), Prescription(40.05, "PTV"), structures=(cylinder("PTV", 90.0, 30.0, "PTV"),))
+    assert level(covered) == {}
+
+
+def test_without_a_prescription_or_a_dose_nothing_is_said() -> None:
+    assert level(case(dose(2.0))) == {}
+    assert level(case(None, BREAST)) == {}
+
+
+def test_six_gray_a_fraction_is_stereotactic_and_one_palliative_fraction_is_not() -> None:
+    plans = [((54, 3), True), ((60, 8), True), ((34, 1), True), ((26, 5), False), ((8, 1), False), ((20, 5), False)]
+    for (gy, fractions), expected in plans:
+        assert is_stereotactic(case(None, Prescription(gy, ""), fractions=fractions).plan) is expected, gy
+
+
+def test_a_cause_is_named_only_where_its_factor_fits() -> None:
+    assert "one fraction" in cause_of(0.0667 * 1.1, 0.95, 1.45, 15, 40.05)
+    assert "normalised" in cause_of(0.0667 * 1.6, 0.95, 1.45, 15, 40.05)
