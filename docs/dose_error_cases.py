@@ -17,6 +17,7 @@ from rtqc.dicom import read_case
 from rtqc.heart import Draft, Engine
 from rtqc.heart.draft import draft_with
 from rtqc.phantom import Anatomy, Resolution, Tangents, synthetic_plan, tangential_dose, tangents_for
+from rtqc.phantom.anatomy import organs_at
 from rtqc.phantom.beams import Body, tangential_dose_in
 from rtqc.phantom.shapes import Field, Points
 
@@ -49,6 +50,13 @@ def synthetic_patient(seed: int, engine: Engine) -> Patient:
         return tangential_dose(anatomy, tangents_for(anatomy, edge_mm), grid)
 
     return Patient(f"seed {seed}", plan.heart, draft_with(plan.study.image, engine), dose)
+
+
+def beyond_chest_wall_mm(seed: int) -> float:
+    """How far a synthetic heart pierces the chest wall, in mm: the phantom does not hinder it, and where it does nobody can see its outline."""
+    line = np.arange(-120.0, 121.0, 4.0, dtype=np.float32)
+    organs = organs_at(Anatomy.random(seed), Points(line[None, None, :], line[None, :, None], line[:, None, None]))
+    return max(float(np.broadcast_to(organs.cavity, organs.heart.shape)[organs.heart < 0].max()), 0.0)
 
 
 def real_patient(folder: Path, engine: Engine) -> Patient:

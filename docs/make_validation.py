@@ -34,6 +34,7 @@ def main() -> None:
         "",
         *reader_lines(),
         "",
+        *dose_error(),
         *detection(),
     ]
     _TARGET.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -53,6 +54,12 @@ def detection() -> list[str]:
         "",
         *(_TARGET.with_name("detection.md").read_text(encoding="utf-8").splitlines()),
     ]
+
+
+def dose_error() -> list[str]:
+    """What ``python docs/make_dose_error.py`` found when it was last run."""
+    text = _TARGET.with_name("dose-error.md").read_text(encoding="utf-8")
+    return [*(f"#{line}" if line.startswith("#") else line for line in text.splitlines()), ""]
 
 
 def planted_errors() -> list[str]:

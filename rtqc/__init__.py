@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rtqc.geometry import rasterize, trace
     from rtqc.heart import Draft, draft_heart
     from rtqc.pipeline import Options, assess, assess_fully, write_rtstruct
-    from rtqc.qc import load_protocol
+    from rtqc.qc import load_protocol, structure_findings
     from rtqc.report import write_report
 
 #: Name -> the module that has it.
@@ -48,6 +48,7 @@ _HOMES = {
     "rasterize": "rtqc.geometry",
     "read_case": "rtqc.dicom",
     "read_cases": "rtqc.dicom",
+    "structure_findings": "rtqc.qc",
     "trace": "rtqc.geometry",
     "write_report": "rtqc.report",
     "write_rtstruct": "rtqc.pipeline",
@@ -75,6 +76,7 @@ __all__ = [
     "rasterize",
     "read_case",
     "read_cases",
+    "structure_findings",
     "trace",
     "write_report",
     "write_rtstruct",

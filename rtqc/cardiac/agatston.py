@@ -1,7 +1,7 @@
 """The Agatston score as it was defined, the calcium volume, the classes, and tube voltages other than 120 kV.
 
 A. S. Agatston et al., J Am Coll Cardiol 15:827, 1990: per slice of 3 mm, each area of at least 130 HU and 1 mm² times 1 to 4, by its largest CT number
-(130, 200, 300, 400 HU). Slices of other thickness are scaled to 3 mm (Ohnesorge et al., Eur Radiol 12:1112, 2002).
+(130, 200, 300, 400 HU). Slices of other thickness are scaled to 3 mm (Ohnesorge et al., Eur Radiol 12:1532, 2002).
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def calcium_volume(hu: Volume, voxels: Voxels, grid: Grid, factor: float = 1.0) 
     fine = min(_FINE_MM, *grid.spacing_mm)
     steps = (grid.slice_spacing_mm, *grid.spacing_mm)
     # Interpolated nodes at the voxels' centres and between them; each stands for as much as it is apart from the next.
-    scale = [(max(round((n - 1) * s / fine), 1) + 1) / n for n, s in zip(hu[box].shape, steps, strict=True)]
+    # A single slice has nothing to be interpolated with: it counts once, for its own thickness.
+    scale = [(max(round((n - 1) * s / fine), 1) + 1) / n if n > 1 else 1.0 for n, s in zip(hu[box].shape, steps, strict=True)]
     dense = zoom(hu[box], scale, order=1, mode="nearest") >= CALCIUM_HU * factor
     spans = [(n - 1) * s / max(m - 1, 1) if n > 1 else s for n, s, m in zip(hu[box].shape, steps, dense.shape, strict=True)]
     labels, _ = label(dense, np.ones((3, 3, 3)))

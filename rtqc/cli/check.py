@@ -189,6 +189,6 @@ def _numbers(assessment: Assessment) -> str:
         if agreement.hausdorff95_mm is not None:
             parts.append(f"HD95 {agreement.hausdorff95_mm:.1f} mm")
     if dose and dose.contoured and dose.contoured.mean_gy is not None:
-        against = f" (draft {dose.draft.mean_gy:.2f} Gy)" if dose.draft and dose.draft.mean_gy is not None else ""
-        parts.append(f"mean heart dose {dose.contoured.mean_gy:.2f} Gy{against}")
+        against = f" (draft {dose.draft.mean_gy:.2f} {dose.unit})" if dose.draft and dose.draft.mean_gy is not None else ""
+        parts.append(f"mean heart dose {dose.contoured.mean_gy:.2f} {dose.unit}{against}")
     return "[dim]" + " · ".join(parts) + "[/dim]" if parts else ""

@@ -104,6 +104,8 @@ def _show(study: CohortStudy, out: Path | None) -> None:
         con.print("Failures: " + ", ".join(f"{count} {plain(what)}" for what, count in study.reviewed.items()))
     for why, count in list(study.not_compared.items())[:10]:
         con.print(f"Not compared, {count}: {plain(why)}")
+    if len(study.not_compared) > 10:
+        con.print(f"Not compared, and {len(study.not_compared) - 10} more reasons: --json lists them")
     if out is not None:
         con.print(f"Page: {plain(str(out / 'cohort.html'))}", soft_wrap=True)
 

@@ -86,9 +86,13 @@ def _show(rows: list[MeasuresRow], failures: dict[str, int], before: int, path: 
     out.print(f"{len(rows)} scans: {told or 'none'}{f' ({before} of them before)' if before else ''}")
     for why, count in list(failures.items())[:20]:
         out.print(f"  not measured, {count}: {plain(why)}")
+    if len(failures) > 20:
+        out.print(f"  and {len(failures) - 20} more reasons: the table has all")
     partly = Counter(r.reason for r in rows if r.status == "in part")
     for why, count in partly.most_common(10):
         out.print(f"  in part, {count}: {plain(why)}")
+    if len(partly) > 10:
+        out.print(f"  and {len(partly) - 10} more reasons: the table has all")
     classes = Counter(r.calcium_class for r in rows if r.calcium_class)
     if classes:
         out.print(

@@ -11,7 +11,10 @@ import click
 from rtqc.cli.console import PathArgument, console, json_option, pick_structure, plain, print_findings, stop
 
 if TYPE_CHECKING:
-    from rtqc.core import Agreement, Finding, Orientation, Structure
+    from rtqc.core import Agreement, Finding, Grid, Structure
+
+#: Slice spacings that differ by less are written by two programs.
+_SAME_SPACING_MM = 0.01
 
 
 @click.command("compare")
@@ -48,9 +51,9 @@ def command(
     from rtqc.comparison import TOLERANCES_MM, compare
     from rtqc.core.finding import worst_first
 
-    orientation, spacing = _geometry(ct)
-    a, about_a = _structure(rtstruct_a, roi, orientation, spacing, "A")
-    b, about_b = _structure(rtstruct_b, roi_b or roi, orientation, spacing, "B")
+    grid = _geometry(ct)
+    a, about_a = _structure(rtstruct_a, roi, grid, "A")
+    b, about_b = _structure(rtstruct_b, roi_b or roi, grid, "B")
     findings = worst_first([*about_a, *about_b])
     agreement = compare(a, b, tolerances or TOLERANCES_MM)
     if as_json:
@@ -62,28 +65,37 @@ def command(
         print_findings(findings, stderr=False)
 
 
-def _geometry(ct: Path | None) -> tuple[Orientation | None, float | None]:
+def _geometry(ct: Path | None) -> Grid | None:
     from rtqc.dicom import read_cases
 
     if ct is None:
-        return None, None
+        return None
     images = [case.image for case in read_cases(ct) if case.image is not None]
     if not images:
         stop(f"there is no usable CT in {ct}: give the folder of the CT that the structures were drawn on")
     grid = images[0].grid
-    return grid.orientation, grid.slice_spacing_mm
+    if any(
+        i.grid.orientation != grid.orientation or abs(i.grid.slice_spacing_mm - grid.slice_spacing_mm) > _SAME_SPACING_MM
+        for i in images
+    ):
+        stop(
+            f"{ct} holds {len(images)} CT series of different slices: give the folder of the one that the structures were drawn on"
+        )
+    return grid
 
 
-def _structure(
-    path: Path, name: str | None, orientation: Orientation | None, spacing: float | None, side: str
-) -> tuple[Structure, list[Finding]]:
+def _structure(path: Path, name: str | None, grid: Grid | None, side: str) -> tuple[Structure, list[Finding]]:
     """A structure of a file, and what must be known of its contours before anybody relies on the comparison."""
     from rtqc.core import Case
     from rtqc.dicom import DEFAULT_SLICE_MM, StructureSetError, structure_set_of_file
-    from rtqc.qc import load_protocol, structure_findings
+    from rtqc.qc import structure_findings
 
     try:
-        structure_set = structure_set_of_file(path, orientation, spacing or DEFAULT_SLICE_MM)
+        if grid is None:
+            structure_set = structure_set_of_file(path, None, DEFAULT_SLICE_MM)
+        else:
+            slices = grid.canonical_positions_mm
+            structure_set = structure_set_of_file(path, grid.orientation, grid.slice_spacing_mm, slices)
     except StructureSetError as error:
         stop(str(error))
     case = Case(rois=structure_set.rois, findings=structure_set.findings, has_structure_set=True)
@@ -94,7 +106,7 @@ def _structure(
         if known is None or known.is_empty:
             drawn[roi.structure.name] = roi.structure
     structure = pick_structure(drawn, name, path.name)
-    found = structure_findings(case, structure, load_protocol())
+    found = structure_findings(case, structure)
     return structure, [f.model_copy(update={"message": f"{side}, {path.name}: {f.message}"}) for f in found]
 
 

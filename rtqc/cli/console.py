@@ -213,11 +213,8 @@ def say_strays(index: Index, cases: list[Parts]) -> int:
 
     doses = stray_doses(index, cases)
     if doses:
-        one = len(doses) == 1
-        click.echo(
-            f"rtqc: {_counted(len(doses), 'dose')} in this folder {'has' if one else 'have'} the Patient ID of nobody else here and {'was' if one else 'were'} not used",
-            err=True,
-        )
+        whose = "of another patient was" if len(doses) == 1 else "of other patients were"
+        click.echo(f"rtqc: {_counted(len(doses), 'dose')} {whose} found in this folder and not used", err=True)
     return say_unread(index)
 
 

@@ -245,7 +245,7 @@ def _to_rtstruct(
     force: bool,
 ) -> Path:
     from rtqc.core.version import rtqc_version
-    from rtqc.dicom import DrawnBy, Writing, read_volume, write_rtstruct
+    from rtqc.dicom import DrawnBy, Writing, is_unplaced, read_volume, write_rtstruct
 
     if ct is None:
         stop("a mask becomes an RTSTRUCT on a CT: give the folder of the CT with --ct")
@@ -257,6 +257,10 @@ def _to_rtstruct(
     grid, values = read_volume(source)
     stem = source.name.split(".")[0]
     chosen = _chosen(source, values, labels)
+    if is_unplaced(source):
+        stop(
+            f"{source.name} lies at 0, 0, 0 mm as arrays do that were given no place in the patient: write it with the place of the CT that it was drawn on"
+        )
     defaults = [stem] if len(chosen) == 1 else [f"{stem}_{label}" for label in labels]
     named = dict(zip(names or defaults, chosen, strict=True))
     if len(named) < len(chosen):

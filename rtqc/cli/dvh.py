@@ -128,6 +128,9 @@ def command(
     several = every or len(chosen) > 1
     lines = [_line(case, name, s, protocol, prescription, fractions, alpha_beta) for name, s in chosen.items()]
     if not several and lines[0].histogram.is_empty:
+        if lines[0].structure.is_empty:
+            why = [f.message for f in lines[0].findings if f.rule.startswith(("contour.", "structure_set."))]
+            stop(" ".join([f"{lines[0].name} has no contour that can be used.", *why]))
         stop(f"{lines[0].name} is empty or lies wholly outside the dose grid: there is no dose to tell")
     if as_json:
         documents = [_document(line, wanted) for line in lines]

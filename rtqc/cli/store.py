@@ -53,10 +53,13 @@ def show(store_url: str) -> None:
         out.print(
             f"{sum(counts.values())} plans: {counts.get('flag', 0)} flagged, {counts.get('error', 0)} without verdict, {counts.get('pass', 0)} passed"
         )
-        for run in store.runs()[:20]:
+        runs = store.runs()
+        for run in runs[:20]:
             state = f"until {run.ended:%H:%M}" if run.ended else "not ended"
             told = ", ".join(f"{k} {v}" for k, v in run.counts.items() if isinstance(v, int))
             out.print(f"{run.started:%Y-%m-%d %H:%M} {state}  {plain(run.archive)}  {told}", soft_wrap=True)
+        if len(runs) > 20:
+            out.print(f"and {len(runs) - 20} earlier runs")
 
 
 @command.command("review")

@@ -26,6 +26,11 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def dose_unit(dose_type: str) -> str:
+    """The unit that doses of a Dose Type are written with: ``Gy``, or ``Gy (RBE)`` of an ``EFFECTIVE`` one (ICRU 78, from knowledge)."""
+    return "Gy (RBE)" if dose_type == "EFFECTIVE" else "Gy"
+
+
 class PrescribedDose(_Model):
     """A prescription of the plan: total dose, to what, and where the plan says it (``target``, ``point`` or ``beams``)."""
 
@@ -294,6 +299,11 @@ class DoseComparison(_Model):
     slices: tuple[SliceDose, ...] = ()
     contoured_curve: Curve | None = None
     draft_curve: Curve | None = None
+
+    @property
+    def unit(self) -> str:
+        """What Gy means here: ``Gy``, or ``Gy (RBE)``."""
+        return dose_unit(self.dose_type)
 
 
 class ConstraintResult(_Model):

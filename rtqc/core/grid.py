@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -27,6 +27,8 @@ class Grid:
         size: number of rows and columns.
         slice_positions_mm: ``w`` of every slice, ascending, in mm. Gaps and uneven steps are values, not errors.
         nominal_slice_mm: slice spacing to assume where there is a single slice.
+        slabs_mm: lower and upper end of each slice's slab along the normal, in mm, where they are known from a larger grid that this one was cut
+            out of; None: as the slices' own distances say.
 
     Raises:
         ValueError: no slice, no pixel, spacing not positive, or positions not strictly ascending.
@@ -38,6 +40,7 @@ class Grid:
     size: tuple[int, int]
     slice_positions_mm: tuple[float, ...]
     nominal_slice_mm: float | None = None
+    slabs_mm: tuple[tuple[float, float], ...] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         positions = np.asarray(self.slice_positions_mm, float)
@@ -95,6 +98,8 @@ class Grid:
     @cached_property
     def slab_bounds_mm(self) -> NDArray[np.float64]:
         """Ends of each slice's slab along the normal, shape (slices, 2), in mm."""
+        if self.slabs_mm is not None and len(self.slabs_mm) == len(self.slice_positions_mm):
+            return np.array(self.slabs_mm, float)
         return slab_bounds_mm(self.positions_mm, self.slice_spacing_mm)
 
     @cached_property
@@ -171,19 +176,18 @@ class Grid:
         return self.patient_mm([(k, i, j) for k in ends[0] for i in ends[1] for j in ends[2]])
 
     def crop(self, slices: slice, rows: slice, columns: slice) -> Grid:
-        """The part of the grid that ``array[slices, rows, columns]`` covers (steps of one)."""
+        """The part of the grid that ``array[slices, rows, columns]`` covers (steps of one); its slices stay as thick as they are among their neighbours."""
         r0, r1, _ = rows.indices(self.size[0])
         c0, c1, _ = columns.indices(self.size[1])
         origin = (self.origin_mm[0] + c0 * self.spacing_mm[1], self.origin_mm[1] + r0 * self.spacing_mm[0])
         positions = self.slice_positions_mm[slices]
-        nominal = self.slice_spacing_mm
-        if len(positions) == 1:
-            # Where spacing changes, a single slice is as thick as it was among its neighbours.
-            nominal = float(np.diff(self.slab_bounds_mm[slices], axis=1)[0, 0])
+        slabs = self.slab_bounds_mm[slices]
+        nominal = float(slabs[0, 1] - slabs[0, 0]) if len(positions) == 1 else self.slice_spacing_mm
         return replace(
             self,
             origin_mm=origin,
             size=(r1 - r0, c1 - c0),
             slice_positions_mm=positions,
             nominal_slice_mm=nominal,
+            slabs_mm=tuple((float(low), float(high)) for low, high in slabs),
         )

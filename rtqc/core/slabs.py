@@ -29,6 +29,8 @@ _REGULAR_RUN = 3
 _EQUAL_SHARE, _EQUAL_MM = 0.05, 0.11
 #: Contours whose own spacing is this many times the image's skip slices.
 _SPARSE = 1.5
+#: Positions are written to 0.01 mm at best; what stands on a limit does not depend on their last binary digit.
+_HAIR_MM = 1e-6
 #: Steps of a piece that say what its spacing is at an end.
 _STEPS_AT_END = 3
 
@@ -115,10 +117,14 @@ def slabs_of(positions_mm: ArrayLike, slice_spacing_mm: float | None = None, sli
         slices = None
     usual = _lower_median(np.diff(slices)) if slices is not None else usual_spacing_mm(positions, slice_spacing_mm)
     own = local_spacings_mm(positions, usual)
-    chosen = _in_runs(steps) & (steps <= WIDEST_DRAWN_STEP_MM)
-    image = own if slices is None else _image_spacings(positions, slices)
-    spacing = np.maximum(image, np.where(own <= WIDEST_DRAWN_STEP_MM, own, 0.0)) if slices is not None else own
-    bridged = chosen | (steps <= np.maximum(MAX_BRIDGED_SPACINGS * spacing, BRIDGED_MM) + 1e-6)
+    bridged = (steps <= BRIDGED_MM + _HAIR_MM) | (_in_runs(steps) & (steps <= WIDEST_DRAWN_STEP_MM))
+    if slices is None:
+        bridged |= steps <= MAX_BRIDGED_SPACINGS * own + _HAIR_MM
+    else:
+        image, skipped = _image_between(positions, slices)
+        sparse = (own >= _SPARSE * image) & (own <= WIDEST_DRAWN_STEP_MM)
+        bridged |= (skipped <= 1) & (steps <= MAX_BRIDGED_SPACINGS * image + _HAIR_MM)
+        bridged |= sparse & (steps <= MAX_BRIDGED_SPACINGS * own + _HAIR_MM)
     lower, upper = positions.copy(), positions.copy()
     lower[1:] -= np.where(bridged, steps / 2, 0.0)
     upper[:-1] += np.where(bridged, steps / 2, 0.0)
@@ -158,7 +164,7 @@ def half_slices_mm(slices_mm: ArrayLike) -> Floats:
     """
     slices = np.asarray(slices_mm, float)
     steps, spacing = np.diff(slices), local_spacings_mm(slices)
-    half = np.where(steps <= np.maximum(MAX_BRIDGED_SPACINGS * spacing, BRIDGED_MM) + 1e-6, steps, spacing) / 2
+    half = np.where(steps <= np.maximum(MAX_BRIDGED_SPACINGS * spacing, BRIDGED_MM) + _HAIR_MM, steps, spacing) / 2
     return np.stack([np.concatenate([half[:1], half]), np.concatenate([half, half[-1:]])], axis=1)
 
 
@@ -174,13 +180,14 @@ def _half_end(steps: Floats, position: float, way: int, slices: Floats | None, u
     return own / 2 if own is not None and skips and own <= WIDEST_DRAWN_STEP_MM else beyond
 
 
-def _image_spacings(positions: Floats, slices: Floats) -> Floats:
-    """The image's widest spacing between each two planes, shape (planes - 1,)."""
+def _image_between(positions: Floats, slices: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """The image's widest spacing between each two planes, and how many of its slices lie between theirs, shapes (planes - 1,)."""
     spacing = local_spacings_mm(slices)
-    middles = (slices[:-1] + slices[1:]) / 2
-    first = np.clip(np.searchsorted(middles, positions[:-1]), 0, spacing.size - 1)
-    last = np.clip(np.searchsorted(middles, positions[1:], side="right") - 1, first, spacing.size - 1)
-    return np.array([spacing[i : j + 1].max() for i, j in zip(first, last, strict=True)], float)
+    nearest = np.searchsorted((slices[:-1] + slices[1:]) / 2, positions)
+    first = np.clip(nearest[:-1], 0, spacing.size - 1)
+    last = np.clip(nearest[1:] - 1, first, spacing.size - 1)
+    widest = np.array([spacing[i : j + 1].max() for i, j in zip(first, last, strict=True)], float)
+    return widest, np.diff(nearest) - 1
 
 
 def _pieces(bridged: NDArray[np.bool_]) -> list[tuple[int, int]]:

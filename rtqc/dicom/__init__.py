@@ -32,7 +32,7 @@ from rtqc.dicom.rtstruct_items import Writing
 from rtqc.dicom.scans import Scan, described, scans_of
 from rtqc.dicom.send import echo, store
 from rtqc.dicom.split import split_archive
-from rtqc.dicom.volume_files import VolumeFileError, is_volume_file, read_volume, write_volume
+from rtqc.dicom.volume_files import VolumeFileError, is_unplaced, is_volume_file, read_volume, write_volume
 from rtqc.dicom.web import WebPeer
 from rtqc.dicom.write_pdf import write_pdf
 from rtqc.dicom.write_rtstruct import append_rtstruct, write_rtstruct
@@ -77,6 +77,7 @@ __all__ = [
     "fingerprint",
     "index_folder",
     "is_complete",
+    "is_unplaced",
     "is_volume_file",
     "load_case",
     "name_for",

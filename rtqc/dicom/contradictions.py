@@ -28,10 +28,9 @@ def contradicting_copies(parts: Parts) -> list[Finding]:
     if slices:
         names = [h.name for group in slices for h in group]
         kept = [group[0].name for group in slices]
-        message = (
-            f"{len(slices)} SOP Instance UIDs of the CT stand for slices of different content ({named(names)}); {named(kept)} "
-            f"{'was' if len(kept) == 1 else 'were'} used: export the series again into an empty folder."
-        )
+        what = "SOP Instance UID of the CT stands" if len(slices) == 1 else "SOP Instance UIDs of the CT stand"
+        used = f"{named(kept)} {'was' if len(kept) == 1 else 'were'} used"
+        message = f"{len(slices)} {what} for slices of different content ({named(names, most=12)}); {used}: export the series again into an empty folder."
         findings.append(note("reference.same_uid", message, files=names, measured=float(len(slices))))
     return findings
 

@@ -14,13 +14,17 @@ from rtqc.core.case import DoseAttributes
 from rtqc.core.grid import EVEN_STEP_TOLERANCE_MM, Grid
 from rtqc.core.orientation import Orientation
 from rtqc.core.volumes import Dose
-from rtqc.dicom.elements import get, items, number, numbers, text
+from rtqc.dicom.elements import get, is_cut_off, items, number, numbers, text
 from rtqc.dicom.read_plan import date_time
 
 #: Dose Types (PS3.3 C.8.8.3) that are doses; ERROR is a difference, CODED whatever a code says.
 _DOSE_TYPES = {"", "PHYSICAL", "EFFECTIVE"}
 #: Direction cosines of an axial plane's normal may be off the patient's axis by this much.
 _AXIAL_TOLERANCE = 1e-3
+
+
+class NoGridError(ValueError):
+    """A dose object without a dose grid: it holds DVHs or doses of points only, which is no mistake."""
 
 
 class DoseError(ValueError):
@@ -62,10 +66,15 @@ def read_dose_object(path: Path) -> DoseObject:
     """Decode one RTDOSE.
 
     Raises:
+        NoGridError: it holds no dose grid.
         DoseError: it is no absolute dose on a grid of its own; the message says why and what to do.
         Exception: whatever pydicom and numpy raise on a damaged file.
     """
     dataset = pydicom.dcmread(path, force=True)
+    if is_cut_off(dataset):
+        raise DoseError("the file is cut off: export it again.")
+    if "SOPClassUID" in dataset and "PixelData" not in dataset:
+        raise NoGridError("it holds no dose grid, DVHs or doses of points only: export the plan's dose on a grid.")
     units, kind = text(dataset, "DoseUnits").upper(), text(dataset, "DoseType").upper()
     if units != "GY":
         raise DoseError(f"its DoseUnits are {units or 'absent'}, not GY, so no dose can be told: export absolute dose.")

@@ -205,12 +205,17 @@ def _recalled(path: Path, name: str, memory: Memory) -> Scanned:
     if not S_ISREG(stat.st_mode):
         return None
     known = memory.recall(path, name, stat.st_size, stat.st_mtime_ns)
-    if known is not None:
+    if known is not None and not _is_of_a_kind_unknown_then(known[0]):
         return known[0]
     scanned = _scan(path, name, False)
     if not isinstance(scanned, Finding):
         memory.remember(name, stat.st_size, stat.st_mtime_ns, scanned)
     return scanned
+
+
+def _is_of_a_kind_unknown_then(scanned: Scanned) -> bool:
+    """Whether an object was remembered by a version that did not read its kind, and so not what it refers to."""
+    return isinstance(scanned, Header) and scanned.modality != _MODALITY_OF_CLASS.get(scanned.sop_class, scanned.modality)
 
 
 def _scan(path: Path, name: str, asked_for: bool) -> Scanned:

@@ -43,6 +43,7 @@ READING_RULES: dict[str, tuple[Severity, str]] = {
         "warning",
         "The structure set does not say on which of several CT series it was drawn; the one on whose slices its contours lie was taken.",
     ),
+    "ct.one_uid_two_contents": ("fail", "Two CT slices of one SOP Instance UID hold different images."),
     "ct.frames_unusable": (
         "fail",
         "An Enhanced (multi-frame) CT does not say where its frames lie, or a part of it is absent.",

@@ -15,7 +15,7 @@ from rtqc.core.case import Case, DoseAttributes, Plan, PlanningDvh, Provenance, 
 from rtqc.core.finding import Finding
 from rtqc.core.orientation import AXIAL, Orientation
 from rtqc.core.volumes import Dose
-from rtqc.dicom.belonging import findings_beside, patient_key
+from rtqc.dicom.belonging import findings_beside, name_for, patient_key
 from rtqc.dicom.contradictions import contradicting_copies
 from rtqc.dicom.elements import number, text
 from rtqc.dicom.index import Header, Index, index_folder
@@ -71,8 +71,8 @@ def load_case(parts: Parts, index: Index) -> Case:
     findings = [
         *parts.findings,
         *contradicting_copies(parts),
-        *findings_beside(index, parts.patient),
-        *_not_judged(parts, index),
+        *findings_beside(index, _whose(parts)),
+        *_not_judged(_whose(parts), index),
     ]
     series = read_series(parts.series, lambda: _referenced(parts)) if parts.series else Series(None, (), None, ())
     findings += series.findings
@@ -87,7 +87,7 @@ def load_case(parts: Parts, index: Index) -> Case:
     findings += plan_dose.findings
     used_doses = plan_dose.headers
     dose = _in_frame(plan_dose.dose, used_doses, parts, findings) if plan_dose.dose is not None else None
-    planning_dvhs = _load_planning_dvhs(used_doses, structure_set, findings) if dose is not None else {}
+    planning_dvhs = _load_planning_dvhs(used_doses, structure_set, parts, findings) if dose is not None else {}
     return Case(
         provenance=_provenance(parts, series, structure_set, plan, used_doses),
         image=series.image,
@@ -114,26 +114,31 @@ def _on_other_images(structure_set: StructureSet | None, series: Series) -> dict
 
 
 def _load_planning_dvhs(
-    used: tuple[Header, ...], structure_set: StructureSet | None, findings: list[Finding]
+    used: tuple[Header, ...], structure_set: StructureSet | None, parts: Parts, findings: list[Finding]
 ) -> dict[int, PlanningDvh]:
     """Of a dose that is one object: that of a part of a plan is not the plan's."""
     if len(used) != 1:
         return {}
     names = {roi.number: roi.structure.name for roi in structure_set.rois} if structure_set else {}
-    found, doubts = read_planning_dvhs(used[0].path, names)
+    found, doubts = read_planning_dvhs(used[0].path, names, parts.structure_set.uid if parts.structure_set else "")
     findings += doubts
     return found
 
 
-def _not_judged(parts: Parts, index: Index) -> list[Finding]:
+def _not_judged(patient: str, index: Index) -> list[Finding]:
     """The patient's radiotherapy objects of kinds that are not judged."""
-    objects = [h for h in index.not_judged if patient_key(h) == parts.patient]
+    objects = [h for h in index.not_judged if patient_key(h) == patient]
     if not objects:
         return []
     count = Counter(NOT_JUDGED[h.sop_class] for h in objects)
     listed = named([f"{number} {kind}" for kind, number in count.items()])
     message = f"Not judged, because rtqc reads plans, doses and structure sets only: {listed}."
     return [note("file.not_judged", message, files=[h.name for h in objects[:_MOST_FILES]], measured=float(len(objects)))]
+
+
+def _whose(parts: Parts) -> str:
+    """The patient of a case that somebody may have put together without saying whose it is."""
+    return parts.patient or next((patient_key(h) for h in parts.headers), "")
 
 
 def _why_no_ct(parts: Parts, index: Index) -> str:
@@ -270,7 +275,7 @@ def _provenance(
         rtdose_uids=tuple(h.uid for h in doses),
         labels=labels,
         files=files,
-        structure_set_file=parts.structure_set.name if parts.structure_set else "",
+        structure_set_file=name_for(_whose(parts), parts.structure_set) if parts.structure_set else "",
         slice_uids=tuple((h.sop_class, h.uid) for h in series.slices),
         slice_paths=tuple(h.path for h in series.slices),
         structure_set_path=parts.structure_set.path if parts.structure_set else None,

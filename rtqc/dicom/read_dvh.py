@@ -40,13 +40,14 @@ class _UnusableError(ValueError):
 
 
 def read_planning_dvhs(
-    path: Path, names: Mapping[int, str] | None = None
+    path: Path, names: Mapping[int, str] | None = None, structure_set_uid: str = ""
 ) -> tuple[dict[int, PlanningDvh], tuple[Finding, ...]]:
     """The planning system's DVHs of single ROIs.
 
     Args:
         path: an RTDOSE.
         names: ROI Names by ROI Number, for messages.
+        structure_set_uid: SOP Instance UID of the structure set that these numbers are of; empty: unknown.
 
     Returns:
         DVHs by ROI Number, and a finding about those that contradict themselves or cannot be understood: they are a third opinion only.
@@ -56,6 +57,12 @@ def read_planning_dvhs(
         entries = items(dataset, "DVHSequence")
     except Exception:  # a damaged file has been reported where its dose was read
         return {}, ()
+    of_sets = {text(i, "ReferencedSOPInstanceUID") for i in items(dataset, "ReferencedStructureSetSequence")} - {""}
+    if entries and structure_set_uid and of_sets and structure_set_uid not in of_sets:
+        # Their ROI Numbers are those of that structure set, and need not be the same organs here.
+        message = f"The planning system's DVHs in {path.name} were calculated with another structure set than the one at hand and were not used: export them again."
+        return {}, (note("dose.planning_dvh", message, files=[path.name]),)
+    dose_type = text(dataset, "DoseType").upper()
     found: dict[int, PlanningDvh] = {}
     unusable: dict[str, list[str]] = {}
     contradictions: dict[str, str] = {}
@@ -69,7 +76,7 @@ def read_planning_dvhs(
             continue
         name = (names or {}).get(int(roi)) or f"ROI {int(roi)}"
         try:
-            found[int(roi)], contradicted = _curve(entry)
+            found[int(roi)], contradicted = _curve(entry, dose_type)
         except _UnusableError as error:
             unusable.setdefault(str(error), []).append(name)
             continue
@@ -91,13 +98,16 @@ def _findings(path: Path, unusable: Mapping[str, list[str]], contradictions: Map
     return tuple(note("dose.planning_dvh", message, files=[path.name], structures=rois) for rois, message in found)
 
 
-def _curve(entry: Dataset) -> tuple[PlanningDvh, str]:
+def _curve(entry: Dataset, dose_type: str) -> tuple[PlanningDvh, str]:
     """A DVH, and in words what it states but its curve contradicts.
 
     Raises:
         _UnusableError: it cannot be understood.
     """
     kind, unit, dose_units = (text(entry, k).upper() for k in ("DVHType", "DVHVolumeUnits", "DoseUnits"))
+    own_type = text(entry, "DoseType").upper()
+    if own_type and dose_type and own_type != dose_type:
+        raise _UnusableError(f"its DoseType is {own_type}, that of the dose {dose_type}")
     if dose_units != "GY":
         raise _UnusableError(f"its DoseUnits are {dose_units or 'absent'}, not GY")
     if kind not in ("CUMULATIVE", "DIFFERENTIAL"):

@@ -34,7 +34,7 @@ PlanKind = Literal["photon", "ion", "brachy"]
 
 @dataclass(frozen=True)
 class _FractionGroup:
-    """A fraction group that has fractions: its item, number and Number of Fractions Planned."""
+    """A fraction group: its item, number and Number of Fractions Planned (0 where absent)."""
 
     item: Dataset
     number: int
@@ -54,8 +54,10 @@ def read_plan(path: Path) -> Plan:
     dataset = pydicom.dcmread(path, force=True)
     if is_cut_off(dataset):
         raise EOFError("the file is cut off")
-    groups = _groups(dataset)
-    beams = _beams(dataset, groups)
+    every_group = _groups(dataset)
+    groups = [g for g in every_group if g.fractions >= 1]
+    # A plan that states no fractions still says by metersets which of its fields treat.
+    beams = _beams(dataset, groups or every_group)
     setups = _application_setups(groups)
     about = (text(dataset, k) for k in ("RTPlanName", "RTPlanDescription", "PrescriptionDescription"))
     approval = text(dataset, "ApprovalStatus")
@@ -108,12 +110,13 @@ def _kind(dataset: Dataset, *, has_beams: bool, has_setups: bool) -> PlanKind:
 
 
 def _groups(dataset: Dataset) -> list[_FractionGroup]:
-    found = []
+    """Every fraction group; one whose number is absent or another's gets one of its own, so that no dose of the other can be taken for its."""
+    found: dict[int, _FractionGroup] = {}
     for position, item in enumerate(items(dataset, "FractionGroupSequence"), 1):
-        fractions = number(item, "NumberOfFractionsPlanned") or 0.0
-        if fractions >= 1:
-            found.append(_FractionGroup(item, int(number(item, "FractionGroupNumber") or position), fractions))
-    return found
+        own = int(number(item, "FractionGroupNumber") or position)
+        own = max(found) + 1 if own in found else own
+        found[own] = _FractionGroup(item, own, number(item, "NumberOfFractionsPlanned") or 0.0)
+    return list(found.values())
 
 
 def _application_setups(groups: list[_FractionGroup]) -> tuple[ApplicationSetup, ...]:
@@ -140,15 +143,28 @@ def _beams(dataset: Dataset, groups: list[_FractionGroup]) -> tuple[Beam, ...]:
         for reference in items(group.item, "ReferencedBeamSequence"):
             references.setdefault(int(number(reference, "ReferencedBeamNumber") or 0), []).append((group, reference))
     used = [reference for referring in references.values() for _, reference in referring]
-    metersets = any(number(reference, "BeamMeterset") is not None for reference in used)
+    metersets = any(_states_meterset(reference) for reference in used)
     found = []
     for item in sequence:
         referring = references.get(int(number(item, "BeamNumber") or 0), [])
         if metersets:
-            found += [_beam(item, g, r) for g, r in referring if (number(r, "BeamMeterset") or 0.0) > 0]
+            found += [_beam(item, g, r) for g, r in referring if _has_meterset(r)]
         elif text(item, "TreatmentDeliveryType").upper() in _TREATS:
             found += [_beam(item, g, r) for g, r in referring] or ([] if references else [_beam(item, None, Dataset())])
     return tuple(found)
+
+
+def _has_meterset(reference: Dataset) -> bool:
+    """Whether a beam gives dose; a meterset that cannot be read is one all the same."""
+    meterset = number(reference, "BeamMeterset")
+    return meterset > 0 if meterset is not None else _states_meterset(reference)
+
+
+def _states_meterset(reference: Dataset) -> bool:
+    """Whether Beam Meterset is there and not empty, whatever stands in it."""
+    raw = reference.get_item("BeamMeterset")
+    value = None if raw is None else raw.value
+    return value is not None and bool(str(value.decode("latin-1") if isinstance(value, bytes) else value).strip("\0 "))
 
 
 def _beam(item: Dataset, group: _FractionGroup | None, reference: Dataset) -> Beam:

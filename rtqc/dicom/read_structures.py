@@ -80,8 +80,8 @@ def read_structure_set(
 
     Args:
         path: an RTSTRUCT file.
-        orientation: of the CT that it was drawn on; contours on planes that are not parallel to it are defects. None: that of
-            the contours themselves.
+        orientation: of the CT that it was drawn on; contours on planes that are not parallel to it are defects, unless all of an ROI's are: then
+            they are read on their own planes. None: that of the contours themselves.
         slice_spacing_mm: of that CT; needed for ROIs on a single plane.
         slices_mm: positions of its slices along the normal of the canonical orientation, in mm; contours are sorted into them. None: into slices of
             the contours' own heights.
@@ -95,7 +95,11 @@ def read_structure_set(
     if is_cut_off(dataset) or "StructureSetROISequence" not in dataset or "ROIContourSequence" not in dataset:
         raise EOFError("the file is cut off or incomplete")
     slices = None if slices_mm is None else np.sort(np.asarray(slices_mm, float))
-    frame = _Frame((orientation or _orientation_of(dataset)).canonical(), slices, slice_spacing_mm)
+    if orientation is None:
+        orientation = _orientation_of(
+            [c for roi in items(dataset, "ROIContourSequence") for c in items(roi, "ContourSequence")]
+        )
+    frame = _Frame(orientation.canonical(), slices, slice_spacing_mm)
     found, findings = roi_items(dataset)
     return StructureSet(
         dataset, tuple(_roi(item, frame) for item in found), text(dataset, "StructureSetLabel"), tuple(findings)
@@ -105,13 +109,20 @@ def read_structure_set(
 def _roi(item: RoiItem, frame: _Frame) -> Roi:
     defects: list[ContourDefect] = []
     rings = _rings(item.contours, frame, defects)
+    if not rings and any(d.kind == "not_planar" for d in defects):
+        # Drawn on sagittal or oblique reconstructions: all its contours lie on planes of another direction.
+        turned = _Frame(_orientation_of(item.contours).canonical(), None, frame.spacing_mm)
+        again: list[ContourDefect] = []
+        found = _rings(item.contours, turned, again)
+        if found:
+            frame, rings, defects = turned, found, again
     planes, combined = planes_of(rings, frame.slices_mm, frame.spacing_mm)
     slices = None if frame.slices_mm is None or frame.slices_mm.size < 2 else tuple(frame.slices_mm.tolist())
     return Roi(
         number=item.number,
         structure=Structure(text(item.entry, "ROIName"), planes, frame.orientation, item.kind, frame.spacing_mm, slices),
         frame_of_reference_uid=text(item.entry, "ReferencedFrameOfReferenceUID"),
-        contour_count=len(item.contours),
+        contour_count=item.contour_count,
         defects=(*defects, *combined),
         drawn_by=text(item.entry, "ROIGenerationAlgorithm"),
         unedited_draft=_is_unedited(told_hash(text(item.entry, "ROIDescription")), item.contours),
@@ -127,9 +138,8 @@ class StructureSetError(Exception):
     """A structure set that cannot be read; the message names the file and says what to do."""
 
 
-def _orientation_of(dataset: Dataset) -> Orientation:
+def _orientation_of(drawn: Sequence[Dataset]) -> Orientation:
     """The plane of the contour with the most points; axial where there is none."""
-    drawn = [c for roi in items(dataset, "ROIContourSequence") for c in items(roi, "ContourSequence")]
     longest = max(drawn, key=lambda c: _points_of(c).shape[0], default=None)
     points = np.empty((0, 3)) if longest is None else _points_of(longest)
     if points.shape[0] < 3:

@@ -29,12 +29,14 @@ class RoiItem:
         number: ROI Number; -1 where it has none.
         contours: its contours, of all its items of the ROI Contour Sequence; empty where the number is not its alone.
         kind: RT ROI Interpreted Type; empty where unknown.
+        contour_count: number of contours of its number, of which none may be its.
     """
 
     entry: Dataset
     number: int
     contours: tuple[Dataset, ...]
     kind: str
+    contour_count: int
 
 
 def roi_items(dataset: Dataset) -> tuple[list[RoiItem], list[Finding]]:
@@ -57,11 +59,11 @@ def roi_items(dataset: Dataset) -> tuple[list[RoiItem], list[Finding]]:
         names = list(dict.fromkeys(text(e, "ROIName") for e in same))
         drawn = contours.pop(key, [])
         if len(names) == 1:
-            result.append(RoiItem(same[0], key, tuple(drawn), kinds.get(key, "")))
+            result.append(RoiItem(same[0], key, tuple(drawn), kinds.get(key, ""), len(drawn)))
             continue
         if drawn:
             findings.append(_refused(key, names))
-        result += [RoiItem(e, key, (), "") for e in same]
+        result += [RoiItem(e, key, (), "", len(drawn)) for e in same]
     findings += [_ownerless(key, drawn) for key, drawn in contours.items() if drawn]
     order = {id(entry): k for k, entry in enumerate(items(dataset, "StructureSetROISequence"))}
     return sorted(result, key=lambda r: order[id(r.entry)]), findings

@@ -81,17 +81,35 @@ def read_volume(path: Path) -> tuple[Grid, NDArray[Any]]:
     """
     if not is_volume_file(path):
         raise VolumeFileError(f"{path.name} is neither .nrrd nor .nii nor .nii.gz: convert it first")
-    try:
-        values, affine = _read_nrrd(path) if path.name.lower().endswith(NRRD) else _read_nifti(path)
-    except VolumeFileError:
-        raise
-    except Exception as error:  # both libraries raise many kinds on damaged files
-        raise VolumeFileError(f"{path.name} could not be read ({str(error).splitlines()[0][:160]}): write it again") from error
+    values, affine = _read(path)
     if values.ndim > 3 and set(values.shape[3:]) == {1}:
         values = values.reshape(values.shape[:3])  # one point in time is no fourth dimension
     if values.ndim != 3:
         raise VolumeFileError(f"{path.name} has {values.ndim} dimensions: give a volume of three")
     return _on_grid(path, values, affine)
+
+
+def _read(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Values as they stand, and their affine to patient coordinates."""
+    try:
+        return _read_nrrd(path) if path.name.lower().endswith(NRRD) else _read_nifti(path)
+    except VolumeFileError:
+        raise
+    except Exception as error:  # both libraries raise many kinds on damaged files
+        raise VolumeFileError(f"{path.name} could not be read ({str(error).splitlines()[0][:160]}): write it again") from error
+
+
+def is_unplaced(path: Path) -> bool:
+    """Whether a volume has the place of an array that nobody gave a place: its first voxel is the origin of the patient, and its axes are the patient's.
+
+    Programs that make a volume of a bare array write that, and no scanner does: no CT begins at exactly 0, 0, 0 mm.
+
+    Raises:
+        VolumeFileError: it cannot be read.
+    """
+    _, affine = _read(path)
+    linear = affine[:3, :3]
+    return not affine[:3, 3].any() and not (linear - np.diag(np.diag(linear))).any()
 
 
 def _affine(grid: Grid) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from rtqc.core.assessment import Assessment, DoseMetrics
+from rtqc.core.assessment import Assessment, DoseComparison, DoseMetrics
 from rtqc.core.case import Case
 from rtqc.dicom.objects import DrawnBy, ascii_text, free_path, save_whole
 from rtqc.dicom.write_seg import ct_headers
@@ -24,7 +24,15 @@ SCHEME = "99RTQC"
 #: The one measurement that has a standard code.
 _VOLUME = "volume"
 #: UCUM units: code and meaning.
-_UNITS = {"Gy": "gray", "ml": "milliliter", "mm": "millimeter", "%": "percent", "1": "no units", "min": "minute"}
+_UNITS = {
+    "Gy": "gray",
+    "ml": "milliliter",
+    "mm": "millimeter",
+    "%": "percent",
+    "1": "no units",
+    "min": "minute",
+    "Gy{RBE}": "gray, RBE-weighted",
+}
 #: Most findings that are written, worst first.
 _MOST_FINDINGS = 50
 
@@ -124,7 +132,12 @@ def _groups(assessment: Assessment, drawn_by: DrawnBy) -> Iterator[Any]:
     ):
         if heart is not None:
             volume = _Number(_VOLUME, "Volume", heart.volume_ml, "ml")
-            yield _group(key, name, [volume, *_dose(metrics)], drawn_by)
+            yield _group(key, name, [volume, *_dose(metrics, _dose_unit(dose))], drawn_by)
+
+
+def _dose_unit(dose: DoseComparison | None) -> str:
+    """UCUM unit of doses; an annotation says that they are weighted."""
+    return "Gy{RBE}" if dose is not None and dose.dose_type == "EFFECTIVE" else "Gy"
 
 
 def _agreement(assessment: Assessment) -> Iterator[_Number]:
@@ -138,18 +151,18 @@ def _agreement(assessment: Assessment) -> Iterator[_Number]:
         yield _Number("volume-diff", "Volume, draft minus contour", agreement.volume_difference_ml, "ml")
         yield _Number("added-path", "Added path length", agreement.added_path_length_mm, "mm")
     if dose is not None and dose.difference is not None:
-        yield _Number("mhd-diff", "Mean heart dose, draft minus contour", dose.difference.mean_gy, "Gy")
+        yield _Number("mhd-diff", "Mean heart dose, draft minus contour", dose.difference.mean_gy, _dose_unit(dose))
 
 
-def _dose(metrics: DoseMetrics | None) -> Iterator[_Number]:
+def _dose(metrics: DoseMetrics | None, unit: str) -> Iterator[_Number]:
     if metrics is None:
         return
-    yield _Number("mean-dose", "Mean dose", metrics.mean_gy, "Gy")
-    yield _Number("max-dose", "Maximum dose", metrics.max_gy, "Gy")
-    yield _Number("d0.03cc", "D0.03cc", metrics.d0_03cc_gy, "Gy")
-    yield _Number("d2", "D2%", metrics.d2_percent_gy, "Gy")
-    yield _Number("d50", "D50%", metrics.d50_percent_gy, "Gy")
-    yield _Number("d98", "D98%", metrics.d98_percent_gy, "Gy")
+    yield _Number("mean-dose", "Mean dose", metrics.mean_gy, unit)
+    yield _Number("max-dose", "Maximum dose", metrics.max_gy, unit)
+    yield _Number("d0.03cc", "D0.03cc", metrics.d0_03cc_gy, unit)
+    yield _Number("d2", "D2%", metrics.d2_percent_gy, unit)
+    yield _Number("d50", "D50%", metrics.d50_percent_gy, unit)
+    yield _Number("d98", "D98%", metrics.d98_percent_gy, unit)
     for x in range(5, 45, 5):
         yield _Number(f"v{x}gy", f"V{x}Gy", getattr(metrics, f"v{x}_gy_percent"), "%")
 

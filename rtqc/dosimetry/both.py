@@ -9,7 +9,7 @@ from rtqc.core.assessment import DoseComparison, DoseMetrics, Eqd2, RelativeRisk
 from rtqc.core.case import Case, Roi
 from rtqc.core.structure import Structure
 from rtqc.core.substructures import resolved
-from rtqc.dosimetry.constraints import ConstraintLike, OrganDose
+from rtqc.dosimetry.constraints import FULL_COVERAGE, ConstraintLike, OrganDose
 from rtqc.dosimetry.draft_error import MovedDoses, SurfaceBand, moved_doses
 from rtqc.dosimetry.dvh import DVH, Floats, dvh
 from rtqc.dosimetry.fractionation import dose_type_of, eqd2_fractions
@@ -176,4 +176,11 @@ def _change(contoured: DoseMetrics | None, drafted: DoseMetrics | None) -> DoseM
 
 
 def _risk(contoured: DoseMetrics | None, drafted: DoseMetrics | None) -> RelativeRisk | None:
-    return relative_risk(contoured.mean_gy, drafted.mean_gy) if contoured is not None and drafted is not None else None
+    """None where a part of either heart has no dose: the mean of the rest is not the heart's."""
+    if contoured is None or drafted is None or not all(_is_covered(m) for m in (contoured, drafted)):
+        return None
+    return relative_risk(contoured.mean_gy, drafted.mean_gy)
+
+
+def _is_covered(metrics: DoseMetrics) -> bool:
+    return metrics.covered_percent is not None and metrics.covered_percent >= 100 * FULL_COVERAGE

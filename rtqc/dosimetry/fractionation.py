@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from rtqc.core.assessment import dose_unit
 from rtqc.core.case import Case
 
 #: Brachy Treatment Type of sources that give their dose in fractions of minutes, as the linear-quadratic model without repair needs it.
@@ -16,8 +17,8 @@ def dose_type_of(case: Case) -> str:
 
 
 def dose_unit_of(case: Case) -> str:
-    """The unit of every dose of the case: ``Gy``, or ``Gy (RBE)`` of an effective dose (ICRU 78)."""
-    return "Gy (RBE)" if dose_type_of(case) == "EFFECTIVE" else "Gy"
+    """The unit of every dose of the case: ``Gy``, or ``Gy (RBE)`` of an effective dose."""
+    return dose_unit(dose_type_of(case))
 
 
 def eqd2_fractions(case: Case) -> int | None:
@@ -31,7 +32,7 @@ def why_no_eqd2(case: Case) -> str:
     """Why a dose is not converted to fractions of 2 Gy, to follow "because"; empty where it is.
 
     An effective dose has a biological model in it already. That of an ion plan is the physical dose times a relative biological
-    effectiveness, to which the linear-quadratic model is applied as to a photon dose (ICRU 78); of any other plan it is unknown what the
+    effectiveness, to which the linear-quadratic model is applied as to a photon dose (usual practice, from knowledge); of any other plan it is unknown what the
     model did, and it is never applied a second time. A physical dose of ions lacks the effectiveness.
     """
     plan, attributes = case.plan, case.dose_attributes

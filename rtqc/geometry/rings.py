@@ -22,6 +22,8 @@ from rtqc.geometry.coverage import as_multipolygon
 SLIVER_MM2 = 0.1
 #: Outlines that run within this of each other, in mm, are one outline: planning systems write coordinates to 0.01 mm.
 SAME_OUTLINE_MM = 0.01
+#: More pairs of rings of one plane than this do not touch in what anybody draws: two hundred outlines over each other.
+MOST_PAIRS = 20_000
 
 
 def area_of_ring(points_mm: NDArray[np.float64]) -> MultiPolygon:
@@ -53,10 +55,12 @@ class Combined:
     Attributes:
         area: with its holes.
         repeated: number of rings that another ring of the plane already was, within :data:`SAME_OUTLINE_MM`; each counts once.
+        tangled: whether so many rings lie over each other that nobody drew them; the area is empty then.
     """
 
     area: MultiPolygon
     repeated: int = 0
+    tangled: bool = False
 
 
 def combine_rings(rings: Sequence[MultiPolygon], exclusive: Sequence[MultiPolygon] = ()) -> Combined:
@@ -74,6 +78,8 @@ def combine_rings(rings: Sequence[MultiPolygon], exclusive: Sequence[MultiPolygo
     # Nearly every plane has one ring.
     if len(rings) + len(exclusive) == 1:
         return Combined((*rings, *exclusive)[0])
+    if len(_touching([*rings, *exclusive])) > MOST_PAIRS:
+        return Combined(MultiPolygon(), tangled=True)
     closed, again = _distinct(rings)
     parities, again_exclusive = _distinct(exclusive)
     total = _nested(closed) if closed else None
@@ -189,7 +195,7 @@ def _inside(inner: MultiPolygon, outer: MultiPolygon) -> bool:
 
 def _slack(a: MultiPolygon, b: MultiPolygon) -> float:
     """Area that coordinates rounded to :data:`SAME_OUTLINE_MM` may make along the shorter outline."""
-    return SAME_OUTLINE_MM * min(a.length, b.length)
+    return SAME_OUTLINE_MM * min(float(a.length), float(b.length))
 
 
 def _without_slivers(area: MultiPolygon) -> MultiPolygon:

@@ -31,7 +31,7 @@ Volume = NDArray[np.float32]
 #: Name of every draft: nobody can take it for the approved ``Heart``.
 DRAFT_NAME = "Heart_rtqc"
 
-#: Smaller than any adult's heart (ICRP 89: 500 to 900 ml with blood) or even a newborn's part of one: nothing was found.
+#: Smaller than any adult's heart (ICRP 89: 620 and 840 g with blood, about 585 and 790 ml) or even a newborn's part of one: nothing was found.
 NO_HEART_ML = 60.0
 #: Drafts outside this range are not trusted: children and cardiomyopathy lie within it.
 PLAUSIBLE_ML = (150.0, 1800.0)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal
 
 from rtqc.core.case import Case, Plan
@@ -22,6 +24,8 @@ _DOSE_TOLERANCE = 0.02
 #: Interpreted types (PS3.3 C.8.8.8.1) and first words of names (TG-263) of targets.
 _TARGET_TYPES = {"GTV", "CTV", "PTV", "TREATED_VOLUME", "IRRAD_VOLUME"}
 _TARGET_WORDS = {"gtv", "ctv", "ptv", "itv", "igtv", "ptveval"}
+#: How sides are written to a word.
+_SIDES = ("lt", "rt", "l", "r")
 #: The protocol without dose constraints.
 _WITHOUT_CONSTRAINTS = "heart"
 #: Sites that no shipped protocol is for -> words for them: their plans are not judged by another site's limits.
@@ -122,9 +126,10 @@ def _by_fractionation(case: Case, fitting: list[Protocol], protocols: Mapping[st
     return Choice(default, "assumed", f"nothing in the plan says what is treated, and {why}")
 
 
-def _shipped(known_rules: frozenset[str] = frozenset()) -> dict[str, Protocol]:
+@lru_cache(maxsize=4)
+def _shipped(known_rules: frozenset[str] = frozenset()) -> Mapping[str, Protocol]:
     """The protocols that ship and are for certain plans, by name."""
-    return {p.name: p for p in (load_protocol(name, known_rules) for name in list_protocols()) if p.applies}
+    return MappingProxyType({p.name: p for p in (load_protocol(name, known_rules) for name in list_protocols()) if p.applies})
 
 
 def _is_schedule(schedule: Schedule, dose_gy: float, fractions: int | None) -> bool:
@@ -156,9 +161,16 @@ def _site(case: Case, protocols: Mapping[str, Protocol]) -> str:
 
 
 def _words(text: str) -> set[str]:
-    """Words of a text, and each two neighbours as one: ``Chest wall``, ``PTVbreast``."""
+    """Words of a text, each two neighbours as one, and without a side written to them: ``Chest wall``, ``PTVbreast``, ``LBreast``.
+
+    >>> sorted(_words("LBreast"))
+    ['breast', 'lbreast']
+    """
     parts = [w.removeprefix("ptv").removeprefix("ctv").removeprefix("gtv") for w in words(text)]
-    return set(parts) | {a + b for a, b in zip(parts, parts[1:], strict=False)}
+    found = set(parts) | {a + b for a, b in zip(parts, parts[1:], strict=False)}
+    for side in _SIDES:
+        found |= {w.removeprefix(side) for w in parts} | {w.removesuffix(side) for w in parts}
+    return {w for w in found if w}
 
 
 def _texts(case: Case) -> Iterator[str]:

@@ -10,6 +10,7 @@ import shapely
 from rtqc.core.case import DefectKind
 from rtqc.core.slabs import half_slices_mm, local_spacings_mm
 from rtqc.core.structure import Structure
+from rtqc.dicom import named
 from rtqc.geometry.pieces import piece_volume_ml
 from rtqc.geometry.rasterize import in_frame
 from rtqc.qc.measurements import Measurements, holes_of
@@ -31,6 +32,7 @@ _DEFECTS: dict[DefectKind, str] = {
     "not_planar": "points that do not lie on one image plane",
     "no_area": "a contour without area",
     "too_many_points": "tens of thousands of points (thinned to 0.01 mm)",
+    "tangled": "hundreds of outlines over each other",
     "decimal_comma": "decimal commas instead of points",
 }
 
@@ -39,7 +41,7 @@ _DEFECTS: dict[DefectKind, str] = {
 def contour_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """No heart among the names."""
     if m.case.has_structure_set and not m.candidates:
-        names = ", ".join(sorted(m.case.structures)[:12]) or "none"
+        names = named(sorted(m.case.structures), most=12) or "none"
         yield Hit(
             f"The structure set has no heart contour (its structures: {names}): contour the heart, or add its name to the protocol.",
             files=(m.case.provenance.structure_set_file,),
@@ -148,10 +150,17 @@ def contour_repeated(m: Measurements, limits: Limits) -> Iterable[Hit]:
 @rule("contour.off_plane", "warning", "fact", "Contours lie between CT slices.")
 def contour_off_plane(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Planes without a slice, and contours that were moved onto theirs."""
-    if m.heart is None or m.slices_mm is None or m.roi is None:
+    if m.heart is None or m.roi is None or m.case.image is None:
+        return
+    limit = limits.contour_off_plane
+    if m.slices_mm is None:
+        cosine = abs(float(np.dot(m.heart.orientation.normal, m.case.image.grid.orientation.normal)))
+        yield Hit(
+            f"{m.heart.name} is drawn on planes {np.degrees(np.arccos(min(cosine, 1.0))):.0f}° from the CT's slices: it was read on its own planes. Redraw it on the slices.",
+            structures=(m.heart.name,),
+        )
         return
     slices = m.slices_mm
-    limit = limits.contour_off_plane
     off = {w: float(np.abs(slices - w).min()) for w in m.heart.planes}
     moved = {d.position_mm: abs(d.offset_mm) for d in m.roi.defects if d.kind == "moved_to_slice" and d.position_mm is not None}
     off |= {w: d for w, d in moved.items() if d > off.get(w, 0.0)}
@@ -257,9 +266,9 @@ def _missing_slices(m: Measurements, planes: np.ndarray) -> list[float]:
         reach = half_slices_mm(m.slices_mm)
         inside = np.flatnonzero((m.slices_mm > planes[0] + _ON_PLANE_MM) & (m.slices_mm < planes[-1] - _ON_PLANE_MM))
         off = [m.slices_mm[k] - planes for k in inside]
-        # A contour belongs to a slice within its slab, whose end is shared: there the slice is missing.
+        # A contour belongs to the slice in whose slab it lies, and midway between two to both.
         drawn = [
-            bool(((d < reach[k, 0] - _ON_PLANE_MM) & (-d < reach[k, 1] - _ON_PLANE_MM)).any())
+            bool(((d < reach[k, 0] + _ON_PLANE_MM) & (-d < reach[k, 1] + _ON_PLANE_MM)).any())
             for k, d in zip(inside, off, strict=True)
         ]
         return [float(m.slices_mm[k]) for k, there in zip(inside, drawn, strict=True) if not there]

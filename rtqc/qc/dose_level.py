@@ -103,9 +103,8 @@ def expected_of(plan: Plan) -> Expected | None:
     if all(p.stated_for == "beams" for p in plan.prescriptions):
         return Expected(tuple(doses), doses[-1], _largest_beam_gy(plan, doses[-1]))
     total = float(sum(doses))
-    if len(doses) > 1 and _may_be_summed(plan, total):
-        doses.append(total)
-    return Expected(tuple(doses), max(doses[: len(set(targets)) or None]), doses[0])
+    levels = (*doses, total) if len(doses) > 1 and _may_be_summed(plan, total) else tuple(doses)
+    return Expected(levels, doses[-1], doses[0])
 
 
 def _may_be_summed(plan: Plan, total_gy: float) -> bool:

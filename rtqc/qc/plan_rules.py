@@ -130,10 +130,10 @@ def protocol_of_other_fractionation(m: Measurements, limits: Limits) -> Iterable
         return
     name, reason = m.choice.protocol.name, m.choice.reason
     if m.constraints:
-        said = f"The dose constraints are those of protocol '{name}' ({reason}){_conversion(m)}: no trial set them for this fractionation"
+        said = f"The dose constraints are those of protocol '{name}' ({reason}){_conversion(m)}"
     else:
         said = f"No dose constraint was checked ({reason}), because the plan does not tell one number of fractions to convert them to"
-    yield Hit(f"{said}. Name a protocol for it with --protocol.", measured=name)
+    yield Hit(f"{said}. Name one with limits for it (--protocol).", measured=name)
 
 
 @rule("protocol.converted", "info", "fact", "Dose constraints were converted from another number of fractions.")

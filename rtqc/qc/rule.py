@@ -9,6 +9,8 @@ from typing import Literal
 from rtqc.cardiac import CARDIAC_RULES
 from rtqc.core.finding import Certainty, Evidence, Finding, Severity
 from rtqc.dicom import READING_RULES
+from rtqc.dosimetry import dose_unit_of
+from rtqc.qc.dose_unit import with_dose_unit
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limit, Limits, Protocol
 
@@ -106,7 +108,7 @@ def run_rules(measurements: Measurements, protocol: Protocol, only: frozenset[st
         if (only is not None and entry.id not in only) or severity == "off" or (entry.needs == "trusted_draft" and not trusted):
             continue
         findings += [_finding(entry, severity, hit) for hit in entry.check(measurements, protocol.limits)]
-    return findings
+    return with_dose_unit(findings, dose_unit_of(measurements.case))
 
 
 def with_severities(findings: Iterable[Finding], protocol: Protocol) -> list[Finding]:

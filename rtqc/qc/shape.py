@@ -1,4 +1,4 @@
-"""A contoured heart in numbers that the hearts of one clinic share, after Hui et al. (J Appl Clin Med Phys 19(4):50, 2018, PMC8220860)."""
+"""A contoured heart in numbers that the hearts of one clinic share, after Hui et al. (Med Phys 45:2089, 2018, PMC8220860)."""
 
 from __future__ import annotations
 

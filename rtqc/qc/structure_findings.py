@@ -8,7 +8,7 @@ from rtqc.core.finding import Finding, worst_first
 from rtqc.core.names import heart_score
 from rtqc.core.structure import Structure
 from rtqc.qc.measurements import Measurements
-from rtqc.qc.protocol import Protocol
+from rtqc.qc.protocol import Protocol, load_protocol
 from rtqc.qc.rule import RULES, run_rules, with_severities
 
 #: Rules of the contour that judge a heart, and say nothing of a lung, a target or a marker.
@@ -23,7 +23,7 @@ _OF_ITS_NUMBERS = frozenset({"contour.slice_missing"})
 #: Rules of dose and plan that speak of any structure's dose.
 _OF_DOSES = frozenset(
     {
-        "dose.outside_grid", "dose.small_structure", "plan.absent", "plan.fractions_missing", "plan.fraction_groups", "plan.prescription_missing",
+        "dose.outside_grid", "dose.outside_grid_edge", "dose.small_structure", "plan.absent", "plan.fractions_missing", "plan.fraction_groups", "plan.prescription_missing",
         "plan.prescription_per_beam", "plan.several_prescriptions", "plan.brachytherapy", "dose.effective", "dose.rbe_weighted",
         "dose.ion_physical",
     }
@@ -33,20 +33,26 @@ _SEEN_ANYWAY = frozenset({"structure_set.absent", "structure_set.contours_left_o
 
 
 def structure_findings(
-    case: Case, structure: Structure, protocol: Protocol, dose: DoseComparison | None = None, *, of_files: bool = True
+    case: Case,
+    structure: Structure,
+    protocol: Protocol | None = None,
+    dose: DoseComparison | None = None,
+    *,
+    of_files: bool = True,
 ) -> list[Finding]:
     """Findings of reading, and of the rules about a contour as it was drawn; with a dose, of the rules about that too.
 
     Args:
         case: that the structure is of.
         structure: one of its structures.
-        protocol: severities and limits.
+        protocol: severities and limits; None: the shipped one's.
         dose: the structure's dose; None where it does not matter.
         of_files: whether findings of reading are wanted, not only those about the contour and the dose.
 
     Returns:
         Worst first.
     """
+    protocol = protocol or load_protocol()
     roi: Roi | None = next((r for r in case.rois if r.structure is structure), None)
     heart = heart_score(structure.name, protocol.name_table) > 0
     rules = {r for r in RULES if r.startswith("contour.")} - _OF_HEARTS_ONLY

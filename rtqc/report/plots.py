@@ -105,7 +105,7 @@ def _line(curve: Curve | None, x: object, y: object) -> str:
 
 def _in_words(dose: DoseComparison) -> str:
     parts = []
-    unit = "Gy (RBE)" if dose.dose_type == "EFFECTIVE" else "Gy"
+    unit = dose.unit
     for name, metrics in (("contour", dose.contoured), ("draft", dose.draft)):
         if metrics is not None and metrics.mean_gy is not None:
             parts.append(

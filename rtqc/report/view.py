@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rtqc.core.assessment import Agreement, Assessment, DoseMetrics
 from rtqc.core.finding import Finding
@@ -102,7 +102,7 @@ def counts(findings: Sequence[Finding]) -> str:
 
 def dose_unit(a: Assessment) -> str:
     """The unit of the assessment's doses: Gy, or Gy (RBE) of an effective dose."""
-    return "Gy (RBE)" if a.dose is not None and a.dose.dose_type == "EFFECTIVE" else "Gy"
+    return a.dose.unit if a.dose is not None else "Gy"
 
 
 def tiles(a: Assessment) -> list[Tile]:
@@ -114,9 +114,13 @@ def tiles(a: Assessment) -> list[Tile]:
         _tile(a, "HD95", agreement.hausdorff95_mm if agreement else None, "agreement_hausdorff95", 1, "mm", trusted),
     ]
     change = a.dose.difference.mean_gy if a.dose and a.dose.difference else None
-    result.append(
-        _tile(a, "Mean heart dose, draft − contour", change, "dose_mean_difference", 2, dose_unit(a), trusted, is_signed=True)
+    tile = _tile(
+        a, "Mean heart dose, draft − contour", change, "dose_mean_difference", 2, dose_unit(a), trusted, is_signed=True
     )
+    error = a.dose.draft_error.mean_gy if a.dose and a.dose.draft_error else None
+    if tile is not None and tile.state == "bad" and change is not None and error is not None and abs(change) <= error:
+        tile = replace(tile, limit=f"within the draft's own error of ±{number(error)} {dose_unit(a)}", state="open", mark="·")
+    result.append(tile)
     if change is None and a.dose and a.dose.contoured and a.dose.contoured.mean_gy is not None:
         result.append(
             Tile(

@@ -102,3 +102,11 @@ def test_the_volume_of_a_ball_does_not_depend_on_slices() -> None:
         hu = (220 * share + 20).astype(np.float32)  # half of it is 130
         volume = calcium_volume(hu, hu >= 130, grid)
         assert volume == pytest.approx(4 / 3 * np.pi * radius**3, rel=tolerance)
+
+
+def test_a_plaque_in_a_volume_of_one_slice_has_the_volume_of_its_voxels() -> None:
+    """2 x 2 mm on a slice of 3 mm: there is nothing to interpolate with."""
+    grid = Grid.regular((1, 20, 20), (3.0, 0.5, 0.5))
+    hu = np.full(grid.shape, 40, np.float32)
+    hu[0, 8:12, 8:12] = 400
+    assert calcium_volume(hu, hu > 130, grid) == pytest.approx(12.0)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
+import nrrd
 import numpy as np
 import pydicom
 import pytest
@@ -12,6 +15,7 @@ import SimpleITK as sitk
 from rtqc.core import Grid, Orientation
 from rtqc.dicom import VolumeFileError, read_case, read_structure_set, read_volume, write_volume
 from rtqc.geometry import rasterize
+from tests.boxes import HEART_ML, write_box
 from tests.cli.run import rtqc
 from tests.conftest import HEARTS, dciodvfy, real
 from tests.standard import violations
@@ -160,3 +164,174 @@ def test_uneven_slices_and_files_that_are_there_are_refused(tmp_path: Path) -> N
         write_volume(path, even, np.ones(even.shape))
     assert write_volume(path, even, np.ones(even.shape), replace=True) == path
     assert [p.name for p in tmp_path.iterdir()] == ["x.nrrd"]
+
+
+# --- Several things in one call, and files that do not say where they lie ---
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_box(tmp_path_factory.mktemp("box"))
+
+
+@pytest.mark.parametrize("ending", ["nrrd", "nii.gz"])
+def test_several_structures_and_the_dose_are_written_in_one_call(box: Path, tmp_path: Path, ending: str) -> None:
+    target = tmp_path / "out"
+    outcome = rtqc("convert", box, target, "--roi", "Heart", "--roi", "Liver", "--dose", "--format", ending)
+    assert outcome.status == 0, outcome.err
+    assert {p.name for p in target.iterdir()} == {f"Heart.{ending}", f"Liver.{ending}", f"dose.{ending}"}
+    # 20 x 20 and 6 x 6 voxel centres of 3 mm lie inside the boxes, on 21 slices.
+    for name, ml in (("Heart", HEART_ML), ("Liver", 6 * 6 * 21 * 0.027)):
+        pixels, image = as_sitk_reads(target / f"{name}.{ending}")
+        assert pixels.sum() * np.prod(image.GetSpacing()) / 1000 == pytest.approx(ml, rel=1e-6)
+    pixels, _ = as_sitk_reads(target / f"dose.{ending}")
+    assert float(pixels.mean()) == pytest.approx(20.0, abs=0.05)
+    again = rtqc("convert", box, target, "--roi", "Heart", "--dose", "--format", ending)
+    assert again.status == 2
+    assert "exists already" in again.err
+    assert rtqc("convert", box, target, "--all", "--force").status == 0
+
+
+def test_several_structures_into_one_name_get_their_own_behind_it(box: Path, tmp_path: Path) -> None:
+    assert rtqc("convert", box, tmp_path / "case.nii.gz", "--all").status == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"case_Heart.nii.gz", "case_Liver.nii.gz"}
+
+
+def test_masks_lie_on_the_doses_voxels_where_that_is_asked_for(box: Path, tmp_path: Path) -> None:
+    assert rtqc("convert", box, tmp_path / "m", "--all", "--grid", "dose").status == 0
+    assert {read_volume(p)[0].shape for p in (tmp_path / "m").iterdir()} == {(51, 64, 64)}
+
+
+def test_a_dose_alone_is_converted(box: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "dose"
+    alone.mkdir()
+    (alone / "RD.dcm").write_bytes((box / "RTDOSE.dcm").read_bytes())
+    for number, source in enumerate((alone, alone / "RD.dcm")):
+        target = tmp_path / f"d{number}.nrrd"
+        outcome = rtqc("convert", source, target, "--dose")
+        assert outcome.status == 0, outcome.err
+        assert read_volume(target)[1].shape == (51, 64, 64)
+    without = rtqc("convert", alone, tmp_path / "x.nrrd")
+    assert without.status == 2
+    assert "--dose converts the dose" in without.err
+
+
+def placed(path: Path, change: Callable[[nibabel.Nifti1Image], None]) -> Path:
+    """A mask of 20 x 20 x 10 voxels inside the box's CT, with its header changed."""
+    affine = np.diag([-3.0, -3.0, 3.0, 1.0])
+    affine[:3, 3] = (30, 30, -15)
+    image = nibabel.Nifti1Image(np.ones((20, 20, 10), np.uint8), affine)
+    image.header.set_xyzt_units("mm")
+    change(image)
+    nibabel.save(image, path)
+    return path
+
+
+def two_places(image: nibabel.Nifti1Image) -> None:
+    moved = image.affine.copy()
+    moved[0, 3] += 9
+    image.header.set_qform(moved, 1)
+    image.header.set_sform(image.affine, 1)
+
+
+def test_a_nifti_mask_without_a_place_is_refused(box: Path, tmp_path: Path) -> None:
+    """qform_code and sform_code are two shorts at byte 252 of the header; nibabel does not leave both unset."""
+    mask = placed(tmp_path / "mask.nii", lambda _: None)
+    content = bytearray(mask.read_bytes())
+    content[252:256] = bytes(4)
+    mask.write_bytes(content)
+    outcome = rtqc("convert", mask, tmp_path / "x.dcm", "--ct", box)
+    assert outcome.status == 2
+    assert "does not say where its voxels lie (qform and sform are both unset)" in outcome.err
+    assert not (tmp_path / "x.dcm").exists()
+
+
+@pytest.mark.parametrize("affine", [np.eye(4), np.diag([2.0, 2, 3, 1]), np.diag([-1.0, -1, 1, 1])])
+def test_a_mask_that_lies_where_arrays_lie_is_refused(box: Path, tmp_path: Path, affine: np.ndarray) -> None:
+    nibabel.save(nibabel.Nifti1Image(np.ones((20, 20, 10), np.uint8), affine), tmp_path / "mask.nii.gz")
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((10, 20, 20), np.uint8)), str(tmp_path / "mask.nrrd"))
+    for mask in ("mask.nii.gz", "mask.nrrd"):
+        outcome = rtqc("convert", tmp_path / mask, tmp_path / "x.dcm", "--ct", box)
+        assert outcome.status == 2
+        assert "were given no place" in outcome.err
+
+
+def test_a_nifti_mask_with_two_places_is_refused(box: Path, tmp_path: Path) -> None:
+    outcome = rtqc("convert", placed(tmp_path / "mask.nii.gz", two_places), tmp_path / "x.dcm", "--ct", box)
+    assert outcome.status == 2
+    assert "qform and sform are up to 9.0 mm apart" in outcome.err
+    assert not (tmp_path / "x.dcm").exists()
+
+
+def test_a_nifti_mask_with_its_place_is_written_in_metres_too(box: Path, tmp_path: Path) -> None:
+    def metres(image: nibabel.Nifti1Image) -> None:
+        affine = image.affine.copy()
+        affine[:3] /= 1000
+        image.set_sform(affine, 1)
+        image.set_qform(affine, 0)
+        image.header.set_xyzt_units("meter")
+
+    for name, change in (("mm", lambda _: None), ("m", metres)):
+        mask = placed(tmp_path / f"{name}.nii.gz", change)
+        outcome = rtqc("convert", mask, tmp_path / f"{name}.dcm", "--ct", box)
+        assert outcome.status == 0, outcome.err
+        structure = read_structure_set(tmp_path / f"{name}.dcm").rois[0].structure
+        assert structure.volume_ml == pytest.approx(60 * 60 * 30 / 1000, rel=0.03)
+
+
+def test_a_fourth_dimension_of_one_is_none_and_one_of_two_is_refused(tmp_path: Path) -> None:
+    for count in (1, 2):
+        image = nibabel.Nifti1Image(np.ones((4, 5, 6, count), np.uint8), np.eye(4))
+        nibabel.save(image, tmp_path / f"{count}.nii")
+    assert read_volume(tmp_path / "1.nii")[1].shape == (6, 5, 4)
+    with pytest.raises(VolumeFileError, match="4 dimensions"):
+        read_volume(tmp_path / "2.nii")
+
+
+@pytest.mark.parametrize("key", ["space", "space directions", "space origin"])
+def test_an_nrrd_that_does_not_say_where_it_lies_is_refused(tmp_path: Path, key: str) -> None:
+    header = {
+        "space": "left-posterior-superior", "space directions": np.eye(3), "space origin": np.zeros(3), "kinds": ["domain"] * 3,
+    }  # fmt: skip
+    del header[key]
+    nrrd.write(str(tmp_path / "x.nrrd"), np.ones((2, 3, 4), np.uint8), header)
+    with pytest.raises(VolumeFileError, match="does not say where its voxels lie"):
+        read_volume(tmp_path / "x.nrrd")
+
+
+def mask_at(path: Path, z_mm: float) -> Path:
+    """A mask of 30 x 30 x 30 mm whose slices begin at a height; the box's CT reaches from -60 to 60 mm."""
+    return write_volume(path, Grid.regular((10, 10, 10), (3, 3, 3), (-13.5, -13.5, z_mm)), np.ones((10, 10, 10), bool))
+
+
+def test_a_mask_that_misses_the_ct_is_refused(box: Path, tmp_path: Path) -> None:
+    outcome = rtqc("convert", mask_at(tmp_path / "m.nrrd", 300.0), tmp_path / "x.dcm", "--ct", box)
+    assert outcome.status == 2
+    assert "m.nrrd lies wholly outside the CT (27.0 ml)" in outcome.err
+
+
+def test_a_mask_that_leaves_the_ct_is_refused_unless_it_may_be_clipped(box: Path, tmp_path: Path) -> None:
+    mask = mask_at(tmp_path / "m.nrrd", 48.0)  # five of its ten slices
+    outcome = rtqc("convert", mask, tmp_path / "x.dcm", "--ct", box)
+    assert outcome.status == 2
+    assert "13.5 of 27.0 ml" in outcome.err
+    clipped = rtqc("convert", mask, tmp_path / "x.dcm", "--ct", box, "--clip")
+    assert clipped.status == 0
+    assert "13.5 of 27.0 ml of m.nrrd lie outside the CT and were left out" in clipped.err
+    assert rtqc("convert", mask_at(tmp_path / "inside.nrrd", 33.0), tmp_path / "y.dcm", "--ct", box).err == ""
+
+
+def test_several_labels_become_several_structures(box: Path, tmp_path: Path) -> None:
+    values = np.ones((10, 10, 10), np.uint8)
+    values[5:] = 2
+    labels = write_volume(tmp_path / "l.nrrd", Grid.regular((10, 10, 10), (3, 3, 3), (-13.5, -13.5, 0.0)), values)
+    wanted = ("--label", 1, "--name", "Low", "--label", 2, "--name", "High")
+    assert rtqc("convert", labels, tmp_path / "x.dcm", "--ct", box, *wanted).status == 0
+    assert [r.structure.name for r in read_structure_set(tmp_path / "x.dcm").rois] == ["Low", "High"]
+    assert "a --name for each --label" in rtqc("convert", labels, tmp_path / "y.dcm", "--ct", box, *wanted[:-2]).err
+    assert (
+        "two labels have one name"
+        in rtqc(
+            "convert", labels, tmp_path / "y.dcm", "--ct", box, "--label", 1, "--name", "A", "--label", 2, "--name", "A"
+        ).err
+    )

@@ -69,11 +69,13 @@ def test_slices_are_as_thick_as_their_neighbours_are_far_where_the_spacing_chang
     assert grid.voxel_volumes_ml.sum() == pytest.approx(0.028)
 
 
-def test_a_single_slice_cut_out_of_a_grid_is_as_thick_as_it_was() -> None:
-    grid = Grid(AXIAL, (0, 0), (1, 1), (2, 2), (0.0, 2.0, 4.0, 6.0, 12.0, 18.0, 24.0))
-    for k in range(7):
-        one = grid.crop(slice(k, k + 1), slice(None), slice(None))
-        assert one.voxel_volumes_ml[0] == pytest.approx(grid.voxel_volumes_ml[k])
+@pytest.mark.parametrize("positions", [(0.0, 2.0, 4.0, 6.0, 12.0, 18.0, 24.0), (0.0, 3.0, 6.0, 12.0, 15.0, 18.0, 33.0)])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_slices_cut_out_of_a_grid_are_as_thick_as_they_were(positions: tuple[float, ...], count: int) -> None:
+    grid = Grid(AXIAL, (0, 0), (1, 1), (2, 2), positions)
+    for k in range(len(positions) - count + 1):
+        part = grid.crop(slice(k, k + count), slice(None), slice(None))
+        assert part.voxel_volumes_ml == pytest.approx(grid.voxel_volumes_ml[k : k + count])
 
 
 @pytest.mark.parametrize("positions", [(0.0, 3.0, 6.0), (0.0, 2.0, 4.0, 6.0, 12.0, 18.0, 24.0), (5.0,)])

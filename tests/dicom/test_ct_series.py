@@ -115,6 +115,34 @@ def test_a_change_of_spacing_is_no_missing_slice_and_a_missing_slice_still_is(tm
     assert "About 2 CT slice(s)" in finding.message
 
 
+def _copied(folder: Path, change: Callable[[Dataset], None]) -> Case:
+    write_structures(folder, HEART, write_ct(folder))
+    dataset = pydicom.dcmread(folder / "CT.020.dcm")
+    change(dataset)
+    dataset.save_as(folder / "again.dcm")
+    return read_case(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: setattr(d, "PixelData", b"\x01" + d.PixelData[1:]),
+        lambda d: setattr(d, "ImagePositionPatient", [-93, -93, 3]),
+        lambda d: setattr(d, "RescaleIntercept", 0),
+    ],
+    ids=["pixels", "position", "intercept"],
+)
+def test_two_slices_of_one_uid_that_differ_are_both_named(tmp_path: Path, change: Callable[[Dataset], None]) -> None:
+    (finding,) = _copied(tmp_path, change).findings
+    assert finding.rule == "ct.one_uid_two_contents"
+    assert finding.severity == "fail"
+    assert finding.evidence.files == ("CT.020.dcm", "again.dcm")
+
+
+def test_a_copy_with_another_description_is_a_copy(tmp_path: Path) -> None:
+    assert _rules(_copied(tmp_path, lambda d: setattr(d, "SeriesDescription", "copy"))) == ["ct.exported_twice"]
+
+
 # --- Which series ---
 
 

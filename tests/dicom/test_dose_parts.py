@@ -6,14 +6,20 @@ the parts is the plan's dose without any weights, if each part of the plan is th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from rtqc.core import Case
-from rtqc.dicom import read_case
+from rtqc.core import Beam, Case, Dose, DoseAttributes, Grid, Plan
+from rtqc.core.case import ApplicationSetup
+from rtqc.dicom import Header, read_case
+from rtqc.dicom.dose_object import DoseObject, ReferencedPlan
+from rtqc.dicom.dose_parts import ReadDose, SummationError, whole_of_parts
 from rtqc.dosimetry import eqd2_fractions, why_no_eqd2
 from tests.dicom.dose_files import add_dose, changed, gy_of, messages, part, several_groups, without_ct
 
@@ -89,7 +95,7 @@ def test_beam_doses_that_name_no_beam_are_refused(plan: Path, source: Path) -> N
         add_dose(source, plan, 0.5, "BEAM")
     case = read_case(plan)
     assert case.dose is None
-    assert "does not say of which beam" in messages(case)["dose.summation"]
+    assert "names no beam" in messages(case)["dose.summation"]
 
 
 def test_the_plans_own_dose_is_taken_before_its_beams(plan: Path, source: Path, clean_case: Case) -> None:
@@ -329,3 +335,89 @@ def test_beam_doses_on_different_grids_are_not_added_but_rounding_is_no_differen
     case = read_case(plan)
     assert case.dose is None
     assert "different grids" in messages(case)["dose.summation"]
+
+
+# --- Any plan, any division ---
+
+
+@st.composite
+def divided_plans(draw: st.DrawFn) -> tuple[Plan, list[list[tuple[int, str, int]]]]:
+    """A plan of up to three fraction groups, beams and application setups, and its parts divided into dose objects at random."""
+    groups = draw(st.integers(1, 3))
+    beams = [
+        Beam(number, meterset=draw(st.floats(1, 400)), fraction_group=group)
+        for number in range(1, draw(st.integers(1, 4)) + 1)
+        for group in draw(st.sets(st.integers(1, groups), min_size=1))
+    ]
+    setups = [ApplicationSetup(number, draw(st.integers(1, groups))) for number in range(1, draw(st.integers(0, 2)) + 1)]
+    parts = [(b.fraction_group or 0, "beam", b.number) for b in beams] + [(s.fraction_group, "setup", s.number) for s in setups]
+    keys = [draw(st.integers(0, len(parts))) for _ in parts]
+    objects = [[p for p, k in zip(parts, keys, strict=True) if k == key] for key in sorted(set(keys))]
+    plan = Plan(treatment_beams=tuple(beams), application_setups=tuple(setups), fraction_groups=groups)
+    return plan, draw(st.permutations(objects))
+
+
+_GRID = Grid.regular((2, 2, 2), (3.0, 3.0, 3.0))
+
+
+def _objects(divided: list[list[tuple[int, str, int]]]) -> list[ReadDose]:
+    """Dose objects of parts; the k-th gives 2 to the power of k Gy, so that a sum says which are in it."""
+    header = Header(Path("d"), "d.dcm", "", "", "RTDOSE", "", "", "", "", "", "", (), "", "")
+    return [
+        ReadDose(
+            replace(header, name=f"d{k}.dcm"),
+            DoseObject(
+                Dose(_GRID, np.full(_GRID.shape, 2.0**k, np.float32)),
+                DoseAttributes("PHYSICAL", "BEAM"),
+                (ReferencedPlan("1", tuple(parts)),),
+            ),
+        )
+        for k, parts in enumerate(divided)
+    ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(divided_plans(), st.data())
+def test_parts_make_the_plans_dose_exactly_if_each_is_there_once(
+    divided_plan: tuple[Plan, list[list[tuple[int, str, int]]]], data: st.DataObject
+) -> None:
+    plan, divided = divided_plan
+    objects = _objects(divided)
+    assert whole_of_parts(objects, plan, unread=False) == objects
+    changed_one = data.draw(st.integers(0, len(objects) - 1))
+    with pytest.raises(SummationError, match="more than once"):
+        whole_of_parts([*objects, objects[changed_one]], plan, unread=False)
+    if len(objects) > 1:
+        with pytest.raises(SummationError, match="no dose"):
+            whole_of_parts([o for k, o in enumerate(objects) if k != changed_one], plan, unread=False)
+
+
+# --- Plans that number badly ---
+
+
+def test_two_fraction_groups_of_one_number_are_not_taken_for_each_other(plan: Path, source: Path) -> None:
+    changed(plan, several_groups([25, 8], [(1, 2), (1, 2)]))
+    changed(plan, lambda dataset: setattr(dataset.FractionGroupSequence[1], "FractionGroupNumber", 1))
+    add_dose(source, plan, 1.0, "FRACTION", [part(1)])
+    case = read_case(plan)
+    assert case.dose is None
+    assert "fraction group 2 has no dose" in messages(case)["dose.summation"]
+
+
+def test_setup_fields_of_a_plan_without_fractions_still_have_no_dose(plan: Path) -> None:
+    changed(plan, with_setup_fields)
+    changed(plan, lambda dataset: setattr(dataset.FractionGroupSequence[0], "NumberOfFractionsPlanned", None))
+    case = read_case(plan)
+    assert case.plan is not None
+    assert (case.plan.fractions, case.plan.beams) == (None, 2)
+
+
+def test_an_object_of_dvhs_only_is_no_dose_and_beside_a_dose_nothing_amiss(plan: Path, source: Path, clean_case: Case) -> None:
+    add_dose(source, plan, 1.0, change=lambda dose: delattr(dose, "PixelData"))
+    case = read_case(plan)
+    assert case.dose is None
+    assert "holds no dose grid" in messages(case)["dose.unusable"]
+    add_dose(source, plan, 1.0)
+    case = read_case(plan)
+    assert is_whole(case, clean_case)
+    assert messages(case) == {}

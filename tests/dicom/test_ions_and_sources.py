@@ -13,12 +13,28 @@ from pydicom.uid import RTIonPlanStorage
 
 from rtqc.core import Case
 from rtqc.core.case import ApplicationSetup, Prescription
-from rtqc.dicom import Caller, DimseArchive, Door, Peer, Receiver, fetch_plans, read_case, store
+from rtqc.dicom import (
+    Caller,
+    DimseArchive,
+    Door,
+    DrawnBy,
+    Header,
+    Peer,
+    Receiver,
+    Scanned,
+    fetch_plans,
+    index_folder,
+    note,
+    read_case,
+    store,
+    write_sr,
+)
 from rtqc.dicom.write_study import uid_of
 from rtqc.dosimetry import dvh, eqd2_fractions, why_no_eqd2
 from rtqc.heart import Draft
 from rtqc.phantom import SyntheticPlan, write_plan
 from rtqc.pipeline import Options, assess, assess_fully
+from rtqc.qc.dose_unit import with_dose_unit
 from rtqc.report import write_report
 from tests.cli.run import rtqc
 from tests.conftest import dciodvfy
@@ -145,6 +161,28 @@ def test_an_ion_plan_is_fetched_with_all_that_it_refers_to(protons: Path, tmp_pa
     assert case.plan.kind == "ion"
 
 
+class _OldMemory:
+    """What a version remembers that did not know ion plans."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    def recall(self, path: Path, name: str, size: int, changed_ns: int) -> tuple[Scanned] | None:
+        header = Header(path, name, str(RTIonPlanStorage), "2.25.1", "", "", "", "", "", "", "", (), "", "")
+        return (header,) if name == "RTPLAN.dcm" else None
+
+    def remember(self, name: str, size: int, changed_ns: int, scanned: Scanned) -> None:
+        self.kept.append(name)
+
+
+def test_an_ion_plan_that_an_older_version_remembers_as_nothing_is_read_anew(protons: Path, tmp_path: Path) -> None:
+    memory = _OldMemory()
+    index = index_folder(without_ct(protons, tmp_path / "plan"), memory=memory)
+    assert [h.modality for h in index.plans] == ["RTPLAN"]
+    assert index.plans[0].refers_to == (index.structure_sets[0].uid,)
+    assert "RTPLAN.dcm" in memory.kept
+
+
 # --- Effective doses of other plans ---
 
 
@@ -173,6 +211,28 @@ def test_the_dvh_command_says_it_and_converts_nothing_even_when_told_the_fractio
         assert (outcome.document["dose_type"], outcome.document["eqd2"]) == ("EFFECTIVE", None)
         assert [f["rule"] for f in outcome.document["findings"]] == ["dose.effective"]
     assert "Gy (RBE)" in rtqc("dvh", effective).out
+
+
+def test_every_sentence_about_an_effective_dose_has_its_unit_but_limits_keep_theirs() -> None:
+    def said(rule: str, message: str, unit: str) -> str:
+        return with_dose_unit([note("dose.zero", message).model_copy(update={"rule": rule})], unit)[0].message
+
+    before = "Mean heart dose is 4.60 Gy with the contour (+1.20 Gy), above the limit of 4 Gy."
+    after = "Mean heart dose is 4.60 Gy (RBE) with the contour (+1.20 Gy (RBE)), above the limit of 4 Gy."
+    assert said("constraint.exceeded", before, "Gy (RBE)") == after
+    assert said("constraint.exceeded", after, "Gy (RBE)") == after
+    assert said("constraint.exceeded", before, "Gy") == before
+    assert said("plan.several_prescriptions", "50 Gy to the breast.", "Gy (RBE)") == "50 Gy to the breast."
+
+
+def test_the_structured_report_writes_an_effective_dose_in_its_unit(
+    effective: Path, clean_draft: Draft, tmp_path: Path
+) -> None:
+    full = assess_fully(read_case(effective), CPU, clean_draft)
+    write_sr(full.assessment, full.case, tmp_path / "sr.dcm", DrawnBy("m", "1", "0", "rtqc"))
+    text = str(pydicom.dcmread(tmp_path / "sr.dcm"))
+    assert "Gy{RBE}" in text
+    assert "'Gy'" not in text
 
 
 def test_a_physical_dose_is_converted_and_not_said_to_be_anything_else(clean_folder: Path) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from rtqc.core import Finding
 from rtqc.core.case import Prescription
@@ -115,3 +117,21 @@ def test_a_negative_dose_is_refused_with_its_file(folder: Path) -> None:
     refused = finding(read_case(folder), "dose.unusable")
     assert "negative doses" in refused.message
     assert "RTDOSE.dcm" in refused.message
+
+
+@pytest.mark.parametrize(
+    ("metersets", "treating"), [(("150,5", "75,25"), [1, 2]), (("abc", "12"), [1, 2]), (("1.0e2", "0"), [1]), (("", "12"), [2])]
+)
+def test_a_meterset_that_cannot_be_read_is_one_all_the_same(
+    folder: Path, metersets: tuple[str, str], treating: list[int]
+) -> None:
+    def change(plan: Dataset) -> None:
+        for reference, meterset in zip(plan.FractionGroupSequence[0].ReferencedBeamSequence, metersets, strict=True):
+            data = meterset.encode().ljust(len(meterset) + len(meterset) % 2)
+            reference._dict[Tag("BeamMeterset")] = RawDataElement(
+                Tag("BeamMeterset"), "DS", len(data), data, 0, False, True, True
+            )
+
+    plan = read_case(changed(folder, change)).plan
+    assert plan is not None
+    assert [b.number for b in plan.treatment_beams] == treating

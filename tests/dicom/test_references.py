@@ -12,6 +12,7 @@ import pytest
 from rtqc.dicom import read_case, read_cases
 from rtqc.phantom import SyntheticPlan
 from rtqc.pipeline import Options, assess
+from tests.dicom.dose_files import part
 from tests.dicom.test_bad_input import finding
 
 
@@ -69,6 +70,7 @@ def test_beam_doses_of_all_beams_are_added_up(folder: Path) -> None:
         dataset = pydicom.dcmread(folder / "RTDOSE.dcm")
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID + str(number)
         dataset.DoseSummationType = "BEAM"
+        dataset.ReferencedRTPlanSequence[0].ReferencedFractionGroupSequence = [part(1, [number])]
         dataset.DoseGridScaling = f"{float(dataset.DoseGridScaling) / 2:.10e}"
         dataset.save_as(folder / f"beam{number}.dcm")
     (folder / "RTDOSE.dcm").unlink()

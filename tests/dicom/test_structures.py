@@ -260,6 +260,14 @@ def test_contours_that_stand_there_once_are_not_said_to_be_twice(tmp_path: Path)
     assert _heart(case).volume_ml == pytest.approx((3600 - 59.8**2) * 63 / 1000, rel=1e-6)
 
 
+def test_hundreds_of_outlines_over_each_other_are_refused(tmp_path: Path) -> None:
+    case = _read(
+        tmp_path, [*heart(HEART_SLICES[1:]), *(square(-30 + k / 20, 30 - k / 20, HEART_SLICES[0]) for k in range(300))]
+    )
+    assert _heart(case).volume_ml == pytest.approx(BOX_ML - 10.8, rel=1e-6)
+    assert "300 contours with hundreds of outlines over each other" in _findings(case, "contour.degenerate")[0]
+
+
 def test_open_contours_are_left_out_and_counted(tmp_path: Path) -> None:
     case = _read(tmp_path, [("OPEN_PLANAR" if k < 6 else kind, points) for k, (kind, points) in enumerate(heart())])
     assert "6 contours with an open contour" in _findings(case, "contour.degenerate")[0]

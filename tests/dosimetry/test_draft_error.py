@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from scipy.special import erf
 from rtqc.core import Case, Dose, Grid, Structure
 from rtqc.core.assessment import ConstraintResult, DoseComparison, DoseMetrics
 from rtqc.core.finding import Finding
-from rtqc.dosimetry import Metric, MovedDoses, OrganDose, SurfaceBand, difference, dvh, evaluate, moved_doses
+from rtqc.dosimetry import DVH, Metric, MovedDoses, MovedSurface, OrganDose, SurfaceBand, difference, dvh, evaluate, moved_doses
 from rtqc.dosimetry.draft_error import CALIBRATION, CORRELATION_MM, LEVEL_95
+from rtqc.dosimetry.dvh import dose_at
 from rtqc.heart import Draft
 from rtqc.pipeline import surface_band
 from rtqc.qc import Measurements, load_protocol, run_rules
@@ -135,6 +137,17 @@ def test_errors_of_converted_doses_are_those_of_the_converted_metric() -> None:
     assert moved.standard_deviation(Metric.named("v40_gy_percent"), lambda gy: 2 * gy) == pytest.approx(v20)
 
 
+def test_two_plans_whose_gradients_cancel_have_no_error_together() -> None:
+    tube, band = _tube(), SurfaceBand(_sure_to(2.0), 4.0, 4.0)
+    rising, falling = _along("z", lambda z: 20 + 0.2 * z), _along("z", lambda z: 20 - 0.2 * z)
+    surface = MovedSurface.of(tube, band)
+    alone = surface.doses(partial(dose_at, structure=tube, dose=rising), dvh(tube, rising))
+    even = _along("z", lambda z: np.full(z.size, 40.0))
+    both = surface.doses(lambda p: dose_at(p, tube, rising) + dose_at(p, tube, falling), dvh(tube, even))
+    assert (alone.error(MEAN) or 0.0) > 1.0
+    assert both.error(MEAN) == pytest.approx(0, abs=0.05)
+
+
 def test_there_is_no_error_of_nothing() -> None:
     dose = _along("x", lambda x: 20 + 0.2 * x)
     band = SurfaceBand(_sure_to(2.0))
@@ -162,11 +175,12 @@ def _half_space(contoured_mm: float) -> tuple[Structure, Structure, Dose]:
 
 def _judged(contoured_mm: float, sd_mm: float) -> ConstraintResult:
     contour, draft, dose = _half_space(contoured_mm)
-    doses = [OrganDose(dvh(s, dose)) for s in (contour, draft)]
-    limit = float(np.mean([doses[k].value("v20_gy_percent") for k in (0, 1)]))  # type: ignore[arg-type]
+    heart, drafted = OrganDose(dvh(contour, dose)), OrganDose(dvh(draft, dose))
+    values = [organ.value("v20_gy_percent") or 0.0 for organ in (heart, drafted)]
+    limit = sum(values) / 2
     error = _moved(draft, dose, SurfaceBand(_sure_to(sd_mm))).error(V20)
     assert error is not None
-    (result,) = evaluate([_constraint("v20_gy_percent", limit, "%")], *doses, draft_errors={"v20_gy_percent": error})
+    (result,) = evaluate([_constraint("v20_gy_percent", limit, "%")], heart, drafted, draft_errors={"v20_gy_percent": error})
     assert (result.contoured_met, result.draft_met, result.draft_error) == (True, False, error)
     return result
 
@@ -190,23 +204,20 @@ def test_a_limit_between_hearts_a_millimetre_apart_flips_when_the_draft_is_sure(
 
 @pytest.mark.parametrize(("error", "flips"), [(0.289, True), (0.291, False), (None, True)])
 def test_an_outcome_flips_only_beyond_the_error(error: float | None, flips: bool) -> None:
+    """V20Gy of 4.94 % with the contour and 5.23 % with the draft, limit 5 %: 0.29 points apart."""
     errors = {} if error is None else {"v20_gy_percent": error}
-    values = iter((4.94, 5.23))
-    hearts = [_Known(next(values)), _Known(next(values))]
-    (result,) = evaluate([_constraint("v20_gy_percent", 5.0, "%")], *hearts, draft_errors=errors)
+    heart, draft = (OrganDose(_with_v20(percent)) for percent in (4.94, 5.23))
+    (result,) = evaluate([_constraint("v20_gy_percent", 5.0, "%")], heart, draft, draft_errors=errors)
     assert (result.outcome_flips, result.draft_error) == (flips, error)
+    # A structure that has no draft has no draft's error.
+    organ = _constraint("v20_gy_percent", 5.0, "%").model_copy(update={"structure": "Lung_L"})
+    (other,) = evaluate([organ], heart, draft, {"Lung_L": heart}, errors)
+    assert (other.outcome_flips, other.draft_error) == (False, None)
 
 
-class _Known(OrganDose):
-    """A dose of which one value is known."""
-
-    def __init__(self, known: float) -> None:
-        super().__init__()
-        object.__setattr__(self, "known", known)
-
-    def value(self, metric: str, in_eqd2: bool = False) -> float | None:
-        value: float = self.known  # type: ignore[attr-defined]
-        return value
+def _with_v20(percent: float) -> DVH:
+    """100 ml, so much of which has 25 Gy and the rest 1 Gy."""
+    return DVH("Heart", np.array([1.0, 25.0]), np.array([100 - percent, percent]), np.zeros(2), 100.0, 1.0)
 
 
 def _spoken(case: Case, draft: Draft, constraint: ConstraintResult | None, dose: DoseComparison | None) -> dict[str, Finding]:

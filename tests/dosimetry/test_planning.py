@@ -134,6 +134,33 @@ def _pairs(widths: NDArray[np.float64], volumes: NDArray[np.float64]) -> list[st
     return [f"{v:.10g}" for pair in zip(widths, volumes, strict=True) for v in pair]
 
 
+@pytest.mark.parametrize(("uid", "used"), [("2.25.5", True), ("2.25.6", False), ("", True)])
+def test_dvhs_of_another_structure_set_are_not_used_because_numbers_mean_other_organs(
+    uid: str, used: bool, tmp_path: Path
+) -> None:
+    dataset, reference = Dataset(), Dataset()
+    dataset.DVHSequence = Sequence([_sequence(1, "CUMULATIVE", "CM3", 1.0)])
+    if uid:
+        reference.ReferencedSOPInstanceUID = uid
+        dataset.ReferencedStructureSetSequence = Sequence([reference])
+    dataset.save_as(tmp_path / "dvh.dcm", implicit_vr=True, little_endian=True)
+    found, doubts = read_planning_dvhs(tmp_path / "dvh.dcm", {1: "Heart"}, "2.25.5")
+    assert (set(found) == {1}) == used
+    assert used or "another structure set" in doubts[0].message
+
+
+def test_an_effective_dvh_of_a_physical_dose_is_not_used(tmp_path: Path) -> None:
+    dataset = Dataset()
+    dataset.DoseType = "PHYSICAL"
+    entry = _sequence(1, "CUMULATIVE", "CM3", 1.0)
+    entry.DoseType = "EFFECTIVE"
+    dataset.DVHSequence = Sequence([entry])
+    dataset.save_as(tmp_path / "dvh.dcm", implicit_vr=True, little_endian=True)
+    found, doubts = read_planning_dvhs(tmp_path / "dvh.dcm")
+    assert found == {}
+    assert "its DoseType is EFFECTIVE, that of the dose PHYSICAL" in doubts[0].message
+
+
 @pytest.mark.parametrize("rest", [-2e-12, -1.4e-11, 0.0])
 def test_a_volume_of_rounding_below_zero_is_zero(rest: float, tmp_path: Path) -> None:
     entry = _sequence(1, "CUMULATIVE", "CM3", 1.0, DVHMeanDose=5.0)

@@ -9,7 +9,7 @@ import pytest
 
 from rtqc.cli import console
 from rtqc.core import Case
-from rtqc.heart import DeviceError, Engine, ModelError, draft_heart, load_model
+from rtqc.heart import DeviceError, Engine, ModelError, draft_heart, draft_with, load_model
 from rtqc.heart.engine import DEVICES, MemoryShortageError
 
 
@@ -64,3 +64,21 @@ def test_an_output_that_the_manifest_does_not_describe_is_refused() -> None:
     broken = model.model_copy(update={"manifest": model.manifest.model_copy(update={"channels": (3,), "output": "classes"})})
     with pytest.raises(ModelError, match="with the channels that the manifest names"):
         Engine(broken, "cpu").logits(np.zeros((32, 32, 32), np.float32))
+
+
+def test_what_one_case_needs_is_not_said_of_the_next(clean_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert clean_case.image is not None
+    engine = Engine(load_model(), "cpu")
+    run = Engine.run
+    limit = 90**3 * len(load_model().manifest.windows)
+
+    def short(self: Engine, channels: np.ndarray) -> np.ndarray:
+        if channels.size > limit:
+            raise MemoryShortageError("Failed to allocate memory")
+        return run(self, channels)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "run", short)
+        assert "its memory is short" in draft_with(clean_case.image, engine).device
+    assert engine.device == "cpu"
+    assert draft_with(clean_case.image, engine).device == "cpu"

@@ -107,7 +107,17 @@ def test_intervals_are_those_of_the_textbooks() -> None:
     assert found is not None
     assert found.bias == pytest.approx(-2.1, abs=0.05)
     assert (found.upper - found.bias) / 1.96 == pytest.approx(38.8, abs=0.1)
+    # Their interval of the bias: 2.12, Student's t of 16 degrees of freedom, times a standard error of 9.4.
+    assert (found.bias_low, found.bias_high) == pytest.approx((-22.0, 17.8), abs=0.1)
     assert bland_altman([1.0], [2.0]) is None
+
+
+def test_three_pairs_are_as_uncertain_as_three_pairs_are() -> None:
+    """Differences 1, 2, 3: mean 2, SD 1, t of two degrees of freedom 4.303 (not 1.96)."""
+    found = bland_altman([0, 0, 0], [1, 2, 3])
+    assert found is not None
+    assert (found.bias_low, found.bias_high) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-3)
+    assert (found.lower, found.upper) == pytest.approx((2 - 1.96, 2 + 1.96), abs=1e-3)
 
 
 def test_the_study_counts_failures_and_sorts_them_by_what_reviewers_found() -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from rtqc.cardiac import calcium_class
-from rtqc.nightly.cohort.outcomes import OutcomesError, outcomes_of, read_table
+from rtqc.nightly.cohort.outcomes import OutcomesError, numbers_of, outcomes_of, read_table
 from tests.cli.run import rtqc
 
 #: Hazard of each class against none, and per standard deviation of the fat.
@@ -216,3 +216,75 @@ def test_tables_are_read_with_identifiers_as_text(tmp_path: Path) -> None:
     assert list(read_table(tmp_path / "e.csv")["patient_id"]) == ["007"]
     (tmp_path / "f.csv").write_text("Case;years\n007;1\n")
     assert list(read_table(tmp_path / "f.csv", "Case")["Case"]) == ["007"]
+
+
+# --- Tables as people keep them ---
+
+
+def saved(path: Path, table: pd.DataFrame, **how: str) -> Path:
+    """A table as a spreadsheet of another country writes it."""
+    table.to_csv(path, index=False, sep=how.get("sep", ","), decimal=how.get("decimal", "."))
+    return path
+
+
+def test_decimal_commas_are_numbers(tmp_path: Path) -> None:
+    measures, events = cohort(400)
+    plain = outcomes_of(measures, events, time="years", event="died", adjust=["age"])
+    spread = {"sep": ";", "decimal": ","}
+    tables = [read_table(saved(tmp_path / f"{n}.csv", t, **spread)) for n, t in (("m", measures), ("e", events))]
+    commas = outcomes_of(*tables, time="years", event="died", adjust=["age"])
+    assert (commas.people, commas.events, commas.left_out) == (plain.people, plain.events, plain.left_out)
+    assert commas.follow_up == pytest.approx(plain.follow_up, rel=1e-9)
+    for a, b in zip(commas.models, plain.models, strict=True):
+        assert [t.ratio for t in a.terms] == pytest.approx([t.ratio for t in b.terms], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        (["1,234", "2,345", "3,456"], "may be 1.234 or 1234"),
+        (["1,5", "2.5", "3,5"], "decimal commas ('1,5') and decimal points ('2.5')"),
+        (["0", "0", "0"], "all 3 times in column 't' are 0"),
+        (["-1", "0", "-2"], "no time in column 't' is above 0"),
+        (["long", "short", "long"], "column 't' holds no number ('long' for example)"),
+    ],
+)
+def test_times_that_cannot_be_used_are_refused_with_the_reason(times: list[str], words: str) -> None:
+    measures = pd.DataFrame({"patient_id": ["A", "B", "C"], "agatston": [0.0, 50.0, 500.0]})
+    events = pd.DataFrame({"patient_id": ["A", "B", "C"], "t": times, "died": [0, 1, 1]})
+    with pytest.raises(OutcomesError) as caught:
+        outcomes_of(measures, events, time="t", event="died")
+    assert words in str(caught.value)
+
+
+def test_commas_that_can_only_be_decimals_are_read() -> None:
+    column = pd.Series(["0,125", "2,5", "10", None, "unknown"], name="t")
+    assert numbers_of(column).tolist()[:3] == [0.125, 2.5, 10.0]
+    assert numbers_of(column).isna().tolist() == [False, False, False, True, True]
+
+
+def test_events_that_are_neither_0_nor_1_are_said() -> None:
+    measures = pd.DataFrame({"patient_id": ["A", "B"], "agatston": [0.0, 50.0]})
+    events = pd.DataFrame({"patient_id": ["A", "B"], "t": [1.0, 2.0], "died": [2, 3]})
+    with pytest.raises(OutcomesError, match="holds neither 0 nor 1"):
+        outcomes_of(measures, events, time="t", event="died")
+
+
+def test_missing_text_is_missing_and_no_class(large: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    measures, events = large[0].head(3000), large[1].head(3000).copy()
+    events.loc[events.index[:300], "sex"] = None
+    events.loc[events.index[300:330], "sex"] = "  "
+    report = outcomes_of(measures, events, time="years", event="died", adjust=["sex"])
+    model = next(m for m in report.models if m.name.startswith("Calcium, log2") and m.adjusted)
+    assert [t.term for t in model.terms if t.term.startswith("sex")] == ["sex_M"]
+    assert model.people == 2670
+    assert "330 people without all values were left out" in model.cautions
+
+
+def test_a_number_that_half_of_the_people_lack_stays_a_number(large: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    measures, events = large[0].head(3000), large[1].head(3000).copy()
+    events.loc[events.index[:2000], "age"] = np.nan
+    report = outcomes_of(measures, events, time="years", event="died", adjust=["age"])
+    model = next(m for m in report.models if m.name.startswith("Calcium, log2") and m.adjusted)
+    assert [t.term for t in model.terms][1:] == ["age"]
+    assert model.people == 1000

@@ -14,6 +14,8 @@ from rtqc.dicom.notes import note
 from rtqc.nightly import Selection
 from rtqc.nightly.orders import Settings
 from rtqc.nightly.scan import scan
+from rtqc.nightly.work import digests_of
+from tests.boxes import changed, without_contours, write_box
 from tests.nightly.conftest import opened
 
 
@@ -102,8 +104,6 @@ def test_an_unchanged_archive_is_not_opened_again(archive: Path, tmp_path: Path)
 
 
 def test_content_decides_not_names_or_times(archive: Path, tmp_path: Path) -> None:
-    from rtqc.nightly.work import digests_of
-
     settings = Settings()
     with opened(tmp_path / "s.sqlite") as store:
         before = {o.folder: o.key(settings, digests_of(o)) for o in scan(archive, store).orders}
@@ -160,3 +160,33 @@ def test_names_that_are_no_utf8_and_very_long_ones_are_read_all_the_same(archive
             found = scan(archive, store)
             assert len(found.orders) == 4
             assert len({o.files for o in found.orders}) == 1
+
+
+def test_a_true_copy_is_nothing_new_and_other_content_under_an_old_uid_is(tmp_path: Path) -> None:
+    settings = Settings()
+    plan = write_box(tmp_path / "archive" / "P1")
+
+    def key() -> str:
+        with opened(tmp_path / "s.sqlite") as store:
+            (order,) = scan(tmp_path / "archive", store).orders
+            return order.key(settings, digests_of(order))
+
+    before = key()
+    shutil.copy(plan / "RTSTRUCT.dcm", plan / "copy.dcm")
+    assert key() == before
+    changed(plan / "RTSTRUCT.dcm", plan / "copy.dcm", without_contours)
+    assert key() != before
+
+
+def test_a_damaged_file_among_several_patients_is_counted_and_no_case(tmp_path: Path) -> None:
+    for patient in ("P1", "P2"):
+        for file in write_box(tmp_path / "x", patient).iterdir():
+            target = tmp_path / "archive" / f"{patient}-{file.name}"
+            target.parent.mkdir(exist_ok=True)
+            file.rename(target)
+    (tmp_path / "archive" / "bad.dcm").write_bytes(b"nothing")
+    with opened(tmp_path / "s.sqlite") as store:
+        found = scan(tmp_path / "archive", store)
+    assert [o.parts.patient_id for o in found.orders] == ["P1", "P2"]
+    assert [o.index.findings for o in found.orders] == [[], []]
+    assert [f.evidence.files for f in found.unreadable] == [("bad.dcm",)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -144,6 +145,23 @@ def test_old_results_are_forgotten_with_all_that_belongs_to_them(store: Store) -
     assert list(store.rows(current=False)) == []
     assert store.findings() == {}
     assert store.acknowledgements() == {}
+
+
+def test_days_are_24_hours_where_clocks_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Berlin 29 March 2026 has 23 hours; results are kept in universal time, of which every day has 24."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        with opened(tmp_path / "s.sqlite") as store:
+            run = begun(store)
+            for key, moment in (("old", datetime(2026, 3, 25, 11, 30)), ("young", datetime(2026, 3, 25, 12, 30))):
+                monkeypatch.setattr("rtqc.nightly.store.store._now", lambda moment=moment: moment)
+                store.save(run, result(key=key, identity=key, subject=key))
+            monkeypatch.setattr("rtqc.nightly.store.store._now", lambda: datetime(2026, 4, 1, 12))
+            assert store.forget(7) == ["old"]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def _hold(url: str, held: object, release: object) -> None:

@@ -99,6 +99,8 @@ def test_no_limit_is_met_where_a_quarter_of_the_heart_has_no_dose(clean_case: Ca
     assert found.constraints
     assert {c.contoured_met for c in found.constraints} == {None}
     assert not any(c.outcome_flips for c in found.constraints)
+    assert found.dose is not None
+    assert found.dose.relative_risk is None
     rules = {f.rule: f.severity for f in found.findings}
     assert rules["dose.outside_grid"] == "fail"
     assert "constraint.not_assessed" not in rules

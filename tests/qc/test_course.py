@@ -35,7 +35,7 @@ from rtqc.qc import (
     load_protocol,
     named_choice,
     run_rules,
-)  # fmt: skip
+)
 from rtqc.qc.course_labels import Label, is_boost
 from rtqc.qc.course_relations import relation
 
@@ -338,12 +338,13 @@ def test_what_the_plans_that_are_given_for_sure_exceed_is_a_fail_whatever_else_i
 
 
 def test_a_boost_takes_its_site_from_the_plan_that_it_is_added_to() -> None:
-    case = case_of(BOOST, uniform(1.0), patient_plan("2", WHOLE, uniform(1.0)))
+    nameless = plan_of("Add-on", 16.0, 8, "20260120", "PTV_2")
+    case = case_of(nameless, uniform(1.0), patient_plan("2", WHOLE, uniform(1.0)))
     alone = choose_protocol(case)
     choice = choice_within_course(case, alone, choose_protocol)
     assert alone.fit == "assumed"
     assert (choice.fit, choice.site, choice.protocol.name) == ("fits", "breast", "breast-boost")
-    assert choice_within_course(case_of(BOOST, uniform(1.0)), alone, choose_protocol) is alone
+    assert choice_within_course(case_of(nameless, uniform(1.0)), alone, choose_protocol) is alone
 
 
 @pytest.mark.parametrize("approval", ["UNAPPROVED", "REJECTED", ""])

@@ -124,12 +124,12 @@ def test_one_fractions_dose_fails_on_a_grid_that_is_cut_off_too() -> None:
     assert set(level(case(dose(2.7, x_mm=150.0), BREAST))) == {"dose.level"}
 
 
-@pytest.mark.parametrize(("factor", "fails"), [(0.92, True), (0.94, False), (1.19, False), (1.21, True)])
+@pytest.mark.parametrize(("factor", "fails"), [(0.92, True), (0.94, False), (1.34, False), (1.36, True)])
 def test_an_evenly_covered_target_shows_a_level_that_the_maximum_does_not(factor: float, fails: bool) -> None:
     ptv = cylinder("PTV_Breast_L", 90.0, 30.0, "PTV")
     hot = dose(factor * 40.05)
     # A hot spot outside the target, so that the maximum says nothing.
-    hot.gy[15, 50, 92] = 1.3 * 40.05
+    hot.gy[15, 50, 92] = 1.4 * 40.05
     of = case(hot, Prescription(40.05, "PTV_Breast_L"), structures=(ptv,))
     assert ("dose.level" in level(of)) is fails
 

@@ -28,6 +28,7 @@ TESTED_ELSEWHERE = {
     "structure_set.roi_number": "tests/dicom/test_structures.py",
     "structure_set.contours_without_roi": "tests/dicom/test_structures.py",
     "reference.series_chosen": "tests/dicom/test_ct_series.py",
+    "ct.one_uid_two_contents": "tests/dicom/test_ct_series.py",
     "ct.frames_unusable": "tests/dicom/test_ct_series.py",
     "structure_set.absent": "tests/dicom/test_bad_input.py",
     "structure_set.unusable": "tests/dicom/test_bad_input.py",

@@ -59,6 +59,8 @@ def test_every_shipped_protocol_loads_and_each_number_has_a_source() -> None:
         (case_of((40.05, "Breast"), label="Breast_L"), "breast-40-15", "fits"),
         (case_of((40.0, "PTV_Breast")), "breast-40-15", "fits"),
         (case_of((42.56, "Mamma links"), fractions=16), "breast-40-15", "fits"),
+        (case_of((40.0, ""), label="LBreast"), "breast-40-15", "fits"),
+        (case_of((40.0, ""), label="TANGENTS"), "breast-40-15", "fits"),
         (case_of((50.0, "Chest wall"), fractions=25), "breast-50-25", "fits"),
         (case_of((26.0, "Breast"), fractions=5), "breast-26-5", "fits"),
         (case_of((26.0, "PTV_Breast_SCF"), fractions=5), "breast-26-5", "fits"),
@@ -122,6 +124,7 @@ def test_an_assessment_says_which_protocol_and_why(clean_case: Case, clean_draft
     assert assumed.verdict == "flag"
     named = assess(replace(clean_case, plan=strange), replace(options, protocol=load_protocol("lung")), clean_draft)
     assert (named.protocol, named.protocol_reason) == ("lung", "as asked for")
+    assert {f.rule for f in named.findings if f.severity != "info"} == {"dose.level"}, "40.05 Gy are no 60"
     assert {f.rule: f.severity for f in named.findings if f.rule.startswith("protocol.")} == {"protocol.converted": "info"}
     elsewhere = replace(clean_case.plan, label="tongue", prescriptions=(Prescription(70.0, "tongue.0"),), fractions=35)
     bare = replace(clean_case, plan=elsewhere, rois=tuple(r for r in clean_case.rois if r.structure.kind != "PTV"))

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from rtqc.core import Case
+from rtqc.core.assessment import DoseMetrics
 from rtqc.dicom import read_case
 from rtqc.heart import Draft
 from rtqc.phantom import SyntheticPlan, plant, write_plan
 from rtqc.pipeline import Assessed, Options, assess_fully
 from rtqc.report import render_report, write_report
+from rtqc.report.view import tiles
 from tests.conftest import tool
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
@@ -77,6 +79,19 @@ def test_numbers_of_the_page_are_those_of_the_json(flagged: Assessed, page: str)
     assert f"{document['agreement']['dice']:.4f}" in text
     assert f"{document['dose']['contoured']['mean_gy']:.2f} {document['dose']['draft']['mean_gy']:.2f}" in text
     assert f"{document['dose']['contoured']['v20_gy_percent']:.2f}" in text
+
+
+def test_a_difference_within_the_drafts_error_is_not_marked_as_bad(flagged: Assessed) -> None:
+    a = flagged.assessment
+    assert a.dose is not None
+    assert a.dose.difference is not None
+    change = a.dose.difference.mean_gy
+    assert change is not None
+    for error, state in ((abs(change) - 0.01, "bad"), (abs(change) + 0.01, "open")):
+        dose = a.dose.model_copy(update={"draft_error": DoseMetrics(mean_gy=error)})
+        (tile,) = (t for t in tiles(a.model_copy(update={"dose": dose})) if t.name.startswith("Mean heart dose"))
+        assert tile.state == state
+        assert ("own error" in tile.limit) is (state == "open")
 
 
 def test_the_drafts_numbers_stand_with_their_error(flagged: Assessed, page: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.integrate import trapezoid
 from shapely.geometry import MultiPolygon, Polygon
 
 from rtqc.core import Dose, Grid, Structure
@@ -38,7 +39,7 @@ class Shape:
     def volume_ml(self) -> float:
         """By integration of its circles."""
         heights = np.linspace(*self.ends, _STEPS)
-        return float(np.trapezoid(np.pi * self.radius_at(heights) ** 2, heights) / 1000)
+        return float(trapezoid(np.pi * self.radius_at(heights) ** 2, heights) / 1000)
 
     def area_across(self, direction: str, at: Floats) -> Floats:
         """Area of its cross-sections perpendicular to a direction, in mm²."""
@@ -47,7 +48,7 @@ class Shape:
         heights = np.linspace(*self.ends, 2001)
         radii = self.radius_at(heights)
         half = np.sqrt(np.maximum(radii[None, :] ** 2 - at[:, None] ** 2, 0))
-        return np.asarray(np.trapezoid(2 * half, heights, axis=1))
+        return np.asarray(trapezoid(2 * half, heights, axis=1))
 
     def reach(self, direction: str) -> tuple[float, float]:
         """Its lowest and highest point along a direction, in mm."""
@@ -120,7 +121,7 @@ class Truth:
     def mean_gy(self) -> float:
         """Mean dose."""
         gy, below = self._parts()
-        return float(np.trapezoid(1 - below, gy) + gy[0])
+        return float(trapezoid(1 - below, gy) + gy[0])
 
     @property
     def ends_gy(self) -> tuple[float, float]:
