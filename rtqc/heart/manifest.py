@@ -52,6 +52,7 @@ class Calibration(BaseModel):
         ranges: of the signs in the fit; what is outside is taken as its end.
         weights: of the signs, of their squares, and of the constant; the sum is the logit of the expected Dice.
         surface_factor: true distance over the estimated one, of the surface, 68 % of points within.
+        ends_factor: the same of upper and lower end.
         cases: number of cases that it was fitted on.
     """
 
@@ -61,6 +62,7 @@ class Calibration(BaseModel):
     ranges: tuple[tuple[float, float], ...]
     weights: tuple[float, ...]
     surface_factor: float = 1.0
+    ends_factor: tuple[float, float] = (1.0, 1.0)
     cases: int = 0
 
 

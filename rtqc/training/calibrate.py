@@ -41,6 +41,7 @@ class Trial:
         signs: of the draft; empty where no heart was drawn.
         doubtful: whether the draft is not trusted for another reason than its predicted Dice.
         surface: true distance over estimated uncertainty, at points of the draft's surface.
+        ends: true distance over estimated deviation of upper and lower end; None where the image cuts one off.
     """
 
     patient: str
@@ -49,6 +50,7 @@ class Trial:
     signs: dict[str, float]
     doubtful: bool
     surface: NDArray[np.float32]
+    ends: tuple[float | None, float | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,22 @@ def tried(patient: str, hard: Hard, engine: Engine) -> Trial:
     drawn = draft.mask.array
     dice = float(2 * (drawn & hard.heart).sum() / (drawn.sum() + hard.heart.sum()))
     others = [d for d in draft.doubts if not d.startswith("the expected Dice")]
-    return Trial(patient, hard.kind, dice, dict(draft.signs), bool(others), _surface(draft, hard))
+    return Trial(patient, hard.kind, dice, dict(draft.signs), bool(others), _surface(draft, hard), _ends(draft, hard))
+
+
+def _ends(draft: Draft, hard: Hard) -> tuple[float | None, float | None]:
+    inside = np.flatnonzero(hard.heart.any(axis=(1, 2)))
+    if draft.ends is None or not inside.size:
+        return None, None
+    slabs = hard.image.grid.slab_bounds_mm
+    true = (float(slabs[inside[-1], 1]), float(slabs[inside[0], 0]))
+    seen = (inside[-1] < len(slabs) - 1, inside[0] > 0)
+    found = (draft.ends.upper, draft.ends.lower)
+    upper, lower = (
+        round(abs(end.z_mm - z) / end.deviation_mm, 3) if end is not None and s else None
+        for end, z, s in zip(found, true, seen, strict=True)
+    )
+    return upper, lower
 
 
 def _surface(draft: Draft, hard: Hard, points: int = 200) -> NDArray[np.float32]:
@@ -107,7 +124,10 @@ def write_trials(trials: Sequence[Trial], path: Path) -> None:
 def read_trials(path: Path) -> list[Trial]:
     """Trials as :func:`write_trials` kept them."""
     rows = json.loads(path.read_text(encoding="utf-8"))
-    return [Trial(**{**row, "surface": np.array(row["surface"], np.float32)}) for row in rows]
+    return [
+        Trial(**{**row, "surface": np.array(row["surface"], np.float32), "ends": tuple(row.get("ends", (None, None)))})
+        for row in rows
+    ]
 
 
 def calibrated(trials: Sequence[Trial], factor: float = 1.0) -> tuple[Calibration, float, Reliability]:
