@@ -103,7 +103,9 @@ def crops(samples: Sequence[Sample], settings: Settings, start: int, count: int,
     """
     stream = CropStream(samples, settings, start, count)
     more: dict[str, Any] = {"prefetch_factor": _AHEAD, "worker_init_fn": _calm} if workers else {}
-    yield from DataLoader(stream, batch_size=None, num_workers=workers, collate_fn=_as_it_is, **more)
+    # torch's types know collate_fn for batches only; without a batch size it gets a single crop.
+    as_it_is: Any = _as_it_is
+    yield from DataLoader(stream, batch_size=None, num_workers=workers, collate_fn=as_it_is, **more)
 
 
 def _as_it_is(crop: Packed) -> Packed:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from rtqc.heart.levels import HEIGHT_SCALE_MM, LEVELS
-
-#: Channels that heights add to a network's output.
-CHANNELS = len(LEVELS)
+from rtqc.heart.levels import HEIGHT_SCALE_MM
 
 
 def heights(slices: torch.Tensor, levels: torch.Tensor, spacing_mm: float) -> torch.Tensor:

@@ -7,7 +7,8 @@ without learning its predecessor's mistakes. Heights that were read by eye teach
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,8 @@ from scipy.ndimage import distance_transform_edt
 
 from rtqc.core.grid import Grid
 from rtqc.core.volumes import Image
-from rtqc.heart import Draft
+from rtqc.dicom import is_volume_file, read_volume
+from rtqc.heart import Draft, Engine, draft_with
 from rtqc.heart.resample import averaged
 from rtqc.training.samples import UNKNOWN, Sample, real_sample, slice_levels
 
@@ -28,6 +30,19 @@ _UNSURE_MM, _MARGIN_MM = 7.0, 8.0
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """What was read by eye.
+
+    Attributes:
+        readings: by patient, of those with a contour too.
+        samples: patients without one.
+    """
+
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    samples: tuple[Sample, ...] = ()
 
 
 class Box(_Model):
@@ -77,6 +92,30 @@ def read_readings(path: Path) -> Mapping[str, Reading]:
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{path.name}: '{'.'.join(str(part) for part in first['loc'])}': {first['msg']}") from error
+
+
+def read_judgements(readings: Path, folders: Sequence[Path], engine: Engine, spacing_mm: float) -> Judgements:
+    """Readings, and the patients without a contour whose drafts they judge.
+
+    Args:
+        readings: TOML, by case.
+        folders: with a CT a file (NRRD, NIfTI), named as in the readings.
+        engine: of the model whose drafts were judged.
+        spacing_mm: of the recipe.
+
+    Raises:
+        ValueError: no readings for a file, or the readings cannot be read.
+    """
+    known = read_readings(readings)
+    samples = []
+    for path in sorted(p for folder in folders for p in folder.iterdir() if is_volume_file(p)):
+        name = path.name.split(".")[0]
+        if name not in known:
+            raise ValueError(f"{readings.name} says nothing of {name} ({path}): judge its draft, or take the file away")
+        grid, hu = read_volume(path)
+        image = Image(grid, np.asarray(hu, np.float32))
+        samples.append(judged_sample(name, image, draft_with(image, engine), known[name], spacing_mm))
+    return Judgements(known, tuple(samples))
 
 
 def judged_sample(name: str, image: Image, draft: Draft, reading: Reading, spacing_mm: float) -> Sample:

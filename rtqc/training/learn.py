@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from rtqc.core.whole_file import whole_file
 from rtqc.training.augment import augmented, windowed
-from rtqc.training.network import SIZE_MULTIPLE, HeartNet
+from rtqc.training.network import SIZE_MULTIPLE, HeartNet, new_network
 from rtqc.training.samples import UNSEEN, Sample
 from rtqc.training.settings import Settings
 
@@ -63,11 +63,11 @@ def learn(
     if not samples:
         raise ValueError("there is nothing to learn from: no sample with a heart was found")
     torch.manual_seed(settings.seed)
-    fresh: Any = HeartNet(len(settings.windows), settings.base)  # torch's own types know memory_format from 2.14 on only
+    fresh: Any = new_network(settings)  # torch's own types know memory_format from 2.14 on only
     net: HeartNet = fresh.to(device, memory_format=torch.channels_last_3d)
     if start:
         net.load_state_dict(start, strict=False)
-    average = HeartNet(len(settings.windows), settings.base)
+    average = new_network(settings)
     average.load_state_dict(net.state_dict())
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     state: dict[str, Any] = {"iteration": 0, "loss": 1.5, "curve": [], "patch": settings.patch}

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from rtqc.heart.levels import LEVELS
+from rtqc.training.settings import Settings
+
 #: In-plane and axial size of the input must be a multiple of this: four halvings.
 SIZE_MULTIPLE = 16
 
@@ -60,3 +63,9 @@ class HeartNet(nn.Module):
             if level == 1:
                 coarse = x
         return self.head(x), self.deep_head(coarse)
+
+
+def new_network(settings: Settings) -> HeartNet:
+    """The network of a recipe, at random."""
+    outputs = 1 + (len(LEVELS) if settings.heights else 0)
+    return HeartNet(len(settings.windows), settings.base, outputs, settings.widest)

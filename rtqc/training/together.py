@@ -18,9 +18,9 @@ import torch
 from rtqc.core.whole_file import whole_file
 from rtqc.training.augment import windowed
 from rtqc.training.crops import Packed, crops, unpacked
-from rtqc.training.heights import CHANNELS, height_loss, heights
+from rtqc.training.heights import height_loss, heights
 from rtqc.training.learn import DEEP_WEIGHT, halved, heart_loss
-from rtqc.training.network import HeartNet
+from rtqc.training.network import HeartNet, new_network
 from rtqc.training.samples import UNSEEN, Sample
 from rtqc.training.settings import Settings
 
@@ -68,12 +68,6 @@ class Pace:
     def layout(self) -> torch.memory_format:
         """Of volumes and kernels."""
         return torch.channels_last_3d if self.channels_last else torch.contiguous_format
-
-
-def new_network(settings: Settings) -> HeartNet:
-    """The network of a recipe, at random."""
-    outputs = 1 + (CHANNELS if settings.heights else 0)
-    return HeartNet(len(settings.windows), settings.base, outputs, settings.widest)
 
 
 def learn_together(

@@ -106,8 +106,9 @@ def test_trials_survive_the_work_folder(tmp_path: Path) -> None:
 def test_half_of_the_difficult_cases_are_patients_and_none_is_seen_by_its_model() -> None:
     from types import SimpleNamespace
 
+    from rtqc.training.runner import _stress_plan
     from rtqc.training.settings import Settings
-    from rtqc.training.study import FIRST_SEED, _stress_plan
+    from rtqc.training.study import FIRST_SEED
 
     patients = [SimpleNamespace(id=n, name=n, case=SimpleNamespace(image=object()), heart=None) for n in "ABC"]
     settings = Settings(stress=100)
