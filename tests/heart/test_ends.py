@@ -28,10 +28,12 @@ def column(low: float, high: float, radius: float = 40.0) -> Found:
         GRID.rows_mm[None, :, None],
         GRID.columns_mm[None, None, :],
     )
-    inside = np.minimum(np.minimum(high - z, z - low), radius - np.hypot(x, y)).astype(np.float32) / 2
-    heights: dict[LevelName, NDArray[np.float32]] = {
+    distance = np.minimum(np.minimum(high - z, z - low), radius - np.hypot(x, y)) / 2
+    inside: NDArray[np.float32] = distance.astype(np.float32)
+    levels: dict[LevelName, float] = {"carina": CARINA, "left_pulmonary_artery": ARTERY, "lower_end": LOW}
+    heights = {
         name: np.broadcast_to(np.clip((z - mm) / HEIGHT_SCALE_MM, -1, 1), GRID.shape).astype(np.float32)
-        for name, mm in (("carina", CARINA), ("left_pulmonary_artery", ARTERY), ("lower_end", LOW))
+        for name, mm in levels.items()
     }
     return Found(inside, GRID, (inside, inside, inside), heights)
 
