@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -70,7 +70,7 @@ def look(hu: Volume, grid: Grid, engine: Engine, smallest_ml: float) -> Found:
         looks.append(whole)
         for name, channel in engine.manifest.level_channels.items():
             told.setdefault(name, []).append(_placed(output[channel], window, hu.shape))
-    heights = {name: _mean_of_known(values) for name, values in told.items()}
+    heights = {name: _mean_of_known(*values) for name, values in told.items()}
     return Found(np.asarray(np.mean(looks[1:], axis=0), np.float32), grid, tuple(looks), heights)
 
 
@@ -81,11 +81,10 @@ def _placed(values: Volume, window: Box, shape: tuple[int, ...]) -> Volume:
     return whole
 
 
-def _mean_of_known(volumes: Sequence[Volume]) -> Volume:
-    known = [np.isfinite(v) for v in volumes]
-    count = np.sum(known, axis=0)
-    total = np.sum([np.where(k, v, 0) for k, v in zip(known, volumes, strict=True)], axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+def _mean_of_known(first: Volume, second: Volume) -> Volume:
+    """Mean of two volumes where both have a value, else the one that there is."""
+    both = (first + second) / 2
+    return np.where(np.isnan(both), np.fmax(first, second), both)
 
 
 def largest_piece(voxels: Volume | NDArray[np.bool_]) -> NDArray[np.bool_]:
