@@ -173,7 +173,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         others = organ_doses(case, (c.structure for c in applicable), alpha_beta)
         results = evaluate(applicable, hearts.heart_dose, hearts.draft_dose, others, hearts.draft_errors(applicable))
         constraints = results if case.dose is not None else ()
-        course = assess_course(case, _judging(options, protocol, drawn))
+        course = assess_course(case, _judging(options, protocol, drawn, surface_band(draft)))
     with clock.step("cardiac"):
         measured = _cardiac(case, draft)
         if measured is not None:
@@ -237,7 +237,17 @@ def _choice(case: Case, options: Options) -> Choice:
 def _without_plan(case: Case) -> Case:
     """What there is of a case for a verdict on its contour alone."""
     kept = tuple(f for f in case.findings if in_scope(f, "contour"))
-    return replace(case, plan=None, dose=None, planning_dvhs={}, dose_attributes=DoseAttributes(), companions=(), findings=kept)
+    return replace(
+        case,
+        plan=None,
+        dose=None,
+        planning_dvhs={},
+        dose_attributes=DoseAttributes(),
+        dose_plan_uids=(),
+        companions=(),
+        companions_left_out=0,
+        findings=kept,
+    )
 
 
 def write_rtstruct(
@@ -292,14 +302,14 @@ def choose_heart(case: Case, protocol: Protocol) -> tuple[list[str], Roi | None]
     return candidates, ranked[0]
 
 
-def _judging(options: Options, protocol: Protocol, drawn: Structure | None) -> Judging:
+def _judging(options: Options, protocol: Protocol, drawn: Structure | None, band: SurfaceBand | None) -> Judging:
     """How the course of a case's plan is judged: by the protocol of its own choice, with hearts found as this case's is."""
 
     def heart_of(rois: tuple[Roi, ...]) -> Structure | None:
         roi = choose_heart(Case(rois=rois), protocol)[1]
         return roi.structure if roi is not None and not roi.structure.is_empty else None
 
-    return Judging(lambda other: _choice(other, options), heart_of, drawn)
+    return Judging(lambda other: _choice(other, options), heart_of, drawn, band)
 
 
 def _draft(case: Case, options: Options, findings: list[Finding]) -> Draft | None:

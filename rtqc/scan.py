@@ -20,10 +20,8 @@ from rtqc.core.finding import Finding
 from rtqc.core.volumes import Image
 from rtqc.dicom import (
     Index,
-    Parts,
     Scan,
     VolumeFileError,
-    contradicting_copies,
     described,
     findings_beside,
     index_folder,
@@ -69,7 +67,7 @@ def measure_scan(
     """
     began = time.perf_counter()
     series = read_series(list(scan.series))
-    findings = [*found, *contradicting_copies(Parts(series=list(scan.series))), *series.findings]
+    findings = [*found, *series.findings]
     if scan.passed_over:
         message = f"There are {len(scan.passed_over) + 1} series in this study: '{described(scan)}' was measured, not {named(scan.passed_over, most=5)}."
         findings.append(cardiac_note("cardiac.series_chosen", message))

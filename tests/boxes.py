@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset
 
 from rtqc.core import Grid, Image
 from rtqc.core.volumes import Dose
-from rtqc.dicom.write_study import Contour, DrawnRoi, Study, write_study
+from rtqc.dicom.study import Contour, DrawnRoi, Study
+from rtqc.dicom.write_study import write_study
 
 #: Slices of the heart, and what it holds.
 HEART_SLICES = [float(-30 + 3 * k) for k in range(21)]

@@ -249,7 +249,7 @@ def print_findings(findings: Iterable[Finding], stderr: bool = True) -> None:
     """A table of findings, worst first, on stderr: what a command writes to a file must not be all that it says."""
     from rtqc.core.finding import worst_first
 
-    ordered = worst_first(list(findings))
+    ordered = worst_first(findings)
     if ordered:
         console(stderr).print(findings_table(tuple(ordered)))
 

@@ -152,7 +152,8 @@ def _to_volumes(case: Case, target: Path, wanted: _Wanted, force: bool) -> list[
     files = _files(target, list(things), folder, wanted.ending)
     taken = [path for path in files.values() if path.exists()]
     if taken and not force:
-        stop(f"{cut_list(map(str, taken), 4)} exists already: give another name, or --force to replace it")
+        exist = "exists" if len(taken) == 1 else "exist"
+        stop(f"{cut_list(map(str, taken), 4)} {exist} already: give another name, or --force to replace what is there")
     protocol = choose_protocol(case).protocol
     needless = set() if "CT" in things or (structures and not on_dose) else {"ct.absent"}
     findings = [f for f in case.findings if f.rule not in needless | {"structure_set.absent"}]
@@ -177,7 +178,8 @@ def _structures(case: Case, wanted: _Wanted) -> dict[str, Structure]:
     picked = [pick_structure(listed, name, "the structure set") for name in wanted.rois]
     empty = [s.name for s in picked if s.is_empty]
     if empty:
-        stop(f"{cut_list(empty)} has no usable contour: there is no mask to write")
+        have = "has" if len(empty) == 1 else "have"
+        stop(f"{cut_list(empty)} {have} no usable contour: there is no mask to write")
     return {name: s for structure in picked for name, s in listed.items() if s is structure}
 
 

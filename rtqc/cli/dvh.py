@@ -40,16 +40,24 @@ class _Line:
 
     Attributes:
         name: as the structure set's list has it.
+        dose_type: Dose Type of the plan's dose; of an ``EFFECTIVE`` one all Gy are Gy (RBE).
         prescription_gy: that percents are of; None where the plan has none, or several.
     """
 
     name: str
+    dose_type: str
     structure: Structure
     histogram: DVH
     findings: tuple[Finding, ...]
     trapezoid_ml: float
     prescription_gy: float | None
     eqd2: tuple[int, float, DVH] | None
+
+    def unit_of(self, metric: RequestedMetric) -> str:
+        """The unit of a metric: that of an effective dose is no other program's Gy."""
+        from rtqc.core.assessment import dose_unit
+
+        return dose_unit(self.dose_type) if metric.unit == "Gy" else metric.unit
 
     @property
     def conventions_differ(self) -> bool:
@@ -164,8 +172,9 @@ def _prescription(case: Case, wanted: list[RequestedMetric]) -> float | None:
     needing = [m.name for m in wanted if m.needs_prescription]
     if needing and len(doses) != 1:
         why = f"has several ({', '.join(f'{d:g} Gy' for d in doses)})" if doses else "has none"
+        parts = "is a part" if len(needing) == 1 else "are parts"
         stop(
-            f"{', '.join(needing)} is a part of the prescription, and the plan {why}: give the one that is meant with --prescription"
+            f"{', '.join(needing)} {parts} of the prescription, and the plan {why}: give the one that is meant with --prescription"
         )
     return doses[0] if len(doses) == 1 else None
 
@@ -181,7 +190,7 @@ def _line(
 ) -> _Line:
     from rtqc.core.assessment import DoseComparison
     from rtqc.core.finding import Finding
-    from rtqc.dosimetry import dvh, metrics_of, trapezoid_volume_ml
+    from rtqc.dosimetry import dose_type_of, dvh, metrics_of, trapezoid_volume_ml
     from rtqc.qc import structure_findings
 
     assert case.dose is not None
@@ -193,7 +202,7 @@ def _line(
         findings = [*(f for f in findings if f.rule != empty.rule), empty]
     trapezoid = trapezoid_volume_ml(structure)
     in_twos = None if histogram.is_empty else _eqd2(case, histogram, fractions, alpha_beta or _of_heart(structure, protocol))
-    return _Line(name, structure, histogram, tuple(findings), trapezoid, prescription_gy, in_twos)
+    return _Line(name, dose_type_of(case), structure, histogram, tuple(findings), trapezoid, prescription_gy, in_twos)
 
 
 def _document(line: _Line, wanted: list[RequestedMetric]) -> dict[str, Any]:
@@ -203,11 +212,12 @@ def _document(line: _Line, wanted: list[RequestedMetric]) -> dict[str, Any]:
     histogram = line.histogram
     document = metrics_of(histogram).model_dump(mode="json") | {
         "structure": line.name,
+        "dose_type": line.dose_type,
         "volume_ml": round(histogram.volume_ml, 3),
         "volume_convention": VOLUME_CONVENTION,
         "trapezoid_volume_ml": round(line.trapezoid_ml, 3),
         "prescription_gy": line.prescription_gy,
-        "metrics": {m.name: {"value": m.of_dvh(histogram, line.prescription_gy), "unit": m.unit} for m in wanted},
+        "metrics": {m.name: {"value": m.of_dvh(histogram, line.prescription_gy), "unit": line.unit_of(m)} for m in wanted},
         "curve": None if histogram.is_empty else histogram.curve().model_dump(mode="json"),
         "eqd2": None,
         "findings": [f.model_dump(mode="json") for f in line.findings],
@@ -221,7 +231,12 @@ def _document(line: _Line, wanted: list[RequestedMetric]) -> dict[str, Any]:
 def _print_csv(lines: list[_Line], wanted: list[RequestedMetric]) -> None:
     from rtqc.nightly.spreadsheet import spreadsheet_text
 
-    columns = ["structure", "volume (ml)", "volume by trapezoids (ml)", *(f"{m.name.split('[')[0]} ({m.unit})" for m in wanted)]
+    columns = [
+        "structure",
+        "volume (ml)",
+        "volume by trapezoids (ml)",
+        *(f"{m.name.split('[')[0]} ({lines[0].unit_of(m)})" for m in wanted),
+    ]
     rows = [
         [
             line.name, round(line.histogram.volume_ml, 3), round(line.trapezoid_ml, 3),
@@ -244,7 +259,7 @@ def _print_lines(lines: list[_Line], wanted: list[RequestedMetric]) -> None:
     table.add_column("structure")
     table.add_column("ml", justify="right")
     for m in wanted:
-        table.add_column(f"{plain(m.name.split('[')[0])} ({m.unit})", justify="right")
+        table.add_column(f"{plain(m.name.split('[')[0])} ({lines[0].unit_of(m)})", justify="right")
     for line in lines:
         values = [m.of_dvh(line.histogram, line.prescription_gy) for m in wanted]
         table.add_row(plain(line.name), f"{line.histogram.volume_ml:.1f}", *("-" if v is None else f"{v:.2f}" for v in values))
@@ -267,11 +282,11 @@ def _print_one(line: _Line, wanted: list[RequestedMetric]) -> None:
     title = f"{plain(line.name)}, {line.histogram.volume_ml:.1f} ml"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("metric")
-    table.add_column("value", justify="right")
+    table.add_column("value" if line.dose_type != "EFFECTIVE" else "value, doses in Gy (RBE)", justify="right")
     if wanted:
         for m in wanted:
             value = m.of_dvh(line.histogram, line.prescription_gy)
-            table.add_row(plain(m.name.split("[")[0]), "-" if value is None else f"{value:.3f} {m.unit}")
+            table.add_row(plain(m.name.split("[")[0]), "-" if value is None else f"{value:.3f} {line.unit_of(m)}")
     else:
         columns = [metrics_of(line.histogram).model_dump()]
         if line.eqd2 is not None:
@@ -296,10 +311,10 @@ def _print_convention(line: _Line) -> None:
 
 def _eqd2(case: Case, histogram: DVH, fractions: int | None, alpha_beta: float | None) -> tuple[int, float, DVH] | None:
     """Fractions, alpha/beta and the DVH in fractions of 2 Gy; None where either is unknown."""
-    from rtqc.dosimetry import dose_type_of, eqd2_fractions
+    from rtqc.dosimetry import eqd2_fractions, why_no_linear_quadratic
 
-    # The user's number replaces the plan's where that is unknown; it makes no effective dose a physical one.
-    if fractions is not None and dose_type_of(case) == "EFFECTIVE" and (case.plan is None or case.plan.kind != "ion"):
+    # The user's number replaces the plan's where that is unknown; the model must be one for this dose all the same.
+    if fractions is not None and why_no_linear_quadratic(case):
         return None
     fractions = fractions or eqd2_fractions(case)
     if not fractions or alpha_beta is None:

@@ -401,6 +401,18 @@ class CourseEqd2(_Model):
     draft: DoseMetrics | None = None
 
 
+class SumOfPlans(_Model):
+    """A dose that the planning system exported for several plans together, beside the sum of their own doses.
+
+    ``file``: of the former. ``plans``: labels. ``mean_gy``: the mean heart dose by it; ``summed_mean_gy``: that by the plans' own doses.
+    """
+
+    file: str
+    plans: tuple[str, ...]
+    mean_gy: float
+    summed_mean_gy: float
+
+
 class Course(_Model):
     """The plans that make one course of treatment, and the heart dose that they give together.
 
@@ -410,6 +422,7 @@ class Course(_Model):
     a plan was added that may have been replaced; ``least``: the constraints without such plans, where several are left. ``structure_set``: whose
     contours were used. ``judged_in``: ``physical`` doses, or ``isoeffective`` ones in ``judged_fractions`` fractions, for which the
     protocol's limits were made (docs/courses.md). ``prospective``: the constraints as they would be with this plan, which is not approved.
+    ``planning_sums``: doses of several plans that were not used, because each of these plans has a dose of its own.
     """
 
     plans: tuple[CoursePlan, ...] = ()
@@ -428,6 +441,7 @@ class Course(_Model):
     constraints: tuple[ConstraintResult, ...] = ()
     least: tuple[ConstraintResult, ...] = ()
     prospective: tuple[ConstraintResult, ...] = ()
+    planning_sums: tuple[SumOfPlans, ...] = ()
 
 
 class LimitUsed(_Model):

@@ -13,7 +13,7 @@ from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose, Image
 
 if TYPE_CHECKING:
-    from rtqc.core.patient_plan import PatientPlan
+    from rtqc.core.patient_plan import DoseOfSeveralPlans, PatientPlan
 
 DefectKind = Literal[
     "few_points", "open", "self_intersecting", "not_a_number", "not_planar", "no_area", "too_many_points",
@@ -81,6 +81,20 @@ class Prescription:
 
 
 @dataclass(frozen=True)
+class UnusablePrescription:
+    """A target prescription dose that is no dose: zero, negative, or no number.
+
+    Attributes:
+        stated: as it stands in the file.
+        target, roi_number: as of a :class:`Prescription`.
+    """
+
+    stated: str
+    target: str = ""
+    roi_number: int | None = None
+
+
+@dataclass(frozen=True)
 class Beam:
     """A beam that treats: it has a meterset, whatever its delivery type says.
 
@@ -103,6 +117,22 @@ class Beam:
     meterset: float | None = None
     dose_gy: float | None = None
     fraction_group: int | None = None
+
+
+@dataclass(frozen=True)
+class FractionGroup:
+    """A fraction group that has fractions.
+
+    Attributes:
+        number: Fraction Group Number.
+        fractions: Number of Fractions Planned.
+        dose_gy: dose of one of its fractions, in Gy: its Beam Doses together, else the prescription that it refers to by its fractions;
+            None where it says neither.
+    """
+
+    number: int
+    fractions: int
+    dose_gy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -141,10 +171,12 @@ class Plan:
         date, time: RT Plan Date (YYYYMMDD) and RT Plan Time (HHMMSS).
         intent: Plan Intent (``CURATIVE``, ``VERIFICATION`` ...).
         geometry: RT Plan Geometry (``PATIENT`` or ``TREATMENT_DEVICE``).
-        previous_plan_uids: SOP Instance UIDs that Referenced RT Plan Sequence calls ``PREDECESSOR`` or ``PRIOR``: plans that this one replaces.
-        relations: SOP Instance UID and RT Plan Relationship (``PRIOR``, ``PREDECESSOR``, ``ALTERNATIVE``, ``CONCURRENT``, ``VERIFIED_PLAN``) of
-            the plans that Referenced RT Plan Sequence names.
+        relations: SOP Instance UID and RT Plan Relationship of the plans that Referenced RT Plan Sequence names (PS3.3 C.8.8.9): ``PRIOR``
+            was delivered before, ``PREDECESSOR`` is what this plan was derived from, ``ALTERNATIVE`` was made for choice, ``CONCURRENT`` is given
+            at the same time, ``VERIFIED_PLAN`` is what this plan verifies.
         planning_system: Manufacturer, Manufacturer's Model Name and Software Versions.
+        unusable_prescriptions: what it states as prescriptions and is none.
+        groups: the fraction groups that have fractions, in file order.
     """
 
     label: str = ""
@@ -165,9 +197,15 @@ class Plan:
     time: str = ""
     intent: str = ""
     geometry: str = ""
-    previous_plan_uids: tuple[str, ...] = ()
     relations: tuple[tuple[str, str], ...] = ()
     planning_system: str = ""
+    unusable_prescriptions: tuple[UnusablePrescription, ...] = ()
+    groups: tuple[FractionGroup, ...] = ()
+
+    @property
+    def has_brachytherapy(self) -> bool:
+        """Whether sources give dose, beside beams or alone."""
+        return self.kind == "brachy" or bool(self.application_setups)
 
     @property
     def alike_fractions(self) -> int | None:
@@ -289,6 +327,7 @@ class Case:
         companions: the patient's other plans, which may be of one course with this one.
         companions_left_out: number of further plans that were not looked at, because there are too many.
         contours_on_other_images: by ROI Number, the part (0 to 1) of its contours that say to lie on images of another series.
+        doses_of_several_plans: the patient's doses of several plans together.
     """
 
     provenance: Provenance = Provenance()
@@ -306,6 +345,7 @@ class Case:
     companions: tuple[PatientPlan, ...] = ()
     companions_left_out: int = 0
     contours_on_other_images: Mapping[int, float] = field(default_factory=dict)
+    doses_of_several_plans: tuple[DoseOfSeveralPlans, ...] = ()
 
     @property
     def structures(self) -> dict[str, Structure]:

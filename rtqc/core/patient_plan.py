@@ -38,6 +38,26 @@ class PlannedDose:
 
 
 @dataclass(frozen=True, eq=False)
+class DoseOfSeveralPlans:
+    """A dose that a planning system exported for several plans together.
+
+    Attributes:
+        file: its file, relative to the folder that was read.
+        plan_uids: SOP Instance UIDs of the plans, each once.
+        read_dose: decodes it; called once at most.
+    """
+
+    file: str
+    plan_uids: tuple[str, ...]
+    read_dose: Callable[[], PlannedDose] = field(repr=False)
+
+    @cached_property
+    def dose(self) -> PlannedDose:
+        """The dose, decoded when it is asked for."""
+        return self.read_dose()
+
+
+@dataclass(frozen=True, eq=False)
 class PlannedStructures:
     """The contours that a plan was made on: its ROIs in file order, what the structure set says of itself, and its label."""
 

@@ -81,6 +81,8 @@ _VERTEBRAE = frozenset({"spine", "vertebra", "vertebrae", "lws", "bws", "lwk", "
 #: Two words that together mean a paired organ or region.
 _PAIRED_TOGETHER = frozenset({"chestwall", "tumorbed", "tumourbed", "thoracicwall", "lymphnodes", "upperlobe", "lowerlobe"})
 
+#: Letters of ``PTV``, ``CTV`` and ``GTV``.
+_KIND_LETTERS = 3
 #: Letters that have no accent to take off.
 _LETTERS = str.maketrans(
     {"ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "ł": "l", "Ł": "L", "ß": "ss", "ı": "i", "œ": "oe", "Œ": "OE"}
@@ -140,18 +142,19 @@ def _tokens(text: str) -> list[str]:
 
 def _split_off(token: str) -> list[str]:
     """``LBREAST``, ``BREASTL``, ``PTVbreast``: a side or a kind of target stuck to an organ."""
-    low = token.casefold()
-    for prefix in ("ptv", "ctv", "gtv"):
-        if low.startswith(prefix) and len(low) > len(prefix) + 2:
-            return [token[: len(prefix)], *_split_off(token[len(prefix) :])]
+    kinds: list[str] = []
+    # A loop, because a damaged text may repeat a prefix thousands of times.
+    while (low := token.casefold()).startswith(("ptv", "ctv", "gtv")) and len(low) > _KIND_LETTERS + 2:
+        kinds.append(token[:_KIND_LETTERS])
+        token = token[_KIND_LETTERS:]
     if low in _PAIRED:
-        return [token]
+        return [*kinds, token]
     for letters in ("lt", "rt", "li", "re", "l", "r"):
         if low.startswith(letters) and low[len(letters) :] in _PAIRED:
-            return [token[: len(letters)], token[len(letters) :]]
+            return [*kinds, token[: len(letters)], token[len(letters) :]]
         if low.endswith(letters) and low[: -len(letters)] in _PAIRED:
-            return [token[: -len(letters)], token[-len(letters) :]]
-    return [token]
+            return [*kinds, token[: -len(letters)], token[-len(letters) :]]
+    return [*kinds, token]
 
 
 def _paired(plain: list[str]) -> frozenset[str]:

@@ -9,7 +9,6 @@ from rtqc.dicom.belonging import findings_beside, findings_of_nobody, name_for, 
 from rtqc.dicom.compatibility import pydicom_with_read_file
 from rtqc.dicom.completeness import fingerprint, is_complete
 from rtqc.dicom.content import content_digest
-from rtqc.dicom.contradictions import contradicting_copies
 from rtqc.dicom.index import Header, Index, Memory, Scanned, index_folder
 from rtqc.dicom.notes import READING_RULES, named, note
 from rtqc.dicom.objects import AlreadyThereError, DrawnBy
@@ -68,7 +67,6 @@ __all__ = [
     "Writing",
     "append_rtstruct",
     "content_digest",
-    "contradicting_copies",
     "described",
     "echo",
     "fetch_plans",

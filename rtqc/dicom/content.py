@@ -7,7 +7,9 @@ another study) is the same object; one whose contours, pixels or prescription di
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from filecmp import cmp
+from itertools import pairwise
 from pathlib import Path
 
 import pydicom
@@ -46,6 +48,21 @@ def content_digest(path: Path) -> str:
     except OSError:
         return ""
     return digest.hexdigest()
+
+
+def have_one_content(paths: Iterable[Path]) -> bool:
+    """Whether files hold one object; only those that are not the same byte for byte are decoded.
+
+    Args:
+        paths: DICOM files.
+    """
+    files = list(paths)
+    try:
+        if all(cmp(a, b, shallow=False) for a, b in pairwise(files)):
+            return True
+    except OSError:  # one that cannot be read has the empty digest
+        pass
+    return len({content_digest(path) for path in files}) <= 1
 
 
 def _words(dataset: Dataset) -> Iterator[bytes]:

@@ -7,25 +7,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from filecmp import cmp
 from itertools import pairwise
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 
 from rtqc.core.finding import Finding
 from rtqc.core.orientation import PARALLEL_TOLERANCE, Orientation
 from rtqc.core.slabs import local_spacings_mm
+from rtqc.dicom.content import have_one_content
 from rtqc.dicom.ct_slices import Slice
-from rtqc.dicom.elements import text
 from rtqc.dicom.index import Header
 from rtqc.dicom.notes import named, note
 
 #: Slices nearer than this are at one position: coordinates are written to 0.01 mm.
 SAME_POSITION_MM = 0.02
-#: What must be equal in two files of one object, beside the pixels.
-_CONTENT = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept")
 #: Rank of slices that belong to another acquisition than the one that is used.
 _OTHER_ACQUISITION = 2
 #: Slices whose far corners differ by less than this many pixels are of one geometry: headers are rounded differently from file to file.
@@ -35,42 +31,26 @@ GAP_STEPS = 1.5
 
 
 def without_copies(headers: list[Header], findings: list[Finding]) -> list[Header]:
-    """Each object once; two contents under one SOP Instance UID are said, and the first by name is read."""
-    seen: dict[str, Header] = {}
-    copies: list[str] = []
-    contradictions: list[tuple[str, str]] = []
+    """Each object once; contents that differ under one SOP Instance UID are said, and the first by name is read."""
+    groups: dict[str, list[Header]] = {}
     for header in sorted(headers, key=lambda h: h.name):
-        first = seen.setdefault(header.uid, header)
-        if first is header:
-            continue
-        if _same_content(first, header):
-            copies.append(header.name)
-        else:
-            contradictions.append((first.name, header.name))
+        groups.setdefault(header.uid or header.name, []).append(header)
+    several = [group for group in groups.values() if len(group) > 1]
+    differing = [group for group in several if not have_one_content(h.path for h in group)]
+    copies = [h.name for group in several if group not in differing for h in group[1:]]
     if copies:
-        message = f"{len(copies)} CT slice(s) are there more than once ({named(copies)}); each was used once."
-        findings.append(note("ct.exported_twice", message, files=copies))
-    if contradictions:
-        (used, other), more = contradictions[0], len(contradictions) - 1
-        further = f", and {more} more such pairs" if more else ""
-        message = f"{used} and {other} have one SOP Instance UID but not one content{further}: {used} was read, which may be the wrong one. Export the series again."
-        files = [name for pair in contradictions for name in pair]
-        findings.append(note("ct.one_uid_two_contents", message, files=files, measured=float(len(contradictions))))
-    kept = {id(h) for h in seen.values()}
+        stand = (
+            "1 CT slice is there more than once" if len(copies) == 1 else f"{len(copies)} CT slices are there more than once"
+        )
+        findings.append(note("ct.exported_twice", f"{stand} ({named(copies)}); each was used once.", files=copies))
+    if differing:
+        names = [h.name for group in differing for h in group]
+        used = [group[0].name for group in differing]
+        stand = "1 SOP Instance UID of the CT stands" if len(used) == 1 else f"{len(used)} SOP Instance UIDs of the CT stand"
+        message = f"{stand} for slices of different content ({named(names, most=12)}); {named(used)} {'was' if len(used) == 1 else 'were'} used: export the series again into an empty folder."
+        findings.append(note("reference.same_uid", message, files=names, measured=float(len(used))))
+    kept = {id(group[0]) for group in groups.values()}
     return [h for h in headers if id(h) in kept]
-
-
-def _same_content(a: Header, b: Header) -> bool:
-    """Whether two files of one object hold the same image; one that cannot be read is said elsewhere."""
-    try:
-        if cmp(a.path, b.path, shallow=False):
-            return True
-        first, second = (pydicom.dcmread(h.path, force=True) for h in (a, b))
-        if any(text(first, keyword) != text(second, keyword) for keyword in _CONTENT):
-            return False
-        return first.get("PixelData") == second.get("PixelData") or bool(np.array_equal(first.pixel_array, second.pixel_array))
-    except Exception:  # a damaged file makes pydicom and its codecs raise nearly anything
-        return True
 
 
 def of_one_geometry(slices: list[Slice], referenced: Callable[[], frozenset[str]], findings: list[Finding]) -> list[Slice]:
@@ -87,9 +67,10 @@ def of_one_geometry(slices: list[Slice], referenced: Callable[[], frozenset[str]
     uids = referenced()
     kept = max(groups, key=lambda g: (sum(s.header.uid in uids for s in g), len(g)))
     left = [s.name for group in groups if group is not kept for s in group]
-    message = (
-        f"{len(left)} slice(s) of another size, spacing or direction lie in the CT series and were left out ({named(left)})."
-    )
+    lie = "1 slice of another size, spacing or direction lies in the CT series and was"
+    if len(left) > 1:
+        lie = f"{len(left)} slices of another size, spacing or direction lie in the CT series and were"
+    message = f"{lie} left out ({named(left)})."
     findings.append(note("ct.mixed", message, files=left))
     return kept
 
@@ -183,7 +164,8 @@ def _doubled(doubled: list[Slice], kept: int, meant: bool) -> Finding:
         if meant
         else "the first by name, of the acquisition with most slices, was used"
     )
-    message = f"{len(doubled)} CT slice(s) lie at or between positions that other slices already have ({named(names)}); {used}: export the series again."
+    lie = "1 CT slice lies" if len(doubled) == 1 else f"{len(doubled)} CT slices lie"
+    message = f"{lie} at or between positions that other slices already have ({named(names)}); {used}: export the series again."
     return note(rule, message, files=names, positions_mm=sorted(_patient_height(s) for s in doubled)[:20])
 
 

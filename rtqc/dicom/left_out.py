@@ -10,18 +10,20 @@ from rtqc.dicom.notes import named, note
 
 #: Structures that the sentence names; the evidence names all.
 _MOST_NAMED = 6
+#: Defects whose contours are left out without any loss: the area of a repeated contour is there already.
+_WITHOUT_LOSS = frozenset({"repeated"})
 
 
 def contours_left_out(rois: Iterable[Roi]) -> list[Finding]:
-    """One finding of all structures whose contours were left out in part or wholly; none where all were used."""
-    counts = [(roi.structure.name, sum(d.dropped for d in roi.defects)) for roi in rois]
+    """One finding of all structures that lack contours that were left out; none where all were used, or only copies were left out."""
+    counts = [(roi.structure.name, sum(d.dropped and d.kind not in _WITHOUT_LOSS for d in roi.defects)) for roi in rois]
     counts = [(name, count) for name, count in counts if count]
     if not counts:
         return []
     total = sum(count for _, count in counts)
-    told = named((f"{name} {count}" for name, count in counts), most=_MOST_NAMED)
+    listed = named((f"{name} {count}" for name, count in counts), most=_MOST_NAMED)
     what = "contours that are open or damaged were" if total > 1 else "contour that is open or damaged was"
-    message = f"{total} {what} left out ({told}): volumes and doses lack what they enclose; redraw them."
+    message = f"{total} {what} left out ({listed}): volumes and doses lack what they enclose; redraw them."
     finding = note(
         "structure_set.contours_left_out",
         message,

@@ -43,7 +43,6 @@ READING_RULES: dict[str, tuple[Severity, str]] = {
         "warning",
         "The structure set does not say on which of several CT series it was drawn; the one on whose slices its contours lie was taken.",
     ),
-    "ct.one_uid_two_contents": ("fail", "Two CT slices of one SOP Instance UID hold different images."),
     "ct.frames_unusable": (
         "fail",
         "An Enhanced (multi-frame) CT does not say where its frames lie, or a part of it is absent.",
@@ -54,6 +53,7 @@ READING_RULES: dict[str, tuple[Severity, str]] = {
     "file.not_judged": ("info", "A radiotherapy object that is not judged, such as a treatment record, lies beside the plan."),
     "dose.planning_dvh": ("info", "A DVH of the planning system in the RTDOSE contradicts itself or cannot be understood."),
     "plan.unusable": ("warning", "The plan cannot be read."),
+    "plan.prescription_unusable": ("warning", "A prescription of the plan is zero, negative or no number; it was left out."),
     "plan.several": (
         "info",
         "The patient has several plans here; each was assessed by itself, and with the others of its course as their sum.",

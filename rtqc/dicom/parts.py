@@ -38,6 +38,7 @@ class Parts:
         findings: broken references.
         patient: whose it is (:func:`~rtqc.dicom.belonging.patient_key`).
         copies: further files that carry the SOP Instance UID of the plan, the structure set or a dose of this case.
+        sums: headers of the patient's doses of several plans, whether they are among ``doses`` or not.
         siblings: the patient's other plans, each without its own siblings and with one slice of its CT at most.
         siblings_left_out: number of further plans of the patient, where there are more than :data:`MOST_SIBLINGS`.
     """
@@ -50,6 +51,7 @@ class Parts:
     findings: list[Finding] = field(default_factory=list)
     patient: str = ""
     copies: list[Header] = field(default_factory=list)
+    sums: list[Header] = field(default_factory=list)
     siblings: list[Parts] = field(default_factory=list)
     siblings_left_out: int = 0
 
@@ -65,8 +67,8 @@ class Parts:
 
     @property
     def sibling_headers(self) -> list[Header]:
-        """Files of the patient's other plans that its course may need, each once: plans, structure sets and doses."""
-        found = {h.name: h for s in self.siblings for h in (s.plan, s.structure_set, *s.doses) if h is not None}
+        """Files of the patient's other plans that its course may need, each once: plans, structure sets and doses, those of several plans too."""
+        found = {h.name: h for s in self.siblings for h in (s.plan, s.structure_set, *s.doses, *self.sums) if h is not None}
         own = {h.name for h in self.files}
         return [h for name, h in found.items() if name not in own]
 
@@ -89,6 +91,7 @@ class _Tables:
     def __init__(self, index: Index) -> None:
         """Copies of one object (same UID) of a patient count once; the one that was created last is taken."""
         self.copies: dict[int, list[Header]] = {}
+        self._loose: dict[str, list[Header]] = {}
         self.plans = self._latest(index.plans)
         self.structure_sets = self._latest(index.structure_sets)
         self.doses = self._latest(index.doses)
@@ -107,6 +110,13 @@ class _Tables:
         for (patient, uid), series in self.series.items():
             self.series_by_uid[uid].append(series)
             self.series_of[patient].append(series)
+
+    def loose_doses(self, patient: str) -> list[Header]:
+        """A patient's doses that refer to none of the plans; worked out once a patient."""
+        if patient not in self._loose:
+            doses = self.doses_of.get(patient, ())
+            self._loose[patient] = [d for d in doses if not self.plan_uids.intersection(d.refers_to)]
+        return self._loose[patient]
 
     def _latest(self, headers: Iterable[Header]) -> list[Header]:
         """One of the copies of each object; the others are kept beside it."""
@@ -224,6 +234,7 @@ def _case_of_plan(plan: Header, tables: _Tables) -> Parts:
         own_series = tables.series_of.get(parts.patient, [])
         parts.series = _by_frame(own_series, plan.frame_uid) or (max(own_series, key=len) if own_series else [])
     parts.doses = _doses_of(plan, plans, tables, parts.findings)
+    parts.sums = [d for d in tables.doses_of.get(parts.patient, ()) if len(set(d.refers_to)) > 1]
     return parts
 
 
@@ -286,16 +297,22 @@ def _doses_of(plan: Header, plans: list[Header], tables: _Tables, findings: list
         _check_patient(plan, dose, "plan", "dose", findings)
     if referring:
         return list(referring)
-    loose = [d for d in tables.doses_of.get(patient_key(plan), []) if not tables.plan_uids.intersection(d.refers_to)]
+    loose = tables.loose_doses(patient_key(plan))
     if not loose:
         return []
-    names = [d.name for d in loose]
+    names = [d.name for d in loose[: _MOST_FILES + 1]]
+    one = len(loose) == 1
+    listed = f"The {'dose' if one else 'doses'} {named(names, total=len(loose))}"
+    left = "so it was not used" if one else "so they were not used"
     if any(d.refers_to for d in loose):
-        message = f"The dose {named(names)} refers to another plan than {plan.name}, so it was not used: export the dose of this plan."
+        message = (
+            f"{listed} {'refers' if one else 'refer'} to another plan than {plan.name}, {left}: export the dose of this plan."
+        )
         findings.append(note("reference.dose_plan", message, files=[plan.name, *names[:_MOST_FILES]]))
         return []
     if len(plans) > 1:
-        message = f"The dose {named(names)} does not say to which of the {len(plans)} plans here it belongs ({named([p.name for p in plans])}), so it was not used: export each plan with its dose."
+        shown = named((p.name for p in plans[: _MOST_FILES + 1]), total=len(plans))
+        message = f"{listed} {'does not say to which of the' if one else 'do not say to which of the'} {len(plans)} plans here {'it belongs' if one else 'they belong'} ({shown}), {left}: export each plan with its dose."
         findings.append(note("reference.dose_plan", message, files=[plan.name, *names[:_MOST_FILES]]))
         return []
     return loose

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pydicom
 from numpy.typing import NDArray
 
 from rtqc.core.acquisition import Acquisition
-from rtqc.core.case import Case, DoseAttributes, Plan, PlanningDvh, Provenance, StructureSetAttributes
+from rtqc.core.case import Case, DoseAttributes, Plan, PlanningDvh, Provenance, StructureSetAttributes, UnusablePrescription
 from rtqc.core.finding import Finding
 from rtqc.core.orientation import AXIAL, Orientation
 from rtqc.core.volumes import Dose
@@ -24,7 +25,7 @@ from rtqc.dicom.not_judged import NOT_JUDGED
 from rtqc.dicom.notes import named, note
 from rtqc.dicom.parts import Parts, plan_cases
 from rtqc.dicom.read_acquisition import read_acquisition
-from rtqc.dicom.read_companions import plan_uids_of, read_companions, read_relations
+from rtqc.dicom.read_companions import doses_of_several_plans, plan_uids_of, read_companions
 from rtqc.dicom.read_ct import Series, read_series
 from rtqc.dicom.read_dose import read_doses
 from rtqc.dicom.read_dvh import read_planning_dvhs
@@ -37,6 +38,8 @@ from rtqc.dicom.series_choice import referenced_images
 DEFAULT_SLICE_MM = 3.0
 #: A finding names so many files at most.
 _MOST_FILES = 20
+#: So many characters of what is no number are shown.
+_MOST_CHARACTERS = 40
 
 
 def read_case(path: str | Path) -> Case:
@@ -103,6 +106,7 @@ def load_case(parts: Parts, index: Index) -> Case:
         dose_plan_uids=plan_uids_of(used_doses) if dose is not None else (),
         companions=read_companions(parts, structure_set, _planes_of(series), _structure_set_attributes),
         companions_left_out=parts.siblings_left_out,
+        doses_of_several_plans=doses_of_several_plans(parts) if parts.siblings else (),
         contours_on_other_images=_on_other_images(structure_set, series),
     )
 
@@ -200,13 +204,21 @@ def _load_plan(parts: Parts, structure_set: StructureSet | None, findings: list[
         plan = read_plan(parts.plan.path)
         names = {roi.number: roi.structure.name for roi in structure_set.rois} if structure_set else {}
         named_targets = (p if p.target else replace(p, target=names.get(p.roi_number or -1, "")) for p in plan.prescriptions)
-        relations = read_relations(parts.plan.path) if parts.siblings else ()
-        return replace(plan, prescriptions=tuple(named_targets), relations=relations)
+        findings += [_no_dose(p, names, parts.plan.name) for p in plan.unusable_prescriptions]
+        return replace(plan, prescriptions=tuple(named_targets))
     except Exception as error:  # as above
         why = error if isinstance(error, EOFError) else type(error).__name__
         message = f"The plan {parts.plan.name} could not be read ({why}): export it again."
         findings.append(note("plan.unusable", message, files=[parts.plan.name]))
         return None
+
+
+def _no_dose(prescription: UnusablePrescription, names: Mapping[int, str], file: str) -> Finding:
+    """That a prescription is no dose."""
+    target = prescription.target or names.get(prescription.roi_number or -1, "") or "an unnamed target"
+    stated = prescription.stated[:_MOST_CHARACTERS]
+    message = f"{file} states a prescription of {stated} Gy to {target}, which is no dose, so it was left out: correct it in the planning system and export again."
+    return note("plan.prescription_unusable", message, files=[file], measured=stated, unit="Gy")
 
 
 def _structure_set_attributes(structure_set: StructureSet) -> StructureSetAttributes:

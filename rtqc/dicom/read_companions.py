@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 
 from rtqc.core.case import Plan, StructureSetAttributes
 from rtqc.core.orientation import Orientation
-from rtqc.core.patient_plan import PatientPlan, PlannedDose, PlannedStructures
+from rtqc.core.patient_plan import DoseOfSeveralPlans, PatientPlan, PlannedDose, PlannedStructures
 from rtqc.dicom.belonging import patient_key
-from rtqc.dicom.elements import items, text
 from rtqc.dicom.index import Header
 from rtqc.dicom.parts import Parts, frame_uid_of
 from rtqc.dicom.read_dose import read_doses
@@ -24,16 +21,6 @@ from rtqc.dicom.read_structures import StructureSet, read_structure_set
 
 #: How a structure set is read: the orientation of its planes, their spacing where it has one plane only (mm), and the CT's slice positions (mm).
 Planes = tuple[Orientation, float, NDArray[np.float64] | None]
-
-
-def read_relations(path: Path) -> tuple[tuple[str, str], ...]:
-    """SOP Instance UID and RT Plan Relationship of the plans that a plan refers to (PS3.3 C.8.8.9); empty where it cannot be read."""
-    try:
-        dataset = pydicom.dcmread(path, force=True, stop_before_pixels=True, specific_tags=["ReferencedRTPlanSequence"])
-        references = items(dataset, "ReferencedRTPlanSequence")
-        return tuple((text(r, "ReferencedSOPInstanceUID"), text(r, "RTPlanRelationship").upper()) for r in references)
-    except Exception:  # what is wrong with the plan is said where it is read
-        return ()
 
 
 def plan_uids_of(headers: tuple[Header, ...]) -> tuple[str, ...]:
@@ -90,13 +77,21 @@ def _plan(header: Header, names: Mapping[int, str]) -> Plan | None:
     except Exception:  # a damaged plan makes pydicom raise nearly anything; its own case says what is wrong
         return None
     targets = tuple(p if p.target else replace(p, target=names.get(p.roi_number or -1, "")) for p in plan.prescriptions)
-    return replace(plan, prescriptions=targets, relations=read_relations(header.path))
+    return replace(plan, prescriptions=targets)
+
+
+def doses_of_several_plans(parts: Parts) -> tuple[DoseOfSeveralPlans, ...]:
+    """The patient's doses of several plans together, decoded when they are asked for."""
+    frame = frame_uid_of(parts)
+    return tuple(DoseOfSeveralPlans(h.name, plan_uids_of((h,)), partial(_read, [h], None, frame)) for h in parts.sums)
 
 
 def _dose(sibling: Parts, plan: Plan | None, frame: str) -> PlannedDose:
     own = [h for h in sibling.doses if patient_key(h) == sibling.patient]
-    if not own:
-        return PlannedDose(why_not="there is no RTDOSE of it here")
+    return _read(own, plan, frame) if own else PlannedDose(why_not="there is no RTDOSE of it here")
+
+
+def _read(own: list[Header], plan: Plan | None, frame: str) -> PlannedDose:
     found = read_doses(own, plan)
     elsewhere = [h.name for h in found.headers if frame and h.frame_uid and h.frame_uid != frame]
     if found.dose is None or elsewhere:

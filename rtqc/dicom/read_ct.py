@@ -70,7 +70,12 @@ def read_series(headers: list[Header], referenced: Callable[[], frozenset[str]] 
             broken.append(header.name)
     findings += absent_parts(enhanced)
     if broken:
-        message = f"{len(broken)} CT file(s) could not be decoded and were left out ({named(broken)}): export the series again."
+        files = (
+            "1 CT file could not be decoded and was"
+            if len(broken) == 1
+            else f"{len(broken)} CT files could not be decoded and were"
+        )
+        message = f"{files} left out ({named(broken)}): export the series again."
         findings.append(note("file.unreadable", message, files=broken))
     uids = _asked_once(referenced)
     slices = of_one_geometry(slices, uids, findings)
@@ -80,7 +85,7 @@ def read_series(headers: list[Header], referenced: Callable[[], frozenset[str]] 
         return Series(None, (), first, tuple(findings))
     if not all(s.rescaled for s in slices):
         names = [s.name for s in slices if not s.rescaled]
-        message = f"RescaleSlope or RescaleIntercept is absent in {len(names)} slice(s) ({named(names)}): 1 and 0 were assumed, so the CT numbers may be off by 1024 HU."
+        message = f"RescaleSlope or RescaleIntercept is absent in {len(names)} {'slice' if len(names) == 1 else 'slices'} ({named(names)}): 1 and 0 were assumed, so the CT numbers may be off by 1024 HU."
         findings.append(note("ct.rescale_absent", message, files=names))
     image = _assemble(slices, findings)
     return Series(image, tuple(s.header for s in slices), first, tuple(findings))
@@ -148,7 +153,8 @@ def _note_gaps(grid: Grid, findings: list[Finding]) -> None:
     widest = int(wide[np.argmax(steps[wide])])
     parted = steps[wide] > np.maximum(MAX_BRIDGED_SPACINGS * usual[wide], BRIDGED_MM)
     bridged = "" if parted.any() else "; the gap was interpolated"
-    message = f"About {max(missing, 1)} CT slice(s) are missing near {', '.join(f'{m:.1f}' for m in middles[:4])} mm (steps up to {steps[widest]:.1f} mm instead of {usual[widest]:.1f} mm){bridged}: export the series again."
+    lacking = "About 1 CT slice is" if missing <= 1 else f"About {missing} CT slices are"
+    message = f"{lacking} missing near {', '.join(f'{m:.1f}' for m in middles[:4])} mm (steps up to {steps[widest]:.1f} mm instead of {usual[widest]:.1f} mm){bridged}: export the series again."
     finding = note(
         "ct.slice_missing",
         message,

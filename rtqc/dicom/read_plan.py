@@ -15,15 +15,13 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import RTIonPlanStorage
 
-from rtqc.core.case import ApplicationSetup, Beam, Plan, Prescription
+from rtqc.core.case import ApplicationSetup, Beam, FractionGroup, Plan, Prescription, UnusablePrescription
 from rtqc.dicom.elements import is_cut_off, items, number, numbers, text
 
 #: Dose Reference Structure Types (PS3.3 C.8.8.10) that are points; a SITE or VOLUME says more about the target.
 _POINTS = {"POINT", "COORDINATES"}
 #: What made the plan.
 _EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions")
-#: RT Plan Relationship (PS3.3 C.8.8.9) of a plan that this one replaces.
-_REPLACED = {"PREDECESSOR", "PRIOR"}
 #: Treatment Delivery Types (PS3.3 C.8.8.14) that treat; absent means TREATMENT.
 _TREATS = {"", "TREATMENT", "CONTINUATION"}
 #: Review Date and Time count as an approval's only with these Approval Statuses (PS3.3 C.8.8.16).
@@ -61,12 +59,15 @@ def read_plan(path: Path) -> Plan:
     setups = _application_setups(groups)
     about = (text(dataset, k) for k in ("RTPlanName", "RTPlanDescription", "PrescriptionDescription"))
     approval = text(dataset, "ApprovalStatus")
+    prescriptions, unusable = _prescriptions(dataset)
     return Plan(
         label=text(dataset, "RTPlanLabel"),
         description=" ".join(a for a in about if a),
-        prescriptions=_prescriptions(dataset) or _of_beams(groups),
+        prescriptions=prescriptions or _of_beams(groups),
+        unusable_prescriptions=unusable,
         fractions=int(sum(g.fractions for g in groups)) or None,
         fraction_groups=len(groups),
+        groups=tuple(FractionGroup(g.number, int(g.fractions), _gy_a_fraction(g, beams, dataset)) for g in groups),
         beams=len({beam.number for beam in beams}),
         treatment_beams=beams,
         application_setups=setups,
@@ -80,10 +81,9 @@ def read_plan(path: Path) -> Plan:
         time=date_time(dataset, "RTPlanDate", "RTPlanTime")[8:],
         intent=text(dataset, "PlanIntent").upper(),
         geometry=text(dataset, "RTPlanGeometry").upper(),
-        previous_plan_uids=tuple(
-            text(reference, "ReferencedSOPInstanceUID")
+        relations=tuple(
+            (text(reference, "ReferencedSOPInstanceUID"), text(reference, "RTPlanRelationship").upper())
             for reference in items(dataset, "ReferencedRTPlanSequence")
-            if text(reference, "RTPlanRelationship").upper() in _REPLACED
         ),
         planning_system=" ".join(v for v in map(partial(text, dataset), _EQUIPMENT) if v),
     )
@@ -162,9 +162,14 @@ def _has_meterset(reference: Dataset) -> bool:
 
 def _states_meterset(reference: Dataset) -> bool:
     """Whether Beam Meterset is there and not empty, whatever stands in it."""
-    raw = reference.get_item("BeamMeterset")
+    return bool(_stated(reference, "BeamMeterset"))
+
+
+def _stated(dataset: Dataset, keyword: str) -> str:
+    """A number as it stands in the file, whether it is one or not; empty where absent or empty."""
+    raw = dataset.get_item(keyword)
     value = None if raw is None else raw.value
-    return value is not None and bool(str(value.decode("latin-1") if isinstance(value, bytes) else value).strip("\0 "))
+    return "" if value is None else str(value.decode("latin-1") if isinstance(value, bytes) else value).strip("\0 ")
 
 
 def _beam(item: Dataset, group: _FractionGroup | None, reference: Dataset) -> Beam:
@@ -183,17 +188,41 @@ def _beam(item: Dataset, group: _FractionGroup | None, reference: Dataset) -> Be
     )
 
 
-def _prescriptions(dataset: Dataset) -> tuple[Prescription, ...]:
-    """Of the dose references, targets before points, highest first."""
-    found = []
+def _prescriptions(dataset: Dataset) -> tuple[tuple[Prescription, ...], tuple[UnusablePrescription, ...]]:
+    """Of the dose references, targets before points, highest first; and those that are no dose, in file order."""
+    found, unusable = [], []
     for reference in items(dataset, "DoseReferenceSequence"):
-        dose = number(reference, "TargetPrescriptionDose")
-        if dose is not None and dose > 0 and text(reference, "DoseReferenceType").upper() in ("TARGET", ""):
-            point = text(reference, "DoseReferenceStructureType").upper() in _POINTS
-            roi = number(reference, "ReferencedROINumber")
-            target = text(reference, "DoseReferenceDescription")
-            found.append(Prescription(dose, target, "point" if point else "target", None if roi is None else int(roi)))
-    return tuple(sorted(found, key=lambda p: (p.stated_for == "point", -p.dose_gy)))
+        stated = _stated(reference, "TargetPrescriptionDose")
+        if not stated or text(reference, "DoseReferenceType").upper() not in ("TARGET", ""):
+            continue
+        dose, roi = number(reference, "TargetPrescriptionDose"), number(reference, "ReferencedROINumber")
+        target, roi_number = text(reference, "DoseReferenceDescription"), None if roi is None else int(roi)
+        if dose is None or dose <= 0:
+            unusable.append(UnusablePrescription(stated if dose is None else f"{dose:g}", target, roi_number))
+            continue
+        point = text(reference, "DoseReferenceStructureType").upper() in _POINTS
+        found.append(Prescription(dose, target, "point" if point else "target", roi_number))
+    return tuple(sorted(found, key=lambda p: (p.stated_for == "point", -p.dose_gy))), tuple(unusable)
+
+
+def _gy_a_fraction(group: _FractionGroup, beams: tuple[Beam, ...], dataset: Dataset) -> float | None:
+    """What a fraction group gives in one fraction: its beams to their dose specification points, else the prescription that it refers to.
+
+    Referenced Dose Reference Sequence of the group (PS3.3 C.8.8.13) states the dose itself, or the number of a dose reference of the plan.
+    """
+    doses = [beam.dose_gy for beam in beams if beam.fraction_group == group.number]
+    known = [gy for gy in doses if gy is not None]
+    if doses and len(known) == len(doses):
+        return round(sum(known), 6)
+    prescribed = {
+        int(number(r, "DoseReferenceNumber") or 0): number(r, "TargetPrescriptionDose") for r in items(dataset, "DoseReferenceSequence")
+    }  # fmt: skip
+    totals = [
+        number(r, "TargetPrescriptionDose") or prescribed.get(int(number(r, "ReferencedDoseReferenceNumber") or 0))
+        for r in items(group.item, "ReferencedDoseReferenceSequence")
+    ]
+    highest = max((gy for gy in totals if gy is not None), default=0.0)
+    return highest / group.fractions if highest > 0 else None
 
 
 def _of_beams(groups: list[_FractionGroup]) -> tuple[Prescription, ...]:

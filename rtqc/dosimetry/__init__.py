@@ -2,10 +2,17 @@
 
 from rtqc.dosimetry.both import AlphaBeta, BothHearts, organ_dose, organ_doses
 from rtqc.dosimetry.constraints import FULL_COVERAGE, OrganDose, evaluate
-from rtqc.dosimetry.course import DoseOfPlan, course_dose, in_fractions
-from rtqc.dosimetry.draft_error import MovedDoses, MovedSurface, SurfaceBand, moved_doses
+from rtqc.dosimetry.course import DoseOfPlan, course_dose, course_draft_errors, in_fractions
+from rtqc.dosimetry.draft_error import MovedDoses, MovedSurface, SurfaceBand, moved_doses, moved_surface
 from rtqc.dosimetry.dvh import DVH, dvh
-from rtqc.dosimetry.fractionation import converted_dose_gy, dose_type_of, dose_unit_of, eqd2_fractions, why_no_eqd2
+from rtqc.dosimetry.fractionation import (
+    converted_dose_gy,
+    dose_type_of,
+    dose_unit_of,
+    eqd2_fractions,
+    why_no_eqd2,
+    why_no_linear_quadratic,
+)
 from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributions
 from rtqc.dosimetry.metric import EXAMPLES, Metric, difference, metrics_of
 from rtqc.dosimetry.metric_names import MetricNameError, RequestedMetric, requested_metric
@@ -28,6 +35,7 @@ __all__ = [
     "SurfaceBand",
     "converted_dose_gy",
     "course_dose",
+    "course_draft_errors",
     "difference",
     "dose_type_of",
     "dose_unit_of",
@@ -39,6 +47,7 @@ __all__ = [
     "mean_tolerance_gy",
     "metrics_of",
     "moved_doses",
+    "moved_surface",
     "organ_dose",
     "organ_doses",
     "planning_metrics",
@@ -49,4 +58,5 @@ __all__ = [
     "trapezoid_volume_ml",
     "volume_agrees",
     "why_no_eqd2",
+    "why_no_linear_quadratic",
 ]

@@ -160,10 +160,16 @@ def moved_doses(structure: Structure, dose: Dose, histogram: DVH, band: SurfaceB
     Returns:
         None for an empty structure, one that is too thin to have an inside, or one without any dose.
     """
-    if structure.is_empty or histogram.is_empty:
+    surface = moved_surface(structure, band) if not histogram.is_empty else None
+    return surface.doses(partial(dose_at, structure=structure, dose=dose), histogram) if surface is not None else None
+
+
+def moved_surface(structure: Structure, band: SurfaceBand) -> MovedSurface | None:
+    """A structure's surface with the moves that its band allows; None for an empty structure, or one that is too thin to have an inside."""
+    if structure.is_empty:
         return None
     try:
-        return MovedSurface.of(structure, band).doses(partial(dose_at, structure=structure, dose=dose), histogram)
+        return MovedSurface.of(structure, band)
     except TooThinError:
         return None
 

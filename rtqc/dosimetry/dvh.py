@@ -20,6 +20,7 @@ from scipy.ndimage import map_coordinates
 from rtqc.core.assessment import Curve
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose
+from rtqc.dosimetry.linear_quadratic import eqd2_gy
 from rtqc.geometry.solid import SampledSolid, TooThinError, sample_solid
 
 Floats = NDArray[np.float64]
@@ -105,21 +106,16 @@ class DVH:
         return float(100 * self.ml[index:].sum() / self.ml.sum())
 
     def eqd2(self, fractions: int, alpha_beta_gy: float) -> DVH:
-        """The same in doses that do as much in fractions of 2 Gy (linear-quadratic model), point by point.
-
-        ``EQD2 = D (D / n + a/b) / (2 Gy + a/b)``: Withers, Thames and Peters, Radiother Oncol 1:187 (1983).
+        """The same in doses that do as much in fractions of 2 Gy (:mod:`rtqc.dosimetry.linear_quadratic`), point by point.
 
         Args:
-            fractions: of the plan, n.
-            alpha_beta_gy: a/b of the tissue, in Gy.
+            fractions: of the plan, all alike.
+            alpha_beta_gy: of the tissue, in Gy.
 
         Raises:
-            ValueError: fewer than one fraction, or an a/b that is not positive.
+            ValueError: fewer than one fraction, or an alpha/beta that is not positive.
         """
-        if fractions < 1 or not alpha_beta_gy > 0:
-            raise ValueError(f"EQD2 needs at least one fraction and a positive alpha/beta, not {fractions} and {alpha_beta_gy}")
-        gy = self.gy * (self.gy / fractions + alpha_beta_gy) / (2 + alpha_beta_gy)
-        return replace(self, gy=gy)
+        return replace(self, gy=eqd2_gy(self.gy, fractions, alpha_beta_gy))
 
     def with_uncovered(self, gy: float) -> DVH:
         """The same for the whole structure, as if what has no dose had one.

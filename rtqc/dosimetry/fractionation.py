@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from rtqc.core.assessment import dose_unit
 from rtqc.core.case import Case
+from rtqc.core.patient_plan import MULTI_PLAN
+from rtqc.dosimetry.linear_quadratic import eqd2_gy, in_fractions_gy
 
 #: Brachy Treatment Type of sources that give their dose in fractions of minutes, as the linear-quadratic model without repair needs it.
 _HIGH_DOSE_RATE = "HDR"
@@ -29,25 +29,15 @@ def eqd2_fractions(case: Case) -> int | None:
 
 
 def why_no_eqd2(case: Case) -> str:
-    """Why a dose is not converted to fractions of 2 Gy, to follow "because"; empty where it is.
-
-    An effective dose has a biological model in it already. That of an ion plan is the physical dose times a relative biological
-    effectiveness, to which the linear-quadratic model is applied as to a photon dose (usual practice, from knowledge); of any other plan it is unknown what the
-    model did, and it is never applied a second time. A physical dose of ions lacks the effectiveness.
-    """
-    plan, attributes = case.plan, case.dose_attributes
+    """Why a dose is not converted to fractions of 2 Gy, to follow "because"; empty where it is."""
+    plan = case.plan
     if plan is None:
         return "the fractions are unknown without a plan"
-    if attributes.summation_type == "MULTI_PLAN":
+    if case.dose_attributes.summation_type == MULTI_PLAN:
         return "the dose is a sum of several plans"
-    if attributes.dose_type == "EFFECTIVE" and plan.kind != "ion":
-        return "the dose is EFFECTIVE, so that a biological model has been applied to it already"
-    if plan.kind == "ion" and case.dose is not None and attributes.dose_type != "EFFECTIVE":
-        return "the dose of the ion plan is physical, without a relative biological effectiveness"
-    if plan.application_setups and plan.treatment_beams:
-        return "beams and brachytherapy lie in one dose"
-    if plan.application_setups and plan.brachy_type != _HIGH_DOSE_RATE:
-        return f"brachytherapy of type {plan.brachy_type or 'unknown'} does not give its dose in short fractions"
+    no_model = why_no_linear_quadratic(case)
+    if no_model:
+        return no_model
     if not plan.fractions:
         return "the plan has no fractions"
     if plan.alike_fractions is None:
@@ -55,11 +45,28 @@ def why_no_eqd2(case: Case) -> str:
     return ""
 
 
-def converted_dose_gy(dose_gy: float, fractions: int, to_fractions: int, alpha_beta_gy: float) -> float:
-    """The dose in another number of fractions with the same EQD2.
+def why_no_linear_quadratic(case: Case) -> str:
+    """Why the linear-quadratic model is not applied to a dose whatever its number of fractions, to follow "because"; empty where it may be.
 
-    ``D' (D' / n' + a/b) = D (D / n + a/b)``, solved for D'; both sides are the EQD2 times (2 Gy + a/b) (Withers, Thames and Peters,
-    Radiother Oncol 1:187, 1983). Above about 8 Gy a fraction the model has not been shown to hold.
+    An effective dose has a biological model in it already. That of an ion plan is the physical dose times a relative biological
+    effectiveness, to which the linear-quadratic model is applied as to a photon dose (usual practice, from knowledge); of any other plan it is unknown what the
+    model did, and it is never applied a second time. A physical dose of ions lacks the effectiveness.
+    """
+    plan, dose_type = case.plan, case.dose_attributes.dose_type
+    ion = plan is not None and plan.kind == "ion"
+    if dose_type == "EFFECTIVE" and not ion:
+        return "the dose is EFFECTIVE, so that a biological model has been applied to it already"
+    if ion and case.dose is not None and dose_type != "EFFECTIVE":
+        return "the dose of the ion plan is physical, without a relative biological effectiveness"
+    if plan is not None and plan.application_setups and plan.treatment_beams:
+        return "beams and brachytherapy lie in one dose"
+    if plan is not None and plan.application_setups and plan.brachy_type != _HIGH_DOSE_RATE:
+        return f"brachytherapy of type {plan.brachy_type or 'unknown'} does not give its dose in short fractions"
+    return ""
+
+
+def converted_dose_gy(dose_gy: float, fractions: int, to_fractions: int, alpha_beta_gy: float) -> float:
+    """The dose in another number of fractions with the same EQD2 (:mod:`rtqc.dosimetry.linear_quadratic`).
 
     Args:
         dose_gy: total dose in ``fractions``, in Gy.
@@ -79,6 +86,4 @@ def converted_dose_gy(dose_gy: float, fractions: int, to_fractions: int, alpha_b
         raise ValueError(
             f"a dose is converted between at least one fraction each with a positive alpha/beta, not {dose_gy} Gy in {fractions} to {to_fractions} with {alpha_beta_gy} Gy"
         )
-    effect = dose_gy * (dose_gy / fractions + alpha_beta_gy)
-    half = to_fractions * alpha_beta_gy / 2
-    return math.sqrt(half * half + to_fractions * effect) - half
+    return float(in_fractions_gy(eqd2_gy(dose_gy, fractions, alpha_beta_gy), to_fractions, alpha_beta_gy))

@@ -7,7 +7,6 @@ from scipy.integrate import trapezoid
 
 from rtqc.core.assessment import DoseMetrics
 from rtqc.core.case import PlanningDvh
-from rtqc.core.slabs import MAX_BRIDGED_SPACINGS
 from rtqc.core.structure import Structure
 from rtqc.dosimetry.dvh import NEAR_MAXIMUM_ML
 
@@ -58,8 +57,7 @@ def trapezoid_volume_ml(structure: Structure) -> float:
     if len(structure.planes) < 2:
         return 0.0
     areas, steps = structure.areas_mm2, np.diff(structure.positions_mm)
-    bridged = steps <= MAX_BRIDGED_SPACINGS * structure.usual_spacing_mm
-    return float(((areas[1:] + areas[:-1]) / 2 * steps)[bridged].sum()) / 1000.0
+    return float(((areas[1:] + areas[:-1]) / 2 * steps)[structure.slabs.bridged].sum()) / 1000.0
 
 
 def volume_agrees(curve: PlanningDvh, structure: Structure) -> bool:

@@ -97,11 +97,11 @@ class Node:
             for parts in plan_cases(index):
                 if not (parts.plan or parts.structure_set or parts.series) or not (quiet or is_complete(parts)):
                     continue
-                content = self._content(parts)
-                name = case_name(fingerprint(parts), content)
-                if self.outbox.knows(name):
-                    continue
                 try:
+                    content = self._content(parts)
+                    name = case_name(fingerprint(parts), content)
+                    if self.outbox.knows(name):
+                        continue
                     self._say_if_changed(parts, name, content)
                     self._check(parts, index, name, content)
                 except (
@@ -110,9 +110,9 @@ class Node:
                     _LOG.exception("a case of %s could not be checked", folder.name)
 
     def _content(self, parts: Parts) -> dict[str, str]:
-        """A hash of what each object of a case holds, by SOP Instance UID: an object may come again with other content under its old UID."""
+        """A hash of what each object that a result follows from holds, by SOP Instance UID: one may come again with other content under its old UID."""
         content = {}
-        for header in parts.headers:
+        for header in (*parts.headers, *parts.sibling_headers):
             stat = header.path.stat()
             key = (header.path, stat.st_size, stat.st_mtime_ns)
             if key not in self._digests:
@@ -125,7 +125,9 @@ class Node:
         before = self.outbox.last_content(name)
         if before is None:
             return
-        changed = [f"{h.modality} {h.uid}" for h in parts.headers if before.get(h.uid) != content[h.uid]]
+        changed = [
+            f"{h.modality} {h.uid}" for h in (*parts.headers, *parts.sibling_headers) if before.get(h.uid) != content[h.uid]
+        ]
         _LOG.warning(
             "%s came again with other content under the same SOP Instance UID: checked again; the earlier result is kept",
             named(changed, most=12),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rtqc.dicom.write_study import DrawnRoi
+from rtqc.dicom.study import DrawnRoi
 from rtqc.phantom.errors import planted
 from rtqc.phantom.plan import SyntheticPlan
 

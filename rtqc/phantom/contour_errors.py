@@ -8,7 +8,7 @@ from dataclasses import replace
 import shapely
 from shapely.geometry import MultiPolygon, Point
 
-from rtqc.dicom.write_study import Contour, DrawnRoi
+from rtqc.dicom.study import Contour, DrawnRoi
 from rtqc.geometry.coverage import as_multipolygon
 from rtqc.phantom.anatomy import Anatomy
 from rtqc.phantom.errors import planted

@@ -11,7 +11,8 @@ import numpy as np
 from rtqc.core.grid import Grid
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose, Image
-from rtqc.dicom.write_study import DrawnRoi, Study, write_study
+from rtqc.dicom.study import DrawnRoi, Study
+from rtqc.dicom.write_study import write_study
 from rtqc.phantom.anatomy import Anatomy
 from rtqc.phantom.beams import Tangents, tangential_dose, tangents_for
 from rtqc.phantom.render import contours, render_ct

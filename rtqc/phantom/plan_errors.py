@@ -8,7 +8,7 @@ import numpy as np
 from shapely.geometry import Point
 
 from rtqc.core.volumes import Dose, Image
-from rtqc.dicom.write_study import DrawnRoi
+from rtqc.dicom.study import DrawnRoi
 from rtqc.geometry.coverage import as_multipolygon
 from rtqc.phantom.beams import tangential_dose, tangents_for
 from rtqc.phantom.contour_errors import apex_cut, heart_too_small

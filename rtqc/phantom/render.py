@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 from shapely.geometry import MultiPolygon
@@ -33,6 +35,8 @@ HU = {
 
 #: Pixel of the grid on which contours are cut from the formulas, in mm; their error is far below it.
 CONTOUR_PIXEL_MM = 1.0
+#: Pieces of a contour up to this area are no contour, in mm²: a pixel.
+SPECK_MM2 = 1.0
 
 
 def points_of(grid: Grid) -> Points:
@@ -88,9 +92,15 @@ def contours(anatomy: Anatomy, grid: Grid, names: dict[str, str], block: int = 1
         organs = organs_at(anatomy, points_of(part))
         for name, field in names.items():
             inside = -np.broadcast_to(getattr(organs, field), part.shape)
-            planes[name] |= trace_field(inside, part, 0.0).planes
+            planes[name] |= _without_specks(trace_field(inside, part, 0.0).planes)
     spacing = fine.slice_spacing_mm
     return {name: Structure(name, planes[name], AXIAL, kinds.get(field, "ORGAN"), spacing) for name, field in names.items()}
+
+
+def _without_specks(planes: Mapping[float, MultiPolygon]) -> dict[float, MultiPolygon]:
+    """Planes without pieces that nobody would draw: where a surface just touches a plane."""
+    kept = {w: MultiPolygon([p for p in area.geoms if p.area > SPECK_MM2]) for w, area in planes.items()}
+    return {w: area for w, area in kept.items() if not area.is_empty}
 
 
 def texture_of(anatomy: Anatomy, grid: Grid) -> Field:

@@ -24,7 +24,8 @@ from rtqc.qc import (
 )
 from rtqc.qc.applicable import applicable_constraints
 from rtqc.qc.choice import Choice, choose_protocol, named_choice
-from rtqc.qc.course import Judging, assess_course, choice_within_course
+from rtqc.qc.course import Judging, assess_course
+from rtqc.qc.course_choice import choice_within_course
 from rtqc.qc.image import image_summary
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.population import LEAST_HEARTS, Population, numbers_of_assessment, population_of, shipped_population

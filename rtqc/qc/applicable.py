@@ -15,6 +15,7 @@ from rtqc.core.case import Case
 from rtqc.core.substructures import SUBSTRUCTURE_WORDS, resolved, substructure_of
 from rtqc.dosimetry import Metric, converted_dose_gy
 from rtqc.qc.choice import Choice, fits
+from rtqc.qc.conventional import holds_for_conventional_groups
 from rtqc.qc.laterality import Laterality, laterality_of
 from rtqc.qc.protocol import Constraint, Protocol
 
@@ -60,16 +61,19 @@ def applicable_constraints(choice: Choice, case: Case) -> tuple[Constraint, ...]
         case: as read.
 
     Returns:
-        None of them where the limits were made for another number of fractions and the plan's doses a fraction are not known, nor for
-        brachytherapy, since the protocols' limits are for external beams: then there is no verdict on dose.
+        None of them where the limits were made for another number of fractions and the plan's doses a fraction are not known or differ, but for
+        several groups of conventional fractions, for whose sum limits of about 2 Gy a fraction hold as for a course; nor for brachytherapy, since the protocols' limits are for external beams: then there is no verdict on dose.
     """
     protocol = choice.protocol
-    if case.plan is not None and case.plan.application_setups:
+    if case.plan is not None and case.plan.has_brachytherapy:
         return ()
-    kept = [c for c in protocol.constraints if _is_for(c, laterality_of(case)) and _is_there(c, case)]
+    laterality = laterality_of(case)
+    kept = [c for c in protocol.constraints if _is_for(c, laterality) and _is_there(c, case)]
     if not _needs_conversion(protocol, case):
         return tuple(kept)
     reference, fractions = protocol.reference_schedule, case.plan.alike_fractions if case.plan is not None else None
+    if holds_for_conventional_groups(protocol, case.plan):
+        return tuple(kept)
     if reference is None or not fractions:
         return ()
     conversion = Conversion(reference.fractions, fractions, protocol.alpha_beta.value)

@@ -18,12 +18,10 @@ from typing import Literal
 from rtqc.core.case import Case, Plan
 from rtqc.core.names import words
 from rtqc.qc.protocol import DEFAULT_PROTOCOL, Protocol, Schedule, list_protocols, load_protocol
+from rtqc.qc.targets import is_target
 
 #: How far a prescribed dose may be off a protocol's and still be that fractionation (40 Gy is written as 39.9, 40 or 40.05).
 _DOSE_TOLERANCE = 0.02
-#: Interpreted types (PS3.3 C.8.8.8.1) and first words of names (TG-263) of targets.
-_TARGET_TYPES = {"GTV", "CTV", "PTV", "TREATED_VOLUME", "IRRAD_VOLUME"}
-_TARGET_WORDS = {"gtv", "ctv", "ptv", "itv", "igtv", "ptveval"}
 #: How sides are written to a word.
 _SIDES = ("lt", "rt", "l", "r")
 #: The protocol without dose constraints.
@@ -178,7 +176,4 @@ def _texts(case: Case) -> Iterator[str]:
     if case.plan is not None:
         yield f"{case.plan.label} {case.plan.description}"
         yield from (p.target for p in case.plan.prescriptions)
-    for roi in case.rois:
-        first = words(roi.structure.name)[:1]
-        if roi.structure.kind.upper() in _TARGET_TYPES or any(w in _TARGET_WORDS for w in first):
-            yield roi.structure.name
+    yield from (roi.structure.name for roi in case.rois if is_target(roi))

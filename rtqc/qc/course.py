@@ -8,28 +8,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property
 
 import numpy as np
 
 from rtqc.core.assessment import ConstraintResult, Course, CourseDose, CourseEqd2, CoursePlan, LeftOutPlan, LeftOutReason
-from rtqc.core.case import Case, Plan, Roi
+from rtqc.core.case import Case, Roi
 from rtqc.core.patient_plan import PatientPlan, PlannedStructures
 from rtqc.core.structure import Structure
 from rtqc.core.substructures import resolved
 from rtqc.core.volumes import Dose
-from rtqc.dosimetry import DVH, DoseOfPlan, OrganDose, course_dose, dvh, evaluate, in_fractions, metrics_of
+from rtqc.dosimetry import (
+    DVH,
+    DoseOfPlan,
+    MovedSurface,
+    OrganDose,
+    SurfaceBand,
+    course_dose,
+    course_draft_errors,
+    dvh,
+    evaluate,
+    in_fractions,
+    metrics_of,
+    moved_surface,
+)
 from rtqc.qc.applicable import applicable_constraints
 from rtqc.qc.choice import Choice
+from rtqc.qc.conventional import in_conventional_fractions
+from rtqc.qc.course_choice import prescribed_gy, whole_schedules
 from rtqc.qc.course_plans import CoursePlans, LeftOut, course_plans
-from rtqc.qc.protocol import Protocol, list_protocols, load_protocol
+from rtqc.qc.course_sums import planning_sums
+from rtqc.qc.protocol import Protocol
 
-#: Up to this dose a fraction (Gy) limits of about 2 Gy a fraction hold for a sum of plans as it is: the usual meaning of conventional
-#: fractionation (1.8 to 2.2 Gy; from knowledge).
-CONVENTIONAL_GY = 2.2
 #: A plan whose 50 % isodose is further from the heart than this (mm) gives it leakage and head scatter only, under 0.5 % of its dose
 #: (from knowledge, after AAPM TG-158).
 REMOTE_MM = 150.0
+#: Why a course with sources is held against no limit.
+_SOURCES = "what the limits mean for it: there is brachytherapy in it, and the protocols' limits are for external beams, so none was judged"
 #: What leaves the sum of a course too low.
 _MISSING: frozenset[LeftOutReason] = frozenset({"unreadable", "other_frame", "brachytherapy", "no_dose"})
 
@@ -42,11 +57,18 @@ class Judging:
         choose: the protocol for a case.
         heart_of: the heart among ROIs; None where there is none with contours.
         draft: rtqc's own heart; None where there is none.
+        band: how sure the draft's surface is; None where that is not known.
     """
 
     choose: Callable[[Case], Choice]
     heart_of: Callable[[tuple[Roi, ...]], Structure | None]
     draft: Structure | None = None
+    band: SurfaceBand | None = None
+
+    @cached_property
+    def surface(self) -> MovedSurface | None:
+        """The draft's surface with the moves that its band allows; None where there is none."""
+        return moved_surface(self.draft, self.band) if self.draft is not None and self.band is not None else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +87,12 @@ class _Part:
     def of_plan(self) -> DoseOfPlan:
         """With its fractions where they are those of one plan and all alike, and the linear-quadratic model may be applied to its dose.
 
-        An EFFECTIVE dose of photons has a biological model in it already; a PHYSICAL one of ions lacks its effectiveness (ICRU 78).
+        An EFFECTIVE dose of photons has a biological model in it already; a PHYSICAL one of ions lacks its effectiveness (ICRU 78). That of
+        sources is given at another rate.
         """
         plan = self.plans[0].plan if not self.is_multi_plan else None
         effective = self.plans[0].dose.attributes.dose_type == "EFFECTIVE"
-        if plan is None or effective != (plan.kind == "ion"):
+        if plan is None or plan.has_brachytherapy or effective != (plan.kind == "ion"):
             return DoseOfPlan(self.dose)
         return DoseOfPlan(self.dose, plan.alike_fractions)
 
@@ -83,7 +106,7 @@ def assess_course(case: Case, judging: Judging) -> Course | None:
     """
     if case.plan is None or (not case.companions and not PatientPlan.of(case).dose.is_multi_plan):
         return None
-    chosen = course_plans(case, _schedules())
+    chosen = course_plans(case, whole_schedules())
     if not chosen.plans and not chosen.left_out:
         return None
     structures, other_set = _structures_of(case, chosen.plans, judging)
@@ -98,8 +121,12 @@ def assess_course(case: Case, judging: Judging) -> Course | None:
         structure_set=structures.label,
         other_structure_set=other_set,
     )
-    if (len(parts) > 1 or any(part.is_multi_plan for part in parts)) and (heart is not None or judging.draft is not None):
+    measured = heart or judging.draft
+    if (len(parts) > 1 or any(part.is_multi_plan for part in parts)) and measured is not None:
         course = _judged(course, case, parts, structures.rois, judging)
+        single = {part.plans[0].uid: part.plans[0] for part in parts if not part.is_multi_plan}
+        sums = planning_sums(case.doses_of_several_plans, single, measured)
+        course = course.model_copy(update={"planning_sums": sums})
 
     def constraints_of(plans: Sequence[PatientPlan]) -> tuple[ConstraintResult, ...]:
         """Of other plans than those of the course, where there are several."""
@@ -109,44 +136,6 @@ def assess_course(case: Case, judging: Judging) -> Course | None:
     sure = [p for p in chosen.plans if all(p is not perhaps for perhaps in chosen.perhaps_replaced)]
     least = constraints_of(sure) if chosen.perhaps_replaced else ()
     return course.model_copy(update={"least": least, "prospective": constraints_of(chosen.prospective)})
-
-
-def choice_within_course(case: Case, choice: Choice, choose: Callable[[Case], Choice]) -> Choice:
-    """The protocol for a plan whose own words do not say what is treated: a boost treats the site of the plan that it is added to.
-
-    Args:
-        case: as read, with its companions.
-        choice: by the plan's own words.
-        choose: the protocol for a case.
-
-    Returns:
-        ``choice`` where it is no assumption, or the course does not say more.
-    """
-    if choice.fit != "assumed" or case.plan is None or not case.companions:
-        return choice
-    others = [plan for plan in course_plans(case, _schedules()).plans if plan.uid != case.provenance.rtplan_uid]
-    primary = max(others, key=_prescribed_gy, default=None)
-    if primary is None or primary.plan is None:
-        return choice
-    texts = (
-        case.plan.description,
-        primary.plan.label,
-        primary.plan.description,
-        *(p.target for p in primary.plan.prescriptions),
-    )
-    again = choose(replace(case, plan=replace(case.plan, description=" ".join(texts))))
-    if again.fit == "assumed":
-        return choice
-    return replace(again, reason=f"{again.reason}, by the words of {primary.label}, which it is added to")
-
-
-@lru_cache(maxsize=1)
-def _schedules() -> tuple[tuple[float, int], ...]:
-    """Prescriptions that the shipped protocols are for."""
-    applied = (load_protocol(name).applies for name in list_protocols())
-    # Limits that are converted to what they are used for are no trial's: a boost by itself is no whole treatment.
-    whole = (applies for applies in applied if applies is not None and not applies.converted)
-    return tuple((s.dose_gy, s.fractions) for applies in whole for s in applies.schedules)
 
 
 def _structures_of(case: Case, plans: Sequence[PatientPlan], judging: Judging) -> tuple[PlannedStructures, bool]:
@@ -183,12 +172,16 @@ def _parts_of(chosen: CoursePlans, heart: Structure | None) -> tuple[list[_Part]
         if planned.dose is None:
             left_out.append(LeftOut(plan, "no_dose", f"cannot be added: {planned.why_not}"))
         elif planned.is_multi_plan:
+            # What cannot be added to this plan may lie in the planning system's sum all the same.
+            inside = {item.plan.uid: item.plan for item in left_out if item.reason == "brachytherapy"}
+            inside = {uid: p for uid, p in inside.items() if uid in planned.plan_uids}
+            left_out = [item for item in left_out if item.plan.uid not in inside]
+            by_uid |= inside
             together = [by_uid[uid] for uid in dict.fromkeys(planned.plan_uids) if uid in by_uid and uid not in known]
             others = len(set(planned.plan_uids) - set(by_uid))
             if others:
-                doubts.append(
-                    f"what the dose of {plan.label} is of: it refers to {others} more plans that are not of this course or not here"
-                )
+                more = "1 more plan that is" if others == 1 else f"{others} more plans that are"
+                doubts.append(f"what the dose of {plan.label} is of: it refers to {more} not of this course or not here")
             # A plan that has a dose of its own beside a dose of several is in the latter all the same.
             parts.append(_Part(tuple(together) or (plan,), planned.dose))
             known |= {p.uid for p in together}
@@ -246,7 +239,7 @@ def _left_out(item: LeftOut) -> LeftOutPlan:
 def _judged(course: Course, case: Case, parts: Sequence[_Part], rois: tuple[Roi, ...], judging: Judging) -> Course:
     """With its sum and what that means for the limits."""
     plans = [plan for part in parts for plan in part.plans]
-    primary = max(plans, key=_prescribed_gy)
+    primary = max(plans, key=prescribed_gy)
     as_primary = replace(case, plan=primary.plan, rois=rois)
     choice = judging.choose(as_primary)
     protocol = choice.protocol
@@ -254,8 +247,9 @@ def _judged(course: Course, case: Case, parts: Sequence[_Part], rois: tuple[Roi,
     doses = [part.of_plan for part in parts]
     heart = judging.heart_of(rois)
     organs = [course_dose(s, doses, alpha_beta.value) if s is not None else OrganDose() for s in (heart, judging.draft)]
-    fractions, doubt = _judged_fractions(plans, primary, organs)
-    constraints = applicable_constraints(choice, as_primary)
+    sources = any(plan.plan is not None and plan.plan.has_brachytherapy for plan in plans)
+    fractions, doubt = (None, (_SOURCES,)) if sources else _judged_fractions(plans, primary, organs)
+    constraints = () if sources else applicable_constraints(choice, as_primary)
     structures = as_primary.structures
     there = {c.structure: resolved(c.structure, structures) for c in constraints if c.structure}
     others = {
@@ -264,7 +258,12 @@ def _judged(course: Course, case: Case, parts: Sequence[_Part], rois: tuple[Roi,
         if found is not None
     }
     judged = [_as_judged(organ, fractions, protocol) for organ in organs]
-    results = evaluate(constraints, judged[0], judged[1], others)
+    errors = (
+        course_draft_errors(judging.surface, doses, judged[1], constraints, alpha_beta.value, fractions)
+        if judging.surface is not None
+        else {}
+    )
+    results = evaluate(constraints, judged[0], judged[1], others, errors)
     metrics = [metrics_of(organ.physical) if organ.physical is not None else None for organ in organs]
     in_2_gy = [metrics_of(organ.eqd2) if organ.eqd2 is not None else None for organ in organs]
     eqd2 = CourseEqd2(alpha_beta_gy=alpha_beta.value, source=alpha_beta.source, contoured=in_2_gy[0], draft=in_2_gy[1])
@@ -281,22 +280,11 @@ def _judged(course: Course, case: Case, parts: Sequence[_Part], rois: tuple[Roi,
     return course.model_copy(update=update)
 
 
-def _prescribed_gy(plan: PatientPlan) -> float:
-    return plan.plan.prescriptions[0].dose_gy if plan.plan is not None and plan.plan.prescriptions else 0.0
-
-
-def _gy_a_fraction(plan: Plan | None) -> float | None:
-    if plan is None or not plan.prescriptions or not plan.fractions:
-        return None
-    return plan.prescriptions[0].dose_gy / plan.fractions
-
-
 def _judged_fractions(
     plans: Sequence[PatientPlan], primary: PatientPlan, organs: Sequence[OrganDose]
 ) -> tuple[int | None, tuple[str, ...]]:
     """In how many fractions the sum is expressed for the limits; None: as it is. And what is doubtful about that."""
-    a_fraction = [_gy_a_fraction(plan.plan) for plan in plans]
-    if all(gy is not None and gy <= CONVENTIONAL_GY for gy in a_fraction):
+    if all(in_conventional_fractions(plan.plan) for plan in plans):
         return None, ()
     fractions = primary.plan.alike_fractions if primary.plan is not None else None
     if fractions is None or all(organ.eqd2 is None for organ in organs):

@@ -180,9 +180,17 @@ def _leave_out_what_cannot_be_added(own: PatientPlan, sorting: _Sorting) -> None
                 sorting.remove(plan, "remote", "treats a site far from the heart")
             else:
                 sorting.remove(plan, "other_frame", "was planned in another frame of reference (another CT)")
-        elif own.plan is not None and (plan.plan.kind == "brachy") != (own.plan.kind == "brachy"):
-            what = "is brachytherapy" if plan.plan.kind == "brachy" else "is of external beams"
-            sorting.remove(plan, "brachytherapy", f"{what}, and doses of both kinds of treatment do not add up as they are")
+        elif own.plan is not None and not (_kinds(plan.plan) == _kinds(own.plan) and len(_kinds(own.plan)) == 1):
+            both = "doses of sources and of external beams do not add up as they are"
+            what = " and ".join(_kinds(plan.plan))
+            other = "" if _kinds(plan.plan) != _kinds(own.plan) else f", as {own.label} is"
+            sorting.remove(plan, "brachytherapy", f"is of {what}{other}, and {both}")
+
+
+def _kinds(plan: Plan) -> tuple[str, ...]:
+    """The kinds of treatment in a plan, in words."""
+    beams = plan.kind != "brachy" or bool(plan.treatment_beams)
+    return (*(("external beams",) if beams else ()), *(("brachytherapy",) if plan.has_brachytherapy else ()))
 
 
 def _prospective(own: PatientPlan, plans: Sequence[PatientPlan], schedules: Collection[ScheduleOf]) -> tuple[PatientPlan, ...]:

@@ -18,6 +18,8 @@ from rtqc.core.patient_plan import PatientPlan
 from rtqc.qc.course_labels import Label, is_boost, target_words
 from rtqc.qc.laterality import laterality_of
 
+#: RT Plan Relationships (PS3.3 C.8.8.9) of plans that are both given.
+_ADDS = frozenset({"PRIOR", "CONCURRENT"})
 #: Total dose in Gy and number of fractions.
 ScheduleOf = tuple[float, int]
 #: Prescribed doses and doses a fraction this close are the same (40 Gy is written as 39.9, 40 or 40.05).
@@ -83,17 +85,24 @@ def relation(earlier: PatientPlan, later: PatientPlan, schedules: Collection[Sch
     """
     assert earlier.plan is not None
     assert later.plan is not None
-    stated = dict(later.plan.relations).get(earlier.uid, "") or dict(earlier.plan.relations).get(later.uid, "")
-    if stated == "ALTERNATIVE":
+    stated = _stated(later.plan, earlier.uid) or _stated(earlier.plan, later.uid)
+    if len(stated) > 1:
+        return Relation("unknown", f"one refers to the other as {' and as '.join(sorted(stated))}")
+    if "ALTERNATIVE" in stated:
         return Relation("alternative", "it says to be an alternative")
-    if stated in ("PRIOR", "CONCURRENT"):
-        return Relation("adds", f"one refers to the other as {stated}")
-    derived = stated == "PREDECESSOR" or earlier.uid in later.plan.previous_plan_uids
+    if stated & _ADDS:
+        return Relation("adds", f"one refers to the other as {min(stated)}")
+    derived = "PREDECESSOR" in stated
     ordered = derived or order_key(earlier) != order_key(later)
     found = _compared(earlier, later, derived, schedules)
     if found.kind == "replaces" and not ordered:
         return Relation("unknown", f"{found.why}, but which of them is the later cannot be told")
     return found
+
+
+def _stated(plan: Plan, uid: str) -> frozenset[str]:
+    """What a plan calls another one (RT Plan Relationship)."""
+    return frozenset(relationship for other, relationship in plan.relations if other == uid and relationship)
 
 
 def _compared(earlier: PatientPlan, later: PatientPlan, derived: bool, schedules: Collection[ScheduleOf]) -> Relation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rtqc.core.assessment import ConstraintResult, Course, LeftOutPlan, LeftOutReason
+from rtqc.core.assessment import ConstraintResult, Course, CoursePlan, LeftOutPlan, LeftOutReason
 from rtqc.qc.constraint_rules import implies
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limit, Limits
@@ -149,20 +149,53 @@ def course_uncertain(m: Measurements, limits: Limits) -> Iterable[Hit]:
 
 @rule("course.summed", "info", "fact", "The doses of several plans of one course were added.")
 def course_summed(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """What was added, and the heart's mean dose."""
+    """What was added, and the heart's mean dose; where all of it is this case's own dose, its reading says so."""
     course = m.course
     if course is None or course.dose is None:
         return
+    # Of a plan whose dose lies in one of several plans nothing is known by itself.
+    alone = [plan for plan in course.plans if plan.covered_percent is not None]
+    if not alone and any(f.rule == "dose.of_several_plans" for f in m.case.findings):
+        return
     heart = course.dose.contoured or course.dose.draft
     mean = heart.mean_gy if heart is not None else None
-    how = "lie in one dose of several plans (MULTI_PLAN)" if course.summation == "multi_plan" else "were added as one course"
     least = "" if course.complete else "at least "
     dose = (
         f"the mean heart dose is {least}{mean:.2f} Gy" if mean is not None else "no part of the heart has a dose in all of them"
     )
     approved = "" if any(p.approval.upper() == "APPROVED" for p in course.plans) else " None of them is approved."
     set_ = f" Contours of structure set {course.structure_set}." if course.other_structure_set else ""
-    yield Hit(f"{len(course.plans)} plans {how} ({_prescribed(course)}): {dose}.{approved}{set_}", measured=mean)
+    yield Hit(f"{_how_summed(course, alone)} ({_prescribed(course)}): {dose}.{approved}{set_}", measured=mean)
+
+
+def _how_summed(course: Course, alone: list[CoursePlan]) -> str:
+    """Which plans were added, and which lie in one dose already."""
+    together = [plan.label for plan in course.plans if plan.covered_percent is None]
+    if course.summation != "multi_plan":
+        return f"{len(course.plans)} plans were added as one course"
+    lie = "lies" if len(together) == 1 else "lie"
+    of_several = f"{' + '.join(together)} {lie} in one dose of several plans (MULTI_PLAN)"
+    return of_several if not alone else f"{of_several}, to which {' + '.join(p.label for p in alone)} was added"
+
+
+@rule(
+    "course.sum_differs",
+    "warning",
+    "fact",
+    "The planning system's sum of several plans is not the sum of their own doses.",
+)
+def course_sum_differs(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Mean heart dose of a MULTI_PLAN dose all of whose plans have doses of their own here."""
+    limit = limits.course_sum_difference
+    for given in m.course.planning_sums if m.course is not None else ():
+        difference = given.mean_gy - given.summed_mean_gy
+        if abs(difference) > limit.value:
+            yield Hit(
+                f"{given.file} is the dose of {' + '.join(given.plans)} together, and gives the heart a mean of {given.mean_gy:.2f} Gy; their own doses give {given.summed_mean_gy:.2f} Gy, which was judged. Export all of them again.",
+                measured=difference,
+                limit=limit,
+                files=(given.file,),
+            )
 
 
 @rule("course.superseded", "info", "fact", "A plan was replaced by a later one and is not in the sum of the course.")

@@ -72,7 +72,7 @@ def near_maximum_error_gy(structure: Structure, dose: Dose) -> float | None:
 
     Every second dose point has more of the same error. Where the dose bends little over a spacing, interpolation errs by its square, and a
     third of the change is the grid's own error (Richardson's extrapolation); in a penumbra narrower than the spacing it is all of the change.
-    Half of it was within a factor of two of the truth in 11 of 12 fields on grids of 5 to 10 mm (tangents that end in the heart, rtqc's beam model).
+    Half of it was within a factor of two of the truth in 10 of 12 fields on grids of 5 to 10 mm (tangents that end in the heart, rtqc's beam model).
     """
     if min(dose.grid.shape) < 4:
         return None

@@ -63,7 +63,7 @@ _CUT_TRUSTED = 0.2
 def _of_target(m: Measurements, limits: Limits, plan: Plan) -> list[Hit]:
     """Of the targets that are covered evenly, the one nearest to its prescription."""
     even = [t for t in m.target_levels if t.even]
-    if not even or is_stereotactic(plan) or _has_sources(plan):
+    if not even or is_stereotactic(plan) or plan.has_brachytherapy:
         return []
     low = limits.dose_level_target_low.value / 100 * _physical(m)
     high = limits.dose_level_target_high.value / 100 if not _of_several(m) else float("inf")
@@ -99,7 +99,7 @@ def dose_level_unusual(m: Measurements, limits: Limits) -> Iterable[Hit]:
         )
     limit = limits.dose_level_unusual
     ceiling = max(expected.levels_gy)
-    usual = not is_stereotactic(plan) and not _has_sources(plan) and not _of_several(m)
+    usual = not is_stereotactic(plan) and not plan.has_brachytherapy and not _of_several(m)
     if usual and level.near_maximum_gy > limit.value / 100 * ceiling:
         yield Hit(
             f"The near-maximum dose is {level.near_maximum_gy:.2f} Gy, {_share(level.near_maximum_gy, ceiling)}: check hot spots and normalisation.",
@@ -147,7 +147,8 @@ def _checked(m: Measurements) -> tuple[Plan, Level, Expected] | None:
     """What is compared; None where there is nothing to compare, or nothing comparable."""
     plan, level = m.case.plan, m.dose_level
     expected = expected_of(plan) if plan is not None else None
-    if plan is None or level is None or expected is None or not _comparable(m):
+    # A dose that is zero everywhere has its own finding, and no level.
+    if plan is None or level is None or level.maximum_gy <= 0 or expected is None or not _comparable(m):
         return None
     return plan, level, expected
 
@@ -161,11 +162,6 @@ def _comparable(m: Measurements) -> bool:
     if plan is None or plan.kind != "ion":
         return not effective
     return effective or all(b.radiation_type.upper() in ("", "PROTON") for b in plan.treatment_beams)
-
-
-def _has_sources(plan: Plan) -> bool:
-    """Whether there is brachytherapy, beside beams or alone: near its sources doses are any multiple of the prescribed one."""
-    return plan.kind == "brachy" or bool(plan.application_setups)
 
 
 def _physical(m: Measurements) -> float:
@@ -192,7 +188,7 @@ def _limit_high(limits: Limits, plan: Plan) -> Limit:
 
 def _high(m: Measurements, limits: Limits, plan: Plan) -> float:
     """Doses of several plans may be any multiple, and near its sources so may that of brachytherapy."""
-    unbounded = _has_sources(plan) or _of_several(m)
+    unbounded = plan.has_brachytherapy or _of_several(m)
     return float("inf") if unbounded else _limit_high(limits, plan).value / 100
 
 

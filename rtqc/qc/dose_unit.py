@@ -10,9 +10,12 @@ from rtqc.core.finding import Finding
 #: Rules whose sentences hold doses of the case.
 _SPEAK_OF_DOSE = (
     "constraint.",
+    "dose.grid_spacing",
+    "dose.level",
     "dose.mean_difference",
     "dose.second_calculation",
     "dose.planning_system",
+    "dose.target_coverage",
     "course.",
     "cardiac.",
 )

@@ -33,6 +33,8 @@ SIDE_OFFSET_MM, SIDE_SHARE = 30.0, 0.9
 _MIDDLE_MM = 20.0
 #: Part of a volume beyond :data:`SIDE_OFFSET_MM` on either side that makes a treatment of both.
 _BOTH_SHARE = 0.25
+#: Rows run along the patient's x where the other axes have less of it than this (direction cosines).
+_ALONG_ROWS = 1e-6
 #: Below this a voxel is lung or air, in HU.
 _AIR_HU = -400.0
 #: Widths under which a row of a CT slice is no trunk (arms, couch), in mm.
@@ -120,7 +122,7 @@ def _places(case: Case, offset_mm: float, share: float) -> Iterator[SideEvidence
     for off in sorted({round(b.isocentre_mm[0] - middle, 1) for b in beams if b.isocentre_mm is not None}):
         side: Laterality = "unknown" if abs(off) < offset_mm else "left" if off > 0 else "right"
         yield SideEvidence("isocentre", "isocentre", side, off)
-    if case.dose is not None:
+    if case.dose is not None and float(case.dose.gy.max()) > 0:
         x, weights = _x_and_weights(case.dose)
         evidence = _evidence("dose", "dose", x - middle, weights, offset_mm, share)
         # A region that goes on beyond the grid may have its middle anywhere; only what lies far to one side is sure to be of it.
@@ -166,9 +168,14 @@ def _x_and_volume(structure: Structure) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def _x_and_weights(dose: Dose) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Patient x and number of the dose points that get at least half of the maximum."""
-    index = np.argwhere(dose.gy >= dose.gy.max() / 2)
-    x = dose.grid.patient_mm(index)[:, 0]
+    """Patient x, in mm, and number of the dose points there that get at least half of the maximum."""
+    treated = dose.gy >= dose.gy.max() / 2
+    grid = dose.grid
+    if abs(grid.orientation.column[0]) + abs(grid.orientation.normal[0]) < _ALONG_ROWS:
+        # x depends on the column alone: a large field is tens of millions of points.
+        x = grid.patient_mm([(0, 0, k) for k in range(grid.size[1])])[:, 0]
+        return x, treated.sum(axis=(0, 1)).astype(np.float64)
+    x = grid.patient_mm(np.argwhere(treated))[:, 0]
     return x, np.ones(x.size)
 
 

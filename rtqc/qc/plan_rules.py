@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
+from rtqc.core.case import Plan
+from rtqc.core.names import heart_score
+from rtqc.core.organ_names import organ_of
+from rtqc.core.substructures import substructure_of
+from rtqc.qc.conventional import CONVENTIONAL_GY, holds_for_conventional_groups
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
 from rtqc.qc.rule import Hit, rule
@@ -21,7 +27,9 @@ def plan_absent(m: Measurements, limits: Limits) -> Iterable[Hit]:
 @rule("plan.prescription_missing", "warning", "fact", "The plan has no prescription.")
 def prescription_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Neither a target prescription dose nor doses of beams."""
-    if m.case.plan is not None and not m.case.plan.prescriptions:
+    plan = m.case.plan
+    # One that is no dose was said when the plan was read.
+    if plan is not None and not plan.prescriptions and not plan.unusable_prescriptions:
         yield Hit(
             f"The plan has neither a target prescription dose nor doses of its beams{_judged_by(m)}. Add the prescription to the plan."
         )
@@ -65,6 +73,35 @@ def several_prescriptions(m: Measurements, limits: Limits) -> Iterable[Hit]:
         )
 
 
+@rule("plan.prescription_to_point", "info", "fact", "The plan prescribes to a point.")
+def prescription_to_point(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """No target is prescribed to: the first prescription is that of a point (targets come first)."""
+    prescriptions = m.case.plan.prescriptions if m.case.plan is not None else ()
+    if prescriptions and prescriptions[0].stated_for == "point":
+        dose, point = prescriptions[0].dose_gy, prescriptions[0].target or "without a name"
+        yield Hit(
+            f"The plan prescribes {dose:g} Gy to a point ({point}), not to a target: no target's dose was held against it.",
+            measured=dose,
+        )
+
+
+@rule("plan.target_is_organ", "warning", "fact", "A prescription's target is named like an organ at risk.")
+def target_is_organ(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """The heart, a part of it, spinal cord or spinal canal; other organs are treated as a whole at times."""
+    for prescription in m.case.plan.prescriptions if m.case.plan is not None else ():
+        name = prescription.target
+        if _is_organ_at_risk(name):
+            yield Hit(
+                f"The plan prescribes {prescription.dose_gy:g} Gy to {name}, which is named like an organ at risk: check what is treated, and name the target.",
+                measured=prescription.dose_gy,
+                structures=(name,),
+            )
+
+
+def _is_organ_at_risk(name: str) -> bool:
+    return heart_score(name) > 0 or substructure_of(name) is not None or organ_of(name) in ("cord", "canal")
+
+
 @rule("plan.fractions_missing", "warning", "fact", "The plan has no fractions.")
 def fractions_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Number of Fractions Planned is absent or 0."""
@@ -79,25 +116,53 @@ def fraction_groups(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Each group has its own dose a fraction, and the dose holds only their sum."""
     plan = m.case.plan
     if plan is not None and plan.fraction_groups > 1 and m.case.dose is not None:
+        judged = _judged_as_they_are(m)
+        limits_hold = (
+            f" Each fraction gives at most {CONVENTIONAL_GY:g} Gy, so the physical limits of protocol '{judged}' were held against the sum."
+            if judged
+            else ""
+        )
         yield Hit(
-            f"The plan has {plan.fraction_groups} fraction groups whose doses lie in one sum, so there are no doses in fractions of 2 Gy.",
+            f"The plan has {plan.fraction_groups} fraction groups whose doses lie in one sum, so there are no doses in fractions of 2 Gy.{limits_hold}",
             measured=float(plan.fraction_groups),
         )
+
+
+def _judged_as_they_are(m: Measurements) -> str:
+    """The protocol whose limits are held against the sum of several fraction groups; empty where none is."""
+    if m.choice is None or not m.constraints or not holds_for_conventional_groups(m.choice.protocol, m.case.plan):
+        return ""
+    return m.choice.protocol.name
 
 
 @rule("plan.prescription_implausible", "fail", "fact", "The prescription is no dose in Gy.")
 def prescription_implausible(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Target Prescription Dose is in Gy (PS3.3 C.8.8.10); in cGy it is a hundred times as large. Implanted sources do give more."""
     limit, plan = limits.prescription_total, m.case.plan
-    if plan is None or plan.kind == "brachy" or not plan.prescriptions:
+    if plan is None or plan.kind == "brachy":
         return
-    dose = max(p.dose_gy for p in plan.prescriptions)
+    dose = max((p.dose_gy for p in plan.prescriptions), default=0.0)
+    beams = _beams_gy_a_fraction(plan)
+    if dose <= limit.value < beams:
+        yield Hit(
+            f"The plan's beams give {beams:g} Gy in one fraction together, more than any treatment ({limit.value:g} Gy): their doses may be meant in cGy ({beams / 100:g} Gy). Correct them in the planning system and export again.",
+            measured=beams,
+            limit=limit,
+        )
     if dose > limit.value:
         yield Hit(
             f"The plan prescribes {dose:g} Gy, more than any treatment ({limit.value:g} Gy): it may be meant in cGy ({dose / 100:g} Gy). Correct it in the planning system and export again.",
             measured=dose,
             limit=limit,
         )
+
+
+def _beams_gy_a_fraction(plan: Plan) -> float:
+    """The sum of Beam Doses (PS3.3 C.8.8.13: in Gy, of one fraction) of the fraction group where it is largest; 0 where none is stated."""
+    totals: defaultdict[int | None, float] = defaultdict(float)
+    for beam in plan.treatment_beams:
+        totals[beam.fraction_group] += beam.dose_gy or 0.0
+    return round(max(totals.values(), default=0.0), 6)
 
 
 @rule(
@@ -126,8 +191,8 @@ def protocol_assumed(m: Measurements, limits: Limits) -> Iterable[Hit]:
 )
 def protocol_of_other_fractionation(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """The site is known, its fractionation is not a protocol's."""
-    if m.choice is None or m.choice.fit != "other_fractionation" or m.case.dose is None:
-        return
+    if m.choice is None or m.choice.fit != "other_fractionation" or m.case.dose is None or _judged_as_they_are(m):
+        return  # plan.fraction_groups says what the limits of conventional groups are worth
     name, reason = m.choice.protocol.name, m.choice.reason
     if m.constraints:
         said = f"The dose constraints are those of protocol '{name}' ({reason}){_conversion(m)}"

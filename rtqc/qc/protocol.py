@@ -55,6 +55,7 @@ class Limits(BaseModel):
     dose_mean_difference: Limit
     dose_outside_grid: Limit
     dose_outside_grid_edge: Limit
+    course_sum_difference: Limit
     dose_second_calculation: Limit
     dose_small_structure: Limit
     ct_spacing: Limit

@@ -15,7 +15,7 @@ _TARGET_WORDS = frozenset(
 
 
 def is_target(roi: Roi) -> bool:
-    """Whether an ROI is a target by its interpreted type, or by the first word of its name where the type says nothing else."""
+    """Whether an ROI is a target by its interpreted type or by the first word of its name, whatever its type is: planners type optimised targets as organs."""
     first = words(roi.structure.name)[:1]
     return roi.structure.kind.upper() in TARGET_TYPES or any(w in _TARGET_WORDS for w in first)
 

@@ -188,7 +188,7 @@ def test_several_structures_and_the_dose_are_written_in_one_call(box: Path, tmp_
     assert float(pixels.mean()) == pytest.approx(20.0, abs=0.05)
     again = rtqc("convert", box, target, "--roi", "Heart", "--dose", "--format", ending)
     assert again.status == 2
-    assert "exists already" in again.err
+    assert "exist already" in again.err
     assert rtqc("convert", box, target, "--all", "--force").status == 0
 
 

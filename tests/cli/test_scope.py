@@ -68,6 +68,14 @@ def test_a_dose_that_fails_is_no_concern_of_a_verdict_on_the_contour(clean_case:
     assert narrow.dose is None
 
 
+def test_more_plans_of_the_patient_are_no_concern_of_a_verdict_on_the_contour(clean_case: Case, clean_draft: Draft) -> None:
+    from dataclasses import replace
+
+    crowded = replace(clean_case, companions_left_out=30)
+    assert "course.not_summed" in {f.rule for f in _whole(crowded, clean_draft).findings}
+    assert _whole(crowded, clean_draft, scope="contour").findings == ()
+
+
 def test_a_severity_that_a_clinic_turned_off_makes_no_pass_of_what_was_not_checked(
     clean_case: Case, clean_draft: Draft
 ) -> None:

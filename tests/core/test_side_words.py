@@ -52,3 +52,8 @@ def test_a_letter_counts_where_another_name_of_the_plan_is_a_paired_organ() -> N
 
 def test_mediastinum_and_oesophagus_are_of_the_middle() -> None:
     assert [side_of_text(t) for t in ("Mediastinum", "PTV_Esophagus", "Ösophagus")] == ["midline"] * 3
+
+
+def test_a_damaged_text_that_repeats_a_kind_of_target_has_no_side() -> None:
+    assert side_of_text("ptv" * 5000) is None
+    assert side_of_text("ptv" * 5000 + "lbreast") == "left"

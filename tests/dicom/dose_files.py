@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from rtqc.core import Case
-from rtqc.dicom.write_study import uid_of
+from rtqc.dicom.study import uid_of
 
 #: Mean heart dose of a case whose dose is a factor times the clean plan's, over that factor, is the clean plan's.
 PARTS = ("RTSTRUCT.dcm", "RTPLAN.dcm", "RTDOSE.dcm")

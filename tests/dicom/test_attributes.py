@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from rtqc.core import Case, DoseAttributes, StructureSetAttributes
 from rtqc.dicom import read_case
 from rtqc.dicom.read_plan import date_time
-from rtqc.dicom.write_study import uid_of
+from rtqc.dicom.study import uid_of
 from rtqc.phantom import SyntheticPlan, write_plan
 from tests.conftest import dciodvfy
 
@@ -49,7 +49,7 @@ def test_a_plan_says_when_it_was_made_and_approved_and_what_it_replaces(case: Ca
     assert plan is not None
     assert (plan.date, plan.time, plan.approval, plan.approved_at) == ("20260104", "112233", "APPROVED", "20260105120000")
     assert (plan.kind, plan.intent, plan.geometry) == ("photon", "CURATIVE", "PATIENT")
-    assert plan.previous_plan_uids == (uid_of("rtqc-phantom", "earlier", "plan"),)
+    assert plan.relations == ((uid_of("rtqc-phantom", "earlier", "plan"), "PREDECESSOR"),)
 
 
 def test_only_a_beam_with_meterset_treats_and_says_where_and_how_long(case: Case) -> None:
@@ -75,7 +75,7 @@ def test_the_clean_plan_is_physical_unapproved_and_treats_the_beams_centre(clean
     assert plan is not None
     assert clean_case.dose_attributes == DoseAttributes("PHYSICAL", "PLAN", "IMAGE", "20260102080000")
     assert clean_case.structure_set_attributes == StructureSetAttributes("UNAPPROVED", "", "20260102080000", "20260102080000")
-    assert (plan.approval, plan.approved_at, plan.previous_plan_uids) == ("UNAPPROVED", "", ())
+    assert (plan.approval, plan.approved_at, plan.relations) == ("UNAPPROVED", "", ())
     for beam in plan.treatment_beams:
         assert beam.isocentre_mm == pytest.approx(clean_plan.beams.centre_mm, abs=1e-3)
     assert clean_plan.beams.centre_mm[0] > 30  # the patient's left is +x: the left breast lies there

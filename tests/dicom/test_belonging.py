@@ -287,6 +287,15 @@ def test_open_contours_are_said_by_every_command_and_by_the_library(tmp_path: Pa
     assert "contour.degenerate" in rtqc("compare", file, file).out
 
 
+def test_a_contour_that_stands_there_twice_is_no_loss(tmp_path: Path) -> None:
+    drawn = heart()
+    folder = write_box(tmp_path / "plan", rois=(replace(drawn, contours=drawn.contours * 2),))
+    case = package.read_case(folder)
+    assert case.structures["Heart"].volume_ml == pytest.approx(HEART_ML, rel=1e-4)
+    assert "structure_set.contours_left_out" not in {f.rule for f in case.findings}
+    assert "contour.repeated" in {f.rule for f in package.structure_findings(case, case.structures["Heart"])}
+
+
 def test_a_clean_plan_has_no_contour_left_out(plan: Path) -> None:
     assert read_case(plan).findings == ()
     assert rtqc("dvh", plan, "--json").document["findings"] == []

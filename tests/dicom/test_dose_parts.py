@@ -21,6 +21,8 @@ from rtqc.dicom import Header, read_case
 from rtqc.dicom.dose_object import DoseObject, ReferencedPlan
 from rtqc.dicom.dose_parts import ReadDose, SummationError, whole_of_parts
 from rtqc.dosimetry import eqd2_fractions, why_no_eqd2
+from rtqc.heart import Draft
+from rtqc.pipeline import Options, assess
 from tests.dicom.dose_files import add_dose, changed, gy_of, messages, part, several_groups, without_ct
 
 
@@ -421,3 +423,15 @@ def test_an_object_of_dvhs_only_is_no_dose_and_beside_a_dose_nothing_amiss(plan:
     case = read_case(plan)
     assert is_whole(case, clean_case)
     assert messages(case) == {}
+
+
+def test_a_dose_of_one_plane_is_said_once_and_nothing_is_computed_from_it(folder: Path, clean_draft: Draft) -> None:
+    def first_plane(dose: Dataset) -> None:
+        dose.PixelData = dose.PixelData[: 4 * dose.Rows * dose.Columns]
+        dose.NumberOfFrames, dose.GridFrameOffsetVector = 1, ["0"]
+
+    changed(folder, first_plane, "RTDOSE.dcm")
+    assessment = assess(read_case(folder), Options(device="cpu"), clean_draft)
+    assert assessment.dose is None
+    assert assessment.constraints == ()
+    assert [f.rule for f in assessment.findings if f.rule.startswith(("dose.", "constraint."))] == ["dose.unusable"]

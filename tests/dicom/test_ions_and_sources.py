@@ -29,7 +29,7 @@ from rtqc.dicom import (
     store,
     write_sr,
 )
-from rtqc.dicom.write_study import uid_of
+from rtqc.dicom.study import uid_of
 from rtqc.dosimetry import dvh, eqd2_fractions, why_no_eqd2
 from rtqc.heart import Draft
 from rtqc.phantom import SyntheticPlan, write_plan
@@ -222,6 +222,8 @@ def test_every_sentence_about_an_effective_dose_has_its_unit_but_limits_keep_the
     assert said("constraint.exceeded", before, "Gy (RBE)") == after
     assert said("constraint.exceeded", after, "Gy (RBE)") == after
     assert said("constraint.exceeded", before, "Gy") == before
+    for rule in ("dose.level", "dose.level_unusual", "dose.target_coverage", "dose.grid_spacing"):
+        assert said(rule, "The highest has 41.20 Gy.", "Gy (RBE)") == "The highest has 41.20 Gy (RBE)."
     assert said("plan.several_prescriptions", "50 Gy to the breast.", "Gy (RBE)") == "50 Gy to the breast."
 
 
@@ -294,9 +296,13 @@ def test_heart_limits_are_not_invented_for_brachytherapy(clean_folder: Path, cle
 
 @pytest.mark.parametrize("kind", ["LDR", "PDR", ""])
 def test_slow_sources_are_not_converted_to_fractions_of_two(kind: str, clean_folder: Path, tmp_path: Path) -> None:
-    case = read_case(changed(without_ct(clean_folder, tmp_path / "plan"), as_brachytherapy((50.0,), kind, 1)))
+    folder = changed(without_ct(clean_folder, tmp_path / "plan"), as_brachytherapy((50.0,), kind, 1))
+    case = read_case(folder)
     assert eqd2_fractions(case) is None
     assert "short fractions" in why_no_eqd2(case)
+    # A number of fractions that the user gives does not make the model one for slow sources.
+    told = rtqc("dvh", folder, "--json", "--fractions", "4", "--alpha-beta", "3")
+    assert told.document["eqd2"] is None
 
 
 def test_a_plan_of_beams_and_sources_has_no_limits_either_and_needs_the_dose_of_both(

@@ -7,7 +7,20 @@ import pytest
 
 from rtqc.core import Dose, Grid, Orientation
 from rtqc.core.volumes import Dose as AnyDose
-from rtqc.dosimetry import DVH, DoseOfPlan, converted_dose_gy, course_dose, dvh, in_fractions
+from rtqc.dosimetry import (
+    DVH,
+    DoseOfPlan,
+    MovedSurface,
+    OrganDose,
+    SurfaceBand,
+    converted_dose_gy,
+    course_dose,
+    course_draft_errors,
+    dvh,
+    in_fractions,
+)
+from rtqc.dosimetry.draft_error import CALIBRATION, LEVEL_95
+from rtqc.qc.protocol import Constraint
 from tests.shapes import cylinder, sphere
 
 SAGITTAL = Orientation((0.0, 1.0, 0.0), (0.0, 0.0, -1.0))
@@ -110,6 +123,48 @@ def test_a_plan_alone_expressed_in_its_own_fractions_is_its_physical_dose() -> N
 def test_a_dose_expressed_in_other_fractions_is_the_one_that_limits_are_converted_to() -> None:
     h = dvh(sphere(40, 2.5), uniform(26.0))
     assert in_fractions(h.eqd2(5, 3.0), 25, 3.0).mean_gy == pytest.approx(converted_dose_gy(26.0, 5, 25, 3.0), abs=1e-6)
+
+
+# --- The draft's error in the sum ---
+
+MEAN = Constraint(id="mean", description="mean", metric="mean_gy", limit=1.0, unit="Gy", source="the test")
+MEAN_EQD2 = MEAN.model_copy(update={"id": "eqd2", "eqd2": True})
+
+
+@pytest.fixture(scope="module")
+def tube() -> MovedSurface:
+    """60 mm long, its upper end sure to 4 mm: the mean height is sure to 2 mm."""
+    return MovedSurface.of(cylinder(30, -30, 30, 2.0), SurfaceBand(lambda points: np.zeros(len(points)), 4.0))
+
+
+def errors_of(tube: MovedSurface, *parts: DoseOfPlan, fractions: int | None = None) -> dict[str, float]:
+    judged = course_dose(tube.structure, parts, 3.0)
+    if fractions is not None:
+        assert judged.eqd2 is not None
+        judged = OrganDose(in_fractions(judged.eqd2, fractions, 3.0), judged.eqd2)
+    lungs = MEAN.model_copy(update={"id": "lung", "structure": "Lung_L"})
+    return course_draft_errors(tube, parts, judged, (MEAN, MEAN_EQD2, lungs), 3.0, fractions)
+
+
+@pytest.mark.parametrize(("first", "second"), [(0.2, -0.2), (0.2, 0.1), (0.2, 0.0)])
+def test_the_drafts_error_in_a_sum_is_that_of_the_summed_gradients(tube: MovedSurface, first: float, second: float) -> None:
+    """Two plans whose gradients cancel leave no error, though each has one."""
+    errors = errors_of(tube, *(DoseOfPlan(linear_dose((0.0, 0.0, g), 20.0, s)) for g, s in ((first, 2.5), (second, 3.3))))
+    assert set(errors) == {"mean"}
+    expected = CALIBRATION * LEVEL_95 * abs(first + second) * 2.0
+    assert errors["mean"] == pytest.approx(expected, rel=0.06, abs=0.01)
+
+
+def test_the_error_of_eqd2_in_a_sum_is_that_of_each_plans_own_fractions(tube: MovedSurface) -> None:
+    """EQD2 = D (D / n + 3) / 5: with 1000 fractions it grows by 0.6 Gy for each Gy, but for 20 Gy / 1000."""
+    steep, even = linear_dose((0.0, 0.0, 0.2)), uniform(5.0)
+    errors = errors_of(tube, DoseOfPlan(steep, 1000), DoseOfPlan(even, 5))
+    assert errors["eqd2"] == pytest.approx(0.6 * errors["mean"], rel=0.03)
+
+
+def test_a_plan_alone_expressed_in_its_own_fractions_has_the_error_of_its_physical_dose(tube: MovedSurface) -> None:
+    part = DoseOfPlan(linear_dose((0.0, 0.0, 0.2)), 15)
+    assert errors_of(tube, part, fractions=15)["mean"] == pytest.approx(errors_of(tube, part)["mean"], rel=0.01)
 
 
 def test_no_plan_and_no_alpha_beta_are_refused() -> None:

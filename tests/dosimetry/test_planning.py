@@ -208,6 +208,16 @@ def test_the_tolerance_grows_with_the_dose() -> None:
     assert mean_tolerance_gy(curve, 20.0, 0.15) == pytest.approx(0.6)
 
 
+def test_a_gap_that_is_bridged_has_a_volume_by_trapezoids_too() -> None:
+    # Planes 1 mm apart; the gap of 4 mm is bridged (up to 5 mm), that of 30 mm is not: 2 + 4 + 2 + 3 mm by hand.
+    whole = cylinder(20, 0, 50, 1.0)
+    area = whole.areas_mm2[0]
+    kept = (0.5, 1.5, 2.5, 6.5, 7.5, 8.5, 38.5, 39.5, 40.5, 41.5)
+    gapped = replace(whole, planes={w: whole.planes[w] for w in kept})
+    assert gapped.slabs.bridged.tolist() == [True] * 5 + [False] + [True] * 3
+    assert trapezoid_volume_ml(gapped) == pytest.approx(area * (2 + 4 + 2 + 3) / 1000)
+
+
 def test_planning_systems_count_volume_between_the_outermost_planes() -> None:
     # By hand: 21 planes 3 mm apart are 60 mm from the first to the last, and 63 mm with half a slice at either end.
     tall, flat = cylinder(20, -30, 30, 3.0), cylinder(20, 0, 3, 3.0)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from shapely.geometry import MultiPolygon, Point
 
-from rtqc.core import Case, Structure
-from rtqc.core.case import Plan, Prescription, Roi
-from rtqc.qc import Protocol, applicable_constraints, choose_protocol, load_protocol, named_choice
+from rtqc.core import Case, Dose, Grid, Structure
+from rtqc.core.case import FractionGroup, Plan, Prescription, Roi
+from rtqc.dosimetry import OrganDose, evaluate
+from rtqc.qc import Measurements, Protocol, applicable_constraints, choose_protocol, load_protocol, named_choice, run_rules
 
 DISC = {0.0: MultiPolygon([Point(0, 0).buffer(5)])}
 
@@ -114,3 +116,66 @@ def test_a_converted_limit_follows_the_protocols_alpha_beta() -> None:
     metric = {c.id: c.metric for c in applicable_constraints(choice, case)}["heart-v20gy-5-left"]
     # D (D / 20 + 2) = 20 x 2.8, so D = 10 (sqrt(4 + 11.2) - 2).
     assert metric == "v18_99_gy_percent"
+
+
+# --- Several fraction groups ---
+
+
+def with_groups(case: Case, *groups: tuple[int, float | None]) -> Case:
+    """The plan with fraction groups of so many fractions and so many Gy in each."""
+    assert case.plan is not None
+    made = tuple(FractionGroup(n, fractions, gy) for n, (fractions, gy) in enumerate(groups, 1))
+    return replace(case, plan=replace(case.plan, groups=made, fraction_groups=len(made)))
+
+
+@pytest.mark.parametrize(
+    ("groups", "judged"),
+    [
+        (((25, 2.0), (8, 2.0)), True),
+        (((25, 2.2), (8, 1.8)), True),
+        # One dose a fraction above what is conventional, unknown, in cGy, or doses that are not what is prescribed.
+        (((25, 2.0), (8, 2.25)), False),
+        (((25, 2.0), (8, None)), False),
+        (((25, 200.0), (8, 200.0)), False),
+        (((25, 1.0), (8, 1.0)), False),
+    ],
+)
+def test_limits_hold_for_the_sum_of_groups_that_are_all_conventional(
+    groups: tuple[tuple[int, float | None], ...], judged: bool
+) -> None:
+    """50 Gy in 25 and 16 Gy in 8 in one plan: limits of 2 Gy a fraction hold for the physical sum, as for a course."""
+    case = with_groups(plan(66.0, 33, "Breast_L"), *groups)
+    choice = choose_protocol(case)
+    assert (choice.protocol.name, choice.fit) == ("breast", "other_fractionation")
+    found = applicable_constraints(choice, case)
+    assert bool(found) is judged
+    assert not any(c.converted_from for c in found)
+    if judged:
+        assert limits(case)["heart-mean-4gy"] == ("mean_gy", 4.0)
+
+
+def test_limits_of_large_fractions_do_not_hold_for_conventional_groups() -> None:
+    case = with_groups(plan(66.0, 33, "Breast_L"), (25, 2.0), (8, 2.0))
+    assert limits(case, "breast-40-15") == {}
+
+
+@pytest.mark.parametrize(
+    ("boosts_gy", "rules"), [(2.0, {"plan.fraction_groups"}), (2.5, {"plan.fraction_groups", "protocol.other_fractionation"})]
+)
+def test_a_plan_of_two_conventional_groups_is_judged_with_a_note_and_another_with_a_warning(
+    boosts_gy: float, rules: set[str]
+) -> None:
+    given = with_groups(plan(50 + 8 * boosts_gy, 33, "Breast_L"), (25, 2.0), (8, boosts_gy))
+    case = replace(given, dose=Dose(Grid.regular((2, 2, 2), (3.0, 3.0, 3.0)), np.ones((2, 2, 2), np.float32)))
+    choice = choose_protocol(case)
+    results = evaluate(applicable_constraints(choice, case), OrganDose(), OrganDose())
+    measurements = Measurements(case, choice=choice, constraints=results)
+    found = {
+        f.rule: f
+        for f in run_rules(measurements, choice.protocol)
+        if f.rule in ("plan.fraction_groups", "protocol.other_fractionation")
+    }
+    assert set(found) == rules
+    assert ("limits of protocol 'breast' were held against the sum" in found["plan.fraction_groups"].message) is (
+        boosts_gy == 2.0
+    )

@@ -16,11 +16,22 @@ from shapely.geometry import box
 
 from rtqc.core import Case, Dose, Finding, Grid, Structure
 from rtqc.core.assessment import Assessment, Course
-from rtqc.core.case import Beam, DoseAttributes, Plan, Prescription, Provenance, Roi, StructureSetAttributes
-from rtqc.core.patient_plan import PatientPlan, PlannedDose, PlannedStructures
+from rtqc.core.case import (
+    ApplicationSetup,
+    Beam,
+    DoseAttributes,
+    FractionGroup,
+    Plan,
+    Prescription,
+    Provenance,
+    Roi,
+    StructureSetAttributes,
+)
+from rtqc.core.patient_plan import DoseOfSeveralPlans, PatientPlan, PlannedDose, PlannedStructures
 from rtqc.dicom import index_folder, plan_cases, read_cases
 from rtqc.dicom.parts import MOST_SIBLINGS
-from rtqc.dosimetry import dvh
+from rtqc.dosimetry import SurfaceBand, dvh
+from rtqc.dosimetry.draft_error import CALIBRATION, LEVEL_95
 from rtqc.geometry.coverage import as_multipolygon
 from rtqc.heart import Draft
 from rtqc.phantom import SyntheticPlan, course_errors, plant, write_plan
@@ -77,7 +88,7 @@ def kind(earlier: Plan, later: Plan, *, frame: str = "f", uids: tuple[str, str] 
         (WHOLE, plan_of("Bst", 10.0, 5, "20260120")),
         (plan_of("Breast_L", 40.05, 15), plan_of("Boost", 13.35, 5, "20260120")),
         # A boost is a boost even if it was copied from the whole breast's plan.
-        (WHOLE, replace(BOOST, relations=(("1", "PREDECESSOR"),), previous_plan_uids=("1",))),
+        (WHOLE, replace(BOOST, relations=(("1", "PREDECESSOR"),))),
         # Both breasts, both alike.
         (WHOLE, plan_of("Breast_R", 50.0, 25)),
         # Two lesions: other names at other places, or the same name far apart.
@@ -128,6 +139,8 @@ def test_plans_that_replace_the_earlier_one(earlier: Plan, later: Plan) -> None:
         (WHOLE, Plan("Other", date="20260104")),
         # Which is the later?
         (WHOLE, plan_of("Second", 50.0, 25)),
+        # What it was derived from, and given before?
+        (WHOLE, plan_of("Breast_L", 50.0, 25, "20260120", relations=(("1", "PRIOR"), ("1", "PREDECESSOR")))),
         # Two lesions of one name, or two versions: nothing says where they lie.
         (plan_of("Lung_1", 54.0, 3, target="PTV", treatment_beams=()), plan_of("Lung_2", 54.0, 3, "20260103", "PTV", treatment_beams=())),
     ],
@@ -284,6 +297,36 @@ def test_the_course_is_the_same_from_each_of_its_plans() -> None:
     ]
 
 
+def rising(gy: float, a_mm: float) -> Dose:
+    """A dose of ``gy`` in the heart's middle that rises by ``a_mm`` Gy a mm to the patient's head."""
+    flat = uniform(gy)
+    slope = a_mm * flat.grid.positions_mm[:, None, None]
+    return replace(flat, gy=np.ascontiguousarray(flat.gy + slope, np.float32))
+
+
+@pytest.mark.parametrize(("boosts_slope", "sure_to_mm", "flips"), [(0.1, 5.0, False), (0.1, 0.1, True), (-0.1, 5.0, False)])
+def test_a_courses_outcome_flips_only_beyond_the_drafts_error_in_the_sum(
+    boosts_slope: float, sure_to_mm: float, flips: bool
+) -> None:
+    """Each plan rises by 0.1 Gy a mm: together 0.6 Gy over the 3 mm between contour and draft, or nothing."""
+    drafted = heart()
+    higher = Structure("Heart", {w + 3.0: area for w, area in drafted.planes.items()}, slice_spacing_mm=3.0)
+    case = case_of(WHOLE, rising(10.0, 0.1), patient_plan("2", BOOST, rising(10.0, boosts_slope)))
+    case = replace(case, rois=(Roi(1, higher),))
+    band = SurfaceBand(lambda points: np.zeros(len(points)), sure_to_mm, sure_to_mm)
+    course = assess_course(case, replace(judging(with_mean_limit(20.3)), draft=drafted, band=band))
+    assert course is not None
+    (mean,) = course.constraints
+    assert (mean.contoured, mean.draft) == (
+        pytest.approx(20 + 3 * (0.1 + boosts_slope), abs=0.02), pytest.approx(20, abs=0.02)
+    )  # fmt: skip
+    assert mean.draft_error is not None
+    # Both ends by themselves: the mean height is sure to half the root of the sum of their squares.
+    expected = CALIBRATION * LEVEL_95 * (0.1 + boosts_slope) * sure_to_mm / np.sqrt(2)
+    assert mean.draft_error == pytest.approx(expected, rel=0.1, abs=0.01)
+    assert mean.outcome_flips is flips
+
+
 def test_between_the_tiers_the_course_is_a_warning() -> None:
     case = case_of(WHOLE, uniform(2.34), patient_plan("2", BOOST, uniform(2.28)))
     assert said(case, with_mean_limit(4.0, "ideal"))["course.constraint_above_ideal"].severity == "warning"
@@ -344,6 +387,8 @@ def test_a_boost_takes_its_site_from_the_plan_that_it_is_added_to() -> None:
     choice = choice_within_course(case, alone, choose_protocol)
     assert alone.fit == "assumed"
     assert (choice.fit, choice.site, choice.protocol.name) == ("fits", "breast", "breast-boost")
+    brain = case_of(plan_of("Brain", 30.0, 10, "20260120", "PTV brain"), uniform(1.0), patient_plan("2", WHOLE, uniform(1.0)))
+    assert choice_within_course(brain, choose_protocol(brain), choose_protocol).site == "brain"
     assert choice_within_course(case_of(nameless, uniform(1.0)), alone, choose_protocol) is alone
 
 
@@ -411,11 +456,47 @@ def test_a_replan_on_another_ct_replaces_and_is_no_alarm() -> None:
     assert set(said(case_of(WHOLE, uniform(2.34), old))) == {"course.superseded"}
 
 
-def test_brachytherapy_is_not_added_to_external_beams() -> None:
-    implant = plan_of("Boost HDR", 10.0, 1, "20260120", "Tumor bed", kind="brachy", treatment_beams=())
-    found = said(case_of(WHOLE, uniform(2.34), patient_plan("2", implant, uniform(1.0))))
-    assert "brachytherapy" in found["course.not_summed"].message
-    assert "course.summed" not in found
+SETUPS = (ApplicationSetup(1, 1, 10.0),)
+IMPLANT = plan_of(
+    "Boost HDR", 10.0, 1, "20260120", "Tumor bed", kind="brachy", treatment_beams=(), application_setups=SETUPS, brachy_type="HDR"
+)  # fmt: skip
+MIXED = plan_of("Breast HDR", 50.0, 25, "20260120", application_setups=SETUPS)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "why"),
+    [
+        (WHOLE, IMPLANT, "is of brachytherapy, and"),
+        (IMPLANT, WHOLE, "is of external beams, and"),
+        (BOOST, MIXED, "is of external beams and brachytherapy, and"),
+        (MIXED, BOOST, "is of external beams, and"),
+        (MIXED, replace(MIXED, label="Boost HDR"), "is of external beams and brachytherapy, as Breast HDR is, and"),
+    ],
+)
+def test_sources_and_external_beams_are_never_added(own: Plan, other: Plan, why: str) -> None:
+    case = case_of(own, uniform(2.34), patient_plan("2", other, uniform(2.28)))
+    found = said(case, with_mean_limit(4.0))
+    assert f"{other.label} is not in the sum of the course: it {why} doses of sources and of external beams" in (
+        found["course.not_summed"].message
+    )
+    assert set(found) == {"course.not_summed"}
+    assert course_of(case, with_mean_limit(4.0)).constraints == ()
+
+
+def test_a_course_of_implants_alone_is_added_and_held_against_no_limit() -> None:
+    again = replace(IMPLANT, label="Second HDR", prescriptions=(Prescription(20.0, "Sternum"),))
+    case = case_of(IMPLANT, uniform(2.34), patient_plan("2", again, uniform(2.28)))
+    course = course_of(case, with_mean_limit(4.0))
+    assert (mean_of(course), course.constraints, course.eqd2) == (pytest.approx(4.62, abs=1e-4), (), None)
+    assert "limits are for external beams" in said(case, with_mean_limit(4.0))["course.uncertain"].message
+
+
+def test_a_planning_systems_sum_of_beams_and_sources_is_held_against_no_limit() -> None:
+    for own, other in ((WHOLE, IMPLANT), (IMPLANT, WHOLE)):
+        case = case_of(own, uniform(4.62), patient_plan("2", other, None))
+        case = replace(case, dose_attributes=DoseAttributes("PHYSICAL", "MULTI_PLAN"), dose_plan_uids=("1", "2"))
+        course = course_of(case, with_mean_limit(4.0))
+        assert (mean_of(course), course.constraints, course.left_out) == (pytest.approx(4.62, abs=1e-4), (), ())
 
 
 def test_without_one_plans_dose_the_sum_is_at_least_that_and_no_limit_is_met() -> None:
@@ -465,16 +546,18 @@ def test_plans_of_other_fractionation_are_judged_by_what_does_as_much_in_the_pri
 
 
 def test_doses_in_2_gy_are_unknown_for_a_plan_of_several_fraction_groups_and_the_physical_sum_is_judged() -> None:
-    groups = replace(WHOLE, fraction_groups=2)
+    groups = replace(WHOLE, fraction_groups=2, groups=(FractionGroup(1, 20, 2.0), FractionGroup(2, 5, 2.0)))
     case = case_of(groups, uniform(2.34), patient_plan("2", BOOST, uniform(2.28)))
     course = course_of(case)
     assert course.eqd2 is None
     assert mean_of(course) == pytest.approx(4.62, abs=1e-4)
-    odd = replace(plan_of("Breast_L", 40.05, 15), fraction_groups=2)
-    assert (
-        "doses a fraction differ"
-        in said(case_of(odd, uniform(2.0), patient_plan("2", BOOST, uniform(1.0))))["course.uncertain"].message
-    )
+    # 40.05 Gy in 15 and 10 Gy in 5: 50.05 Gy in 20 would be 2.5 Gy a fraction; 50 Gy in 25 and 16 Gy in 4 would be 1.7 Gy by the prescription.
+    for odd in (
+        replace(plan_of("Breast_L", 40.05, 15), fraction_groups=2),
+        replace(plan_of("Breast_L", 50.0, 29), fraction_groups=2, groups=(FractionGroup(1, 25, 2.0), FractionGroup(2, 4, 4.0))),
+    ):
+        found = said(case_of(odd, uniform(2.0), patient_plan("2", BOOST, uniform(1.0))))
+        assert "doses a fraction differ" in found["course.uncertain"].message
 
 
 def multi(dose: Dose, *plan_uids: str) -> PlannedDose:
@@ -498,6 +581,48 @@ def test_a_dose_of_several_plans_is_judged_as_such_where_only_one_of_them_is_her
     assert course.summation == "multi_plan"
     assert course.constraints[0].contoured_met is False
     assert "refers to 1 more plan" in said(case)["course.uncertain"].message
+
+
+def test_a_plan_whose_only_dose_is_that_of_several_says_so_once() -> None:
+    message = "RTDOSE.dcm is the sum of 2 plans (DoseSummationType MULTI_PLAN)."
+    note = Finding(rule="dose.of_several_plans", severity="warning", certainty="fact", message=message)
+    own = replace(
+        case_of(WHOLE, uniform(4.62), patient_plan("2", BOOST, None), findings=(note,)),
+        dose_attributes=DoseAttributes("PHYSICAL", "MULTI_PLAN"), dose_plan_uids=("1", "2"),
+    )  # fmt: skip
+    assert set(said(own, with_mean_limit(6.0))) == set()
+    # What is added to it is no part of that note.
+    third = patient_plan("3", plan_of("Sternum", 10.0, 5, "20260210", "Sternum boost"), uniform(0.5))
+    more = said(replace(own, companions=(*own.companions, third)))["course.summed"]
+    assert "Breast_L + Boost_L lie in one dose of several plans (MULTI_PLAN), to which Sternum was added" in more.message
+    assert "mean heart dose is 5.12 Gy" in more.message
+
+
+@pytest.mark.parametrize(("sum_gy", "fires"), [(4.62, False), (4.71, False), (4.73, True), (4.51, True), (2.34, True)])
+def test_a_planning_systems_sum_that_is_not_the_sum_of_the_plans_is_a_warning(sum_gy: float, fires: bool) -> None:
+    """2.34 and 2.28 Gy are 4.62 Gy, to 0.1 Gy."""
+    case = case_of(WHOLE, uniform(2.34), patient_plan("2", BOOST, uniform(2.28, spacing_mm=4.0)))
+    together = DoseOfSeveralPlans("RTDOSE.sum.dcm", ("1", "2"), lambda: multi(uniform(sum_gy, spacing_mm=3.0), "1", "2"))
+    found = said(replace(case, doses_of_several_plans=(together,))).get("course.sum_differs")
+    assert (found is not None) is fires
+    if found is not None:
+        assert found.severity == "warning"
+        assert (
+            f"RTDOSE.sum.dcm is the dose of Breast_L + Boost_L together, and gives the heart a mean of {sum_gy:.2f} Gy"
+            in found.message
+        )
+        assert "their own doses give 4.62 Gy" in found.message
+
+
+def test_a_planning_systems_sum_of_other_plans_or_of_another_dose_type_is_not_compared() -> None:
+    case = case_of(WHOLE, uniform(2.34), patient_plan("2", BOOST, uniform(2.28)))
+    effective = PlannedDose(uniform(9.0), DoseAttributes("EFFECTIVE", "MULTI_PLAN"), ("m",), ("1", "2"))
+    for together in (
+        DoseOfSeveralPlans("m.dcm", ("1", "elsewhere"), lambda: multi(uniform(9.0), "1", "elsewhere")),
+        DoseOfSeveralPlans("m.dcm", ("1", "2"), lambda: effective),
+        DoseOfSeveralPlans("m.dcm", ("1", "2"), lambda: PlannedDose(why_not="its dose cannot be used")),
+    ):
+        assert course_of(replace(case, doses_of_several_plans=(together,))).planning_sums == ()
 
 
 def test_of_two_structure_sets_the_approved_one_then_the_later_one_is_used_and_said() -> None:
@@ -579,6 +704,27 @@ def test_a_sum_that_the_planning_system_exported_is_not_added_to_the_plans(copie
     boost_case = next(c for c in read_cases(copied) if c.provenance.labels["plan"] == "Boost_L")
     assert boost_case.dose is not None
     assert mean_of(courses[0]) == pytest.approx(dvh(boost_case.structures["Heart"], boost_case.dose).mean_gy, abs=1e-3)
+
+
+def test_a_planning_systems_sum_beside_both_plans_is_compared_with_them(copied: Path) -> None:
+    whole, boost = (pydicom.dcmread(copied / name) for name in ("RTDOSE.dcm", "RTDOSE.boost.dcm"))
+    gy = [d.pixel_array * float(d.DoseGridScaling) for d in (whole, boost)]
+    sums = []
+    for share in (1.0, 1.1):
+        total = share * (gy[0] + gy[1])
+        whole.DoseGridScaling = f"{total.max() / (2**32 - 1):.10e}"
+        whole.PixelData = np.round(total / float(whole.DoseGridScaling)).clip(0, 2**32 - 1).astype("<u4").tobytes()
+        whole.SOPInstanceUID = whole.file_meta.MediaStorageSOPInstanceUID = "2.25.4711"
+        whole.DoseSummationType = "MULTI_PLAN"
+        plans = [pydicom.dcmread(copied / name).ReferencedRTPlanSequence[0] for name in ("RTDOSE.dcm", "RTDOSE.boost.dcm")]
+        whole.ReferencedRTPlanSequence = plans
+        whole.save_as(copied / "RTDOSE.sum.dcm")
+        courses = [course_of(case, load_protocol("breast-50-25")) for case in read_cases(copied)]
+        assert courses[0].planning_sums == courses[1].planning_sums
+        sums += courses[0].planning_sums
+    assert [s.file for s in sums] == ["RTDOSE.sum.dcm"] * 2
+    assert sums[0].mean_gy == pytest.approx(sums[0].summed_mean_gy, abs=0.002)
+    assert sums[1].mean_gy == pytest.approx(1.1 * sums[0].summed_mean_gy, abs=0.005)
 
 
 def test_a_boost_on_a_ct_of_its_own_is_not_added(clean_plan: SyntheticPlan, tmp_path: Path) -> None:

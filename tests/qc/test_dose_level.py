@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from rtqc.core import Case
@@ -41,6 +42,12 @@ def test_a_factor_fails_and_its_cause_is_named(factor: float, cause: str) -> Non
 def test_a_maximum_just_above_95_percent_does_not_fail_and_just_below_does() -> None:
     assert "dose.level" not in level(case(dose(0.951 * 40.05), BREAST))
     assert "dose.level" in level(case(dose(0.949 * 40.05), BREAST))
+
+
+def test_a_dose_that_is_zero_everywhere_has_no_level_because_reading_says_so() -> None:
+    calculated = dose(40.05)
+    zero = replace(calculated, gy=np.zeros_like(calculated.gy))
+    assert level(case(zero, BREAST)) == {}
 
 
 def test_a_prescription_that_no_point_reaches_is_unusual() -> None:

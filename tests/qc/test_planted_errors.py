@@ -28,7 +28,6 @@ TESTED_ELSEWHERE = {
     "structure_set.roi_number": "tests/dicom/test_structures.py",
     "structure_set.contours_without_roi": "tests/dicom/test_structures.py",
     "reference.series_chosen": "tests/dicom/test_ct_series.py",
-    "ct.one_uid_two_contents": "tests/dicom/test_ct_series.py",
     "ct.frames_unusable": "tests/dicom/test_ct_series.py",
     "structure_set.absent": "tests/dicom/test_bad_input.py",
     "structure_set.unusable": "tests/dicom/test_bad_input.py",
@@ -56,6 +55,7 @@ TESTED_ELSEWHERE = {
             "summed",
             "superseded",
             "left_out",
+            "sum_differs",
         )
     },
     "constraint.not_assessed": "tests/qc/test_protocols.py",
@@ -69,6 +69,9 @@ TESTED_ELSEWHERE = {
     "plan.several_prescriptions": "tests/dicom/test_plan.py",
     "plan.prescription_per_beam": "tests/dicom/test_plan.py",
     "plan.fraction_groups": "tests/dicom/test_plan.py",
+    "plan.prescription_unusable": "tests/dicom/test_plan.py",
+    "plan.prescription_to_point": "tests/dicom/test_plan.py",
+    "plan.target_is_organ": "tests/dicom/test_plan.py",
 }
 
 

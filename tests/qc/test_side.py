@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from rtqc.core import Case
 from rtqc.core.case import Beam, Prescription
+from rtqc.qc import applicable_constraints, choose_protocol
 from rtqc.qc.laterality import laterality_of, midline_mm
 from tests.qc.plans import case, cylinder, dose, found
 
@@ -80,6 +82,18 @@ def test_bilateral_treatments_raise_nothing() -> None:
     assert laterality_of(case(given, Prescription(40.05, ""), label="B1")) == "both"
 
 
+def test_a_plan_for_both_breasts_has_the_limits_of_the_left_and_no_contradiction() -> None:
+    given = dose(51.0, x_mm=LEFT_MM)
+    given.gy[:] = given.gy + dose(51.0, x_mm=RIGHT_MM).gy
+    targets = tuple(cylinder(name, x, 30.0, "PTV") for name, x in (("PTV_Breast_L", LEFT_MM), ("PTV_Breast_R", RIGHT_MM)))
+    prescriptions = (Prescription(50.0, "PTV_Breast_L"), Prescription(50.0, "PTV_Breast_R"))
+    both = case(given, *prescriptions, fractions=25, label="Breasts", structures=targets)
+    assert laterality_of(both) == "both"
+    assert contradiction(both) is None
+    sides = {c.side for c in applicable_constraints(choose_protocol(both), both)}
+    assert sides == {None, "left"}
+
+
 def test_a_treatment_of_the_middle_raises_nothing() -> None:
     for label in ("Mediastinum", "Esophagus", "LUL + mediastinum"):
         assert contradiction(plan(label, 0.0, "", ("PTV", 10.0))) is None, label
@@ -115,3 +129,9 @@ def test_a_dose_that_goes_on_beyond_its_grid_says_no_side_unless_it_lies_far_to_
     everywhere = dose(42.0, x_mm=0.0, radius_mm=400.0)
     assert laterality_of(case(everywhere, Prescription(40.05, ""), label="B1")) == "unknown"
     assert laterality_of(case(dose(42.0, x_mm=150.0), Prescription(40.05, ""), label="B1")) == "left"
+
+
+def test_a_dose_that_is_zero_everywhere_is_on_no_side() -> None:
+    calculated = dose(42.0, x_mm=150.0)
+    zero = replace(calculated, gy=np.zeros_like(calculated.gy))
+    assert laterality_of(case(zero, Prescription(40.05, ""), label="B1")) == "unknown"
