@@ -38,6 +38,8 @@ _MOST_SPREAD_MM = 9.0
 _LEAST_HEIGHT_MM = 40.0
 #: No end is moved outward by more than this, in mm: what is drawn there is the part below it, stretched over twice as many mm and more.
 _MOST_ADDED_MM, _STRETCHED_MM = 12.0, 28.0
+#: A heart is broad where the great vessels leave it: an uppermost slice with less than this part of the next one's cross-section is a sliver of them.
+_SLIVER_SHARE = 0.25
 #: The last slice of a heart has this cross-section at least, in mm².
 _LEAST_AREA_MM2 = 200.0
 #: Standard deviation of an end that looks and level agree on, in mm, upper and lower: four radiologists' hearts, drafted unseen, were missed by
@@ -124,6 +126,9 @@ def drawn_to_definition(found: Found, piece: Voxels, definition: UpperEnd = "fen
     low, high = float(grid.positions_mm[inside[0]]) - half, float(grid.positions_mm[inside[-1]]) + half
     scatter = _scatter_mm(found)
     artery, bottom = levels.get("left_pulmonary_artery"), levels.get("lower_end")
+    areas = _areas_mm2(piece, grid)[inside]
+    sliver = artery is not None and inside.size > 1 and areas[-1] < _SLIVER_SHARE * areas[-2]
+    high -= grid.slice_spacing_mm if sliver else 0.0
     upper = lower = None
     if not piece[-1].any():
         aim = artery.z_mm - _BELOW_ARTERY_MM if artery is not None and definition == "feng2011" else None
@@ -133,7 +138,7 @@ def drawn_to_definition(found: Found, piece: Voxels, definition: UpperEnd = "fen
         aim = bottom.z_mm if bottom is not None else None
         lower = _end(low, aim, (_LOWER_TOLERANCE_MM, np.inf), 1, scatter[0])
     used: UpperEnd = definition if artery is not None and upper is not None else "model"
-    return _moved(found, upper, lower, high), Ends(upper, lower, used, levels)
+    return _moved(found, upper, lower, high, sliver), Ends(upper, lower, used, levels)
 
 
 def _areas_mm2(piece: Voxels, grid: Grid) -> NDArray[np.float64]:
@@ -160,14 +165,15 @@ def _end(own: float, aim: float | None, tolerance: tuple[float, float], side: in
     return End(z, float(np.sqrt(least**2 + scatter**2 + ((own - aim) / 2) ** 2)), z - own)
 
 
-def _moved(found: Found, upper: End | None, lower: End | None, high: float) -> Found:
-    if (upper is None or not upper.moved_mm) and (lower is None or not lower.moved_mm):
+def _moved(found: Found, upper: End | None, lower: End | None, high: float, sliver: bool) -> Found:
+    cut = upper is not None and (sliver or bool(upper.moved_mm))
+    if not cut and (lower is None or not lower.moved_mm):
         return found
     volumes = [found.logits, *found.looks]
     grid = found.grid
     if upper is not None and upper.moved_mm > 0:
         volumes = [_stretched(v, grid, high, upper.z_mm) for v in volumes]
-    above = upper.z_mm if upper is not None and upper.moved_mm else np.inf
+    above = upper.z_mm if upper is not None and cut else np.inf
     below = lower.z_mm if lower is not None and lower.moved_mm else -np.inf
     room = np.minimum(above - grid.positions_mm, grid.positions_mm - below) * _STEEP
     logits, *looks = (np.minimum(v, room[:, None, None]).astype(np.float32) for v in volumes)

@@ -127,6 +127,22 @@ def test_levels_in_an_impossible_order_are_not_used() -> None:
     assert ended(replace(found, heights=swapped))[1].levels == {}
 
 
+def test_a_sliver_of_a_vessel_on_top_is_no_slice_of_the_heart() -> None:
+    found = column(LOW, 34.0)
+    z, y, x = GRID.positions_mm[:, None, None], GRID.rows_mm[None, :, None], GRID.columns_mm[None, None, :]
+    vessel = (z > 30) & (z < 36) & (np.hypot(x, y) < 16)
+    logits = np.where(vessel, np.float32(3.0), np.where(z > 32, np.minimum(found.logits, -1), found.logits)).astype(np.float32)
+    result, ends = ended(replace(found, logits=logits, looks=(logits, logits, logits)))
+    assert ends.upper is not None
+    assert ends.upper.moved_mm == 0
+    assert ends.upper.z_mm == pytest.approx(32)
+    assert extent(result)[1] == pytest.approx(32, abs=1)
+    broad = np.where((z > 30) & (z < 36) & (np.hypot(x, y) < 30), np.float32(3.0), logits).astype(np.float32)
+    kept = ended(replace(found, logits=broad, looks=(broad, broad, broad)))[1].upper
+    assert kept is not None
+    assert kept.z_mm == pytest.approx(36)
+
+
 def test_an_end_that_the_image_cuts_off_is_none() -> None:
     _, ends = ended(column(LOW, 500.0))
     assert ends.upper is None

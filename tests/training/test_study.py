@@ -65,7 +65,7 @@ def test_wrong_contours_are_set_aside_with_the_reason(archive: Path) -> None:
     assert set(reasons) == {"shifted", "none", "thin"}
     assert "lung or air" in reasons["shifted"]
     assert "no heart contour" in reasons["none"]
-    assert "interpolate it" in reasons["thin"]
+    assert "Interpolate it" in reasons["thin"]
 
 
 def test_cases_of_one_patient_are_never_parted() -> None:

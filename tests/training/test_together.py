@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,15 +23,6 @@ TINY = Settings(
     name="tiny", spacing_mm=8.0, patch=32, base=4, widest=16, iterations=30, batch=2, mixed_precision=False, heights=True, together=True
 )  # fmt: skip
 RECIPES = Path(__file__).parents[2] / "rtqc" / "training" / "recipes"
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Layers as small as these wait for each other's threads longer than they compute, many times over on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
