@@ -162,21 +162,27 @@ def with_images_and_more(parts: Parts) -> bool:
 
 
 def only_case(path: Path, suits: Callable[[Parts], bool] = with_images_and_more) -> Case:
-    """The one case of a folder; several are a message that lists them, and exit status 2.
+    """The one case of a folder; several are a message that lists their files, and exit status 2.
 
     Args:
         path: a folder of any shape, or one file.
-        suits: what a case must have. Where one alone has it, that one is meant: single files of other patients that lie in the folder are said on
-            stderr, without their names.
+        suits: what a case must have. Where one alone has it, that one is meant; where several have it, the one that alone is complete, so that
+            every command means the same: single files of other patients that lie in the folder are said on stderr, without their names.
     """
     from rtqc.dicom import index_folder, load_case, plan_cases
 
     index = index_folder(path)
     parts = plan_cases(index)
     fitting = [p for p in parts if suits(p)] if len(parts) > 1 else parts
+    if len(fitting) > 1:
+        complete = [p for p in fitting if with_structures_and_dose(p) and p.series]
+        fitting = complete if len(complete) == 1 else fitting
     if len(fitting) != 1:
-        listed = [f"{p.patient_id or '?'} ({p.headers[0].name})" for p in parts]
-        stop(f"{path} holds {len(parts)} cases ({cut_list(listed, 8, '; ')}): give the folder of one")
+        # Files, not Patient IDs: whoever asks for one patient need not learn of another.
+        listed = cut_list((p.headers[0].name for p in parts if p.headers), 8)
+        patients = len({p.patient for p in parts})
+        of_patients = f" of {patients} patients" if patients > 1 else ""
+        stop(f"{path} holds {len(parts)} cases{of_patients} ({listed}): give the folder of one")
     chosen = fitting[0]
     others = sum(p.patient != chosen.patient for p in parts)
     if others:

@@ -117,7 +117,7 @@ def lung_side(name: str) -> str | None:
 
 def is_body(name: str, kind: str = "") -> bool:
     """Whether a structure is the patient's outline."""
-    return kind.upper() == "EXTERNAL" or _folded(name) in {
+    return kind.upper() == "EXTERNAL" or without_digraphs(_folded(name)) in {
         "body",
         "external",
         "skin",
@@ -138,6 +138,15 @@ def words(name: str) -> list[str]:
     """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", " ", name)
     return re.findall(r"[^\W\d_]+|\d+", _folded(spaced))
+
+
+def without_digraphs(word: str) -> str:
+    """A folded word whose German umlauts were written with an e, as the fold of the umlauts would be.
+
+    >>> without_digraphs("speiseroehre"), words("Speiseröhre")
+    ('speiserohre', ['speiserohre'])
+    """
+    return word.replace("ae", "a").replace("oe", "o").replace("ue", "u")
 
 
 def _folded(name: str) -> str:

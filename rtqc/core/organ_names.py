@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from rtqc.core.names import words
+from rtqc.core.names import without_digraphs, words
 
 Organ = Literal["cord", "canal", "vertebra", "oesophagus"]
 
@@ -23,7 +23,6 @@ _CORD = frozenset(
         "moelle",
         "midollo",
         "ruckenmark",
-        "rueckenmark",
         "ryggmarg",
         "ruggenmerg",
     }
@@ -55,21 +54,31 @@ _NEUTRAL = frozenset(
 _DERIVED = re.compile(r"^[zx](?=[A-Z_\-. ])|^[zx]_|^_|[+!]|\d\s*(mm|cm)\b", re.ASCII)
 
 
+_KNOWN = _CORD | _CANAL | _VERTEBRA | _OESOPHAGUS | _NEUTRAL
+
+
+def _spelled(word: str) -> str:
+    """A word as the lists have it: ``Speiseroehre`` is ``Speiseröhre``."""
+    return word if word in _KNOWN else without_digraphs(word)
+
+
 def organ_of(name: str) -> Organ | None:
     """The organ that a name means; None for any other, and for what is derived from it.
 
     >>> [organ_of(n) for n in ("SpinalCord", "Spinal Canal", "Esophagus", "VB_T5", "Myelon")]
     ['cord', 'canal', 'oesophagus', 'vertebra', 'cord']
+    >>> [organ_of(n) for n in ("Speiseroehre", "Rückenmark", "Wirbelkoerper")]
+    ['oesophagus', 'cord', 'vertebra']
     >>> [organ_of(n) for n in ("SpinalCord_PRV05", "Esophagus-PTV", "PTV_Spine", "Heart")]
     [None, None, None, None]
     """
     if _DERIVED.search(name.strip()):
         return None
-    parts = [w for w in words(name) if not w.isdigit()]
+    parts = [_spelled(w) for w in words(name) if not w.isdigit()]
     groups: tuple[tuple[Organ, frozenset[str]], ...] = (
         ("canal", _CANAL), ("cord", _CORD), ("oesophagus", _OESOPHAGUS), ("vertebra", _VERTEBRA),
     )  # fmt: skip
-    known = _CORD | _CANAL | _VERTEBRA | _OESOPHAGUS | _NEUTRAL
+    known = _KNOWN
     if not parts or any(w not in known for w in parts):
         return None
     return next((organ for organ, group in groups if group & set(parts)), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 from rtqc.core.case import Case, DoseAttributes, Plan, Roi, StructureSetAttributes
 from rtqc.core.volumes import Dose
@@ -23,6 +24,7 @@ class PlannedDose:
         uids: SOP Instance UIDs of the objects that it was made from.
         plan_uids: SOP Instance UIDs of the plans that these objects refer to.
         why_not: why there is no dose, as a sentence; empty where there is one.
+        reason: the kind of that; ``unreadable`` where a dose was exported but cannot be used.
     """
 
     dose: Dose | None = None
@@ -30,6 +32,7 @@ class PlannedDose:
     uids: tuple[str, ...] = ()
     plan_uids: tuple[str, ...] = ()
     why_not: str = ""
+    reason: Literal["no_dose", "unreadable", "other_frame"] = "no_dose"
 
     @property
     def is_multi_plan(self) -> bool:

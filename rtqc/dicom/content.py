@@ -17,6 +17,8 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from rtqc.dicom.elements import is_cut_off
+
 #: Groups of the image's geometry and values, and of the radiotherapy modules (PS3.6): acquisition, image presentation, RT dose, structure set, plan, brachytherapy, approval.
 _GROUPS = frozenset((0x0018, 0x0028, 0x3002, 0x3004, 0x3006, 0x3008, 0x300A, 0x300C, 0x300E))
 #: Of group 0020 the place in the patient: Image Position and Orientation (Patient), Frame of Reference UID. Study and instance numbers are an archive's to change.
@@ -63,6 +65,58 @@ def have_one_content(paths: Iterable[Path]) -> bool:
     except OSError:  # one that cannot be read has the empty digest
         pass
     return len({content_digest(path) for path in files}) <= 1
+
+
+def damaged_copies(paths: Iterable[Path]) -> frozenset[Path]:
+    """Those copies of one object that are cut off or cannot be decoded, while another one can be.
+
+    Only copies of different length are opened: what a broken transfer leaves is shorter.
+
+    Args:
+        paths: files of one SOP Instance UID.
+
+    Returns:
+        The damaged ones; empty where none is, and where all are, so that there is nothing to choose.
+    """
+    files = list(paths)
+    sizes = {path: _size(path) for path in files}
+    if len(set(sizes.values())) < 2:
+        return frozenset()
+    damaged = {path for path in files if _is_beginning(path, files, sizes) or not _can_be_decoded(path)}
+    return frozenset(damaged) if len(damaged) < len(sizes) else frozenset()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _is_beginning(path: Path, files: Iterable[Path], sizes: dict[Path, int]) -> bool:
+    """Whether a file is what another one begins with: cut off between two elements, it looks whole."""
+    try:
+        longer = [other for other in files if sizes[other] > sizes[path]]
+        content = path.read_bytes() if longer else b""
+        for other in longer:
+            with other.open("rb") as file:
+                if file.read(len(content)) == content:
+                    return True
+    except OSError:  # told by decoding it
+        pass
+    return False
+
+
+def _can_be_decoded(path: Path) -> bool:
+    try:
+        dataset = pydicom.dcmread(path, force=True)
+        if is_cut_off(dataset):
+            return False
+        for _ in _words(dataset):
+            pass
+    except Exception:  # pydicom and its codecs raise nearly anything on damaged files
+        return False
+    return True
 
 
 def _words(dataset: Dataset) -> Iterator[bytes]:

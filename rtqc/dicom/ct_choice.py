@@ -16,6 +16,7 @@ from rtqc.core.finding import Finding
 from rtqc.core.orientation import PARALLEL_TOLERANCE, Orientation
 from rtqc.core.slabs import local_spacings_mm
 from rtqc.dicom.content import have_one_content
+from rtqc.dicom.contradictions import damaged_finding, without_damaged
 from rtqc.dicom.ct_slices import Slice
 from rtqc.dicom.index import Header
 from rtqc.dicom.notes import named, note
@@ -31,10 +32,18 @@ GAP_STEPS = 1.5
 
 
 def without_copies(headers: list[Header], findings: list[Finding]) -> list[Header]:
-    """Each object once; contents that differ under one SOP Instance UID are said, and the first by name is read."""
+    """Each object once; contents that differ under one SOP Instance UID are said, and the first by name is read; damaged copies are left out."""
     groups: dict[str, list[Header]] = {}
     for header in sorted(headers, key=lambda h: h.name):
         groups.setdefault(header.uid or header.name, []).append(header)
+    damaged: list[Header] = []
+    instead: list[Header] = []
+    for uid, group in groups.items():
+        groups[uid], broken = without_damaged(group)
+        damaged += broken
+        instead += groups[uid][:1] if broken else []
+    if damaged:
+        findings.append(damaged_finding(damaged, instead))
     several = [group for group in groups.values() if len(group) > 1]
     differing = [group for group in several if not have_one_content(h.path for h in group)]
     copies = [h.name for group in several if group not in differing for h in group[1:]]

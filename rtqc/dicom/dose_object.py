@@ -14,6 +14,7 @@ from rtqc.core.case import DoseAttributes
 from rtqc.core.grid import EVEN_STEP_TOLERANCE_MM, Grid
 from rtqc.core.orientation import Orientation
 from rtqc.core.volumes import Dose
+from rtqc.core.wording import counted
 from rtqc.dicom.elements import get, is_cut_off, items, number, numbers, text
 from rtqc.dicom.read_plan import date_time
 
@@ -73,6 +74,10 @@ def read_dose_object(path: Path) -> DoseObject:
     dataset = pydicom.dcmread(path, force=True)
     if is_cut_off(dataset):
         raise DoseError("the file is cut off: export it again.")
+    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+        raise DoseError(
+            "its doses are floating-point pixels, which RT Dose does not have: export them as integers with DoseGridScaling."
+        )
     if "SOPClassUID" in dataset and "PixelData" not in dataset:
         raise NoGridError("it holds no dose grid, DVHs or doses of points only: export the plan's dose on a grid.")
     units, kind = text(dataset, "DoseUnits").upper(), text(dataset, "DoseType").upper()
@@ -130,6 +135,7 @@ def _decode(dataset: Dataset) -> Dose:
         raise DoseError("its Image Plane attributes are absent, so it has no place: export it again.")
     if scaling is None or scaling <= 0:
         raise DoseError("its DoseGridScaling is absent or not positive: export it again.")
+    _refuse_hidden_bits(dataset)
     pixels = dataset.pixel_array
     pixels = pixels[None] if pixels.ndim == 2 else pixels
     if pixels.shape[0] == 1:
@@ -156,6 +162,34 @@ def _decode(dataset: Dataset) -> Dose:
     return Dose(grid, gy)
 
 
+def _refuse_hidden_bits(dataset: Dataset) -> None:
+    """RT Dose has Bits Stored equal to Bits Allocated and High Bit one less (PS3.3 C.8.8.3): where they differ, bits above Bits Stored are cut away.
+
+    Raises:
+        DoseError: such bits are set, so that the doses are others than those that are read; or nobody can see whether they are.
+    """
+    allocated, stored, high = (number(dataset, k) for k in ("BitsAllocated", "BitsStored", "HighBit"))
+    if allocated is None or (stored == allocated and high in (None, allocated - 1)):
+        return
+    said = f"its BitsStored is {_shown(stored)} and its HighBit {_shown(high)}, where {allocated:g} BitsAllocated need {allocated:g} and {allocated - 1:g}"
+    syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
+    order = ">" if syntax is not None and not syntax.is_little_endian else "<"
+    plain = (
+        (syntax is None or not syntax.is_compressed) and stored is not None and high == stored - 1 and 0 < stored < allocated
+    )
+    if not plain or allocated not in (8, 16, 32):
+        raise DoseError(f"{said}, so its values cannot be told: export it again.")
+    width = int(allocated) // 8
+    content = dataset.PixelData
+    values = np.frombuffer(content[: len(content) // width * width], f"{order}u{width}")
+    if values.size and int(values.max()) >> int(stored or 0):
+        raise DoseError(f"{said}, and bits above them are set, so its values cannot be told: export it again.")
+
+
+def _shown(value: float | None) -> str:
+    return "absent" if value is None else f"{value:g}"
+
+
 def _positions_mm(dataset: Dataset, orientation: Orientation, corner: tuple[float, ...], frames: int) -> NDArray[np.float64]:
     """Positions of the planes along the normal, by PS3.3 C.8.8.3.2, in mm.
 
@@ -168,7 +202,9 @@ def _positions_mm(dataset: Dataset, orientation: Orientation, corner: tuple[floa
     """
     offsets = np.asarray(numbers(dataset, "GridFrameOffsetVector") or (), float)
     if offsets.size != frames:
-        raise DoseError(f"its GridFrameOffsetVector has {offsets.size} values for {frames} frames: export it again.")
+        raise DoseError(
+            f"its GridFrameOffsetVector has {counted(offsets.size, 'value')} for {counted(frames, 'frame')}: export it again."
+        )
     steps = np.diff(offsets)
     if not ((steps > 0).all() or (steps < 0).all()):
         raise DoseError("its GridFrameOffsetVector does not vary monotonically, so its planes have no place: export it again.")

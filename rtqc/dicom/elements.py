@@ -7,11 +7,13 @@ every attribute is asked for by itself, and one that cannot be read counts as ab
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.charset import CODES_TO_ENCODINGS, decode_bytes
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -24,6 +26,10 @@ _FORTRAN = re.compile(r"^([+-]?[\d.,]+)[dD]([+-]?\d+)$")
 _UNDECLARED = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6", "iso8859"})
 #: Characters that no text has (C1 controls): a sign that bytes were taken for Latin-1.
 _CONTROLS = re.compile("[\x80-\x9f]")
+#: Sequences that designate a character set within a text (ISO 2022, PS3.5 6.1.2.5.3): they belong to its encoding, never to what it says.
+_DESIGNATOR = re.compile(r"\x1b[\x20-\x2f]+[\x30-\x7e]")
+#: The first is that of the text before the first designator.
+_DESIGNATED = ["iso8859", *dict.fromkeys(e for e in CODES_TO_ENCODINGS.values() if e != "iso8859")]
 #: So many characters of what could not be read are shown.
 _SHOWN = 40
 
@@ -51,6 +57,8 @@ def text(dataset: Dataset, keyword: str) -> str:
     if value is None:
         return ""
     plain = str(value).replace("\x00", "").strip()
+    if "\x1b" in plain:
+        return _without_designators(plain)
     if plain.isascii() or (_declares_characters(dataset) and not _CONTROLS.search(plain)):
         return plain
     return _as_utf8(plain)
@@ -61,6 +69,14 @@ def _declares_characters(dataset: Dataset) -> bool:
     declared = dataset.get("SpecificCharacterSet") or getattr(dataset, "original_character_set", None) or []
     sets = [declared] if isinstance(declared, str) else declared
     return any(str(v).strip() not in _UNDECLARED for v in sets)
+
+
+def _without_designators(text: str) -> str:
+    """Text as its ISO 2022 designators say, where the file does not declare them or pydicom leaves them in place (ISO 2022 IR 58)."""
+    # Text that is decoded already, or in a set that nobody knows, stays what it is.
+    with suppress(UnicodeError, LookupError):
+        text = decode_bytes(text.encode("latin-1"), _DESIGNATED, set())
+    return _DESIGNATOR.sub("", text).strip()
 
 
 def _as_utf8(text: str) -> str:

@@ -30,6 +30,7 @@ READING_RULES: dict[str, tuple[Severity, str]] = {
     "structure_set.contours_left_out": ("info", "Contours of some structures are open or damaged and were left out."),
     "dose.unusable": ("fail", "The dose cannot be used: relative units, a damaged grid, or a type that is not a dose."),
     "dose.summation": ("fail", "The dose objects do not add up to the plan's dose."),
+    "dose.summation_absent": ("info", "A dose does not say what it is the dose of; it was taken as that of the whole plan."),
     "dose.frame_of_reference": ("fail", "The dose has another frame of reference than the CT."),
     "structure_set.roi_number": (
         "fail",

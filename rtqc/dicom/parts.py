@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from rtqc.core.finding import Finding
 from rtqc.dicom.belonging import name_for, patient_key, series_by_patient
+from rtqc.dicom.content import damaged_copies
 from rtqc.dicom.index import Header, Index
 from rtqc.dicom.notes import named, note
 from rtqc.dicom.series_choice import SeriesChoice, series_under_contours
@@ -119,12 +120,16 @@ class _Tables:
         return self._loose[patient]
 
     def _latest(self, headers: Iterable[Header]) -> list[Header]:
-        """One of the copies of each object; the others are kept beside it."""
+        """One of the copies of each object, one that is not damaged where there is one; the others are kept beside it."""
         groups = _by(headers, lambda h: (patient_key(h), h.uid or h.name))
+        latest = []
         for group in groups.values():
+            damaged = damaged_copies(h.path for h in group) if len(group) > 1 else frozenset()
+            chosen = [h for h in group if h.path not in damaged][-1]
             if len(group) > 1:
-                self.copies[id(group[-1])] = group[:-1]
-        return [group[-1] for group in groups.values()]
+                self.copies[id(chosen)] = [h for h in group if h is not chosen]
+            latest.append(chosen)
+        return latest
 
     def structure_set(self, plan: Header) -> Header | None:
         """The structure set that a plan refers to: the patient's own, else another's of that UID."""

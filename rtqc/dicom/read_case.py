@@ -54,8 +54,7 @@ def read_case(path: str | Path) -> Case:
     """
     cases = read_cases(path)
     if len(cases) > 1:
-        plans = ", ".join(c.provenance.patient_id or "?" for c in cases)
-        raise ValueError(f"{path} holds {len(cases)} cases ({plans}): use read_cases, or name one case's folder")
+        raise ValueError(f"{path} holds {len(cases)} cases: use read_cases, or name one case's folder")
     return cases[0]
 
 

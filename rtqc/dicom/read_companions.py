@@ -14,6 +14,7 @@ from rtqc.core.orientation import Orientation
 from rtqc.core.patient_plan import DoseOfSeveralPlans, PatientPlan, PlannedDose, PlannedStructures
 from rtqc.dicom.belonging import patient_key
 from rtqc.dicom.index import Header
+from rtqc.dicom.notes import named
 from rtqc.dicom.parts import Parts, frame_uid_of
 from rtqc.dicom.read_dose import read_doses
 from rtqc.dicom.read_plan import read_plan
@@ -95,8 +96,10 @@ def _read(own: list[Header], plan: Plan | None, frame: str) -> PlannedDose:
     found = read_doses(own, plan)
     elsewhere = [h.name for h in found.headers if frame and h.frame_uid and h.frame_uid != frame]
     if found.dose is None or elsewhere:
-        why = "its dose has another frame of reference" if elsewhere else "its dose cannot be used"
-        return PlannedDose(why_not=why)
+        if elsewhere:
+            why = f"its dose ({named(elsewhere)}) has another frame of reference (another CT)"
+            return PlannedDose(why_not=why, reason="other_frame")
+        return PlannedDose(why_not=f"its dose ({named(h.name for h in own)}) cannot be used", reason="unreadable")
     return PlannedDose(found.dose, found.attributes, tuple(h.uid for h in found.headers), plan_uids_of(found.headers))
 
 

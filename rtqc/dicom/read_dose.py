@@ -17,6 +17,7 @@ from rtqc.core.case import DoseAttributes, Plan
 from rtqc.core.finding import Finding
 from rtqc.core.grid import EVEN_STEP_TOLERANCE_MM, Grid
 from rtqc.core.volumes import Dose
+from rtqc.core.wording import counted
 from rtqc.dicom.dose_object import DoseError, NoGridError, read_dose_object
 from rtqc.dicom.dose_parts import ReadDose, SummationError, covered_parts, listed_parts, named_parts, parts_of, whole_of_parts
 from rtqc.dicom.index import Header
@@ -100,8 +101,11 @@ def _chosen(read: list[ReadDose], plan: Plan | None, *, unread: bool, findings: 
             names = named(r.header.name for r in several)
             raise SummationError(f"{len(several)} dose objects are sums of several plans ({names}): export the plan's own dose (PLAN), or only one of them.", several)  # fmt: skip
         count = len(chosen.object.plans)
-        what = f"the sum of {count} plans" if count > 1 else "a sum of several plans"
-        message = f"{chosen.header.name} is {what} (DoseSummationType MULTI_PLAN): all doses here are those of the sum, not of this plan alone. To judge the plan alone, export its own dose (PLAN)."
+        if count == 1:
+            message = f"{chosen.header.name} calls itself a dose of several plans (DoseSummationType MULTI_PLAN) but refers to one plan only: what else is in it cannot be told. Export the plan's own dose (PLAN)."
+        else:
+            what = f"the sum of {count} plans" if count else "a sum of several plans"
+            message = f"{chosen.header.name} is {what} (DoseSummationType MULTI_PLAN): all doses here are those of the sum, not of this plan alone. To judge the plan alone, export its own dose (PLAN)."
         findings.append(note("dose.of_several_plans", message, files=[chosen.header.name], measured=float(count)))
         return [chosen]
     if read:
@@ -120,24 +124,37 @@ def _latest(whole: list[ReadDose], plan: Plan | None, findings: list[Finding]) -
         SummationError: it contradicts itself: of two plans, or of a part of the plan only.
     """
     names = [r.header.name for r in whole]
+    of_type = _of_the_limits_type(whole, plan)
     if len(whole) > 1:
-        message = f"{len(whole)} dose objects claim to be the whole plan's dose ({named(names)}); the last one by creation time, {names[-1]}, was used."
+        used = f"the last one by creation time, {names[-1]}, was used"
+        if len(of_type) < len(whole):
+            used = f"{of_type[-1].header.name} was used, because it is {of_type[-1].object.attributes.dose_type or 'PHYSICAL'} (DoseType)"
+        message = f"{len(whole)} dose objects claim to be the whole plan's dose ({named(names)}); {used}."
         findings.append(note("dose.summation", message, files=names))
-    chosen = whole[-1]
+    chosen = of_type[-1]
     kind = chosen.summation or "PLAN"
+    if not chosen.summation:
+        message = f"{chosen.header.name} does not say what it is the dose of (DoseSummationType is absent): it was taken as that of the whole plan. Check it, and export it again."
+        findings.append(note("dose.summation_absent", message, files=[chosen.header.name]))
     if len(chosen.object.plans) > 1:
-        message = f"{names[-1]} calls itself the dose of one plan (DoseSummationType {kind}) but refers to {len(chosen.object.plans)} plans: export the dose of this plan."
+        message = f"{chosen.header.name} calls itself the dose of one plan (DoseSummationType {kind}) but refers to {len(chosen.object.plans)} plans: export the dose of this plan."
         raise SummationError(message, [chosen])
     expected, stated = parts_of(plan), named_parts(chosen)
     missing = expected - covered_parts(stated, expected)
     if stated and missing:
-        message = f"{names[-1]} calls itself the dose of the plan but refers to a part of it only, without {listed_parts(missing)}: export the plan's dose again."
+        message = f"{chosen.header.name} calls itself the dose of the plan but refers to a part of it only, without {listed_parts(missing)}: export the plan's dose again."
         raise SummationError(message, [chosen], float(len(expected) - len(missing)), float(len(expected)))
     fractions, planned = chosen.object.fractions_included, plan.fractions if plan is not None else None
     if kind == "PLAN_OVERVIEW" and fractions is not None and planned is not None and fractions != planned:
-        message = f"{names[-1]} is the dose of {fractions} of the plan's {planned} fractions: export the dose of the whole plan (PLAN)."
+        message = f"{chosen.header.name} is the dose of {fractions} of the plan's {counted(planned, 'fraction')}: export the dose of the whole plan (PLAN)."
         raise SummationError(message, [chosen], float(fractions), float(planned))
     return chosen
+
+
+def _of_the_limits_type(whole: list[ReadDose], plan: Plan | None) -> list[ReadDose]:
+    """Of doses of several types those that limits are for: physical, of ions the effective ones."""
+    wanted = {"EFFECTIVE"} if plan is not None and plan.kind == "ion" else {"", "PHYSICAL"}
+    return [r for r in whole if r.object.attributes.dose_type in wanted] or whole
 
 
 def _sum(used: list[ReadDose]) -> Dose:

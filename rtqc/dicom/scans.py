@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pydicom
 
 from rtqc.core.acquisition import Acquisition
+from rtqc.core.wording import counted
 from rtqc.dicom.belonging import series_by_patient
 from rtqc.dicom.index import Header, Index
 from rtqc.dicom.read_acquisition import read_acquisition
@@ -106,5 +107,5 @@ def _unfitness(series: list[Header], acquisition: Acquisition) -> tuple[float, .
 
 def _described(series: list[Header], acquisition: Acquisition) -> str:
     thickness = f"{acquisition.slice_thickness_mm:g} mm" if acquisition.slice_thickness_mm else "unknown thickness"
-    parts = (acquisition.description, acquisition.kernel, thickness, f"{len(series)} slices")
+    parts = (acquisition.description, acquisition.kernel, thickness, counted(len(series), "slice"))
     return ", ".join(p for p in parts if p)

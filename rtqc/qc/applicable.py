@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from rtqc.core.case import Case
 from rtqc.core.substructures import SUBSTRUCTURE_WORDS, resolved, substructure_of
+from rtqc.core.wording import counted
 from rtqc.dosimetry import Metric, converted_dose_gy
 from rtqc.qc.choice import Choice, fits
 from rtqc.qc.conventional import holds_for_conventional_groups
@@ -112,10 +113,10 @@ def _converted(constraint: Constraint, conversion: Conversion) -> Constraint:
         gy = conversion.gy(metric.at)
         changes["metric"] = f"v{gy:g}_gy_{'percent' if metric.unit == '%' else 'ml'}".replace(".", "_")
         what = f"{_of(constraint)} receiving {gy:g} Gy"
-    published = f"{metric.label} ≤ {constraint.limit:g} {constraint.unit} in {conversion.fractions} fractions"
+    published = f"{metric.label} ≤ {constraint.limit:g} {constraint.unit} in {counted(conversion.fractions, 'fraction')}"
     changes |= {
-        "description": f"{what} (limit converted to {conversion.to_fractions} fractions)",
-        "source": f"{constraint.source}; converted from {conversion.fractions} fractions with alpha/beta {conversion.alpha_beta_gy:g} Gy",
+        "description": f"{what} (limit converted to {counted(conversion.to_fractions, 'fraction')})",
+        "source": f"{constraint.source}; converted from {counted(conversion.fractions, 'fraction')} with alpha/beta {conversion.alpha_beta_gy:g} Gy",
         "published": published,
     }
     return ConvertedConstraint.model_validate(constraint.model_dump() | changes)

@@ -16,7 +16,8 @@ from types import MappingProxyType
 from typing import Literal
 
 from rtqc.core.case import Case, Plan
-from rtqc.core.names import words
+from rtqc.core.names import without_digraphs, words
+from rtqc.core.wording import counted
 from rtqc.qc.protocol import DEFAULT_PROTOCOL, Protocol, Schedule, list_protocols, load_protocol
 from rtqc.qc.targets import is_target
 
@@ -89,7 +90,7 @@ def choose_protocol(case: Case, known_rules: frozenset[str] = frozenset()) -> Ch
     plan = case.plan
     if plan is None or not plan.prescriptions or not plan.fractions:
         return Choice(general, "no_prescription", "the plan does not tell prescription and fractions", site)
-    treated = f"{plan.prescriptions[0].dose_gy:g} Gy in {plan.fractions} fractions"
+    treated = f"{plan.prescriptions[0].dose_gy:g} Gy in {counted(plan.fractions, 'fraction')}"
     if plan.prescriptions[0].dose_gy > protocols[DEFAULT_PROTOCOL].limits.prescription_total.value:
         return Choice(general, "no_prescription", f"{treated} is no prescription in Gy", site)
     fitting = [p for p in protocols.values() if fits(plan, p)]
@@ -168,6 +169,7 @@ def _words(text: str) -> set[str]:
     found = set(parts) | {a + b for a, b in zip(parts, parts[1:], strict=False)}
     for side in _SIDES:
         found |= {w.removeprefix(side) for w in parts} | {w.removesuffix(side) for w in parts}
+    found |= {without_digraphs(w) for w in found}
     return {w for w in found if w}
 
 

@@ -10,6 +10,7 @@ import shapely
 from rtqc.core.case import DefectKind
 from rtqc.core.slabs import half_slices_mm, local_spacings_mm
 from rtqc.core.structure import Structure
+from rtqc.core.wording import counted
 from rtqc.dicom import named
 from rtqc.geometry.pieces import piece_volume_ml
 from rtqc.geometry.rasterize import in_frame
@@ -138,7 +139,7 @@ def contour_repeated(m: Measurements, limits: Limits) -> Iterable[Hit]:
     found = [d for d in m.roi.defects if d.kind == "repeated"] if m.roi is not None else []
     if found and m.roi is not None:
         where = sorted({d.position_mm for d in found if d.position_mm is not None})
-        count = "1 contour stands" if len(found) == 1 else f"{len(found)} contours stand"
+        count = f"{counted(len(found), 'contour')} {'stands' if len(found) == 1 else 'stand'}"
         yield Hit(
             f"{count} in {m.roi.structure.name} more than once, at {at_positions(where)}: counted once here, but a hole to programs that combine by exclusive or. Delete the copies.",
             tuple(where),
@@ -346,7 +347,7 @@ def contour_copied(m: Measurements, limits: Limits) -> Iterable[Hit]:
 
 def _copied(heart: Structure, run: list[float], limits: Limits) -> Hit:
     return Hit(
-        f"The same outline of {heart.name} was copied over {len(run)} slices, {at_positions([run[0], run[-1]])}: adapt it to each slice.",
+        f"The same outline of {heart.name} was copied over {counted(len(run), 'slice')}, {at_positions([run[0], run[-1]])}: adapt it to each slice.",
         tuple(run),
         float(len(run)),
         limits.contour_copied,

@@ -170,7 +170,7 @@ def _parts_of(chosen: CoursePlans, heart: Structure | None) -> tuple[list[_Part]
         if plan.uid in known:
             continue
         if planned.dose is None:
-            left_out.append(LeftOut(plan, "no_dose", f"cannot be added: {planned.why_not}"))
+            left_out.append(LeftOut(plan, planned.reason, f"cannot be added: {planned.why_not}"))
         elif planned.is_multi_plan:
             # What cannot be added to this plan may lie in the planning system's sum all the same.
             inside = {item.plan.uid: item.plan for item in left_out if item.reason == "brachytherapy"}

@@ -101,7 +101,7 @@ def not_treated(plan: Plan) -> str:
 
 
 def _leave_out_other_courses(own: PatientPlan, sorting: _Sorting) -> None:
-    """Plans more than a year apart from the next one."""
+    """Plans more than a year before or after those of the case's course: each is within a year of its next one."""
     dated = [(moment, p) for p in sorting.plans if (moment := _moment(p)) is not None]
     groups: list[list[PatientPlan]] = []
     before: datetime | None = None
@@ -118,7 +118,8 @@ def _leave_out_other_courses(own: PatientPlan, sorting: _Sorting) -> None:
             reason: LeftOutReason = "earlier_course" if number < mine else "later_course"
             if reason == "earlier_course" and plan.plan is not None and is_remote(plan.plan):
                 reason = "remote"
-            sorting.remove(plan, reason, f"is of {_day(plan)}, more than a year apart")
+            when = "before" if number < mine else "after"
+            sorting.remove(plan, reason, f"is of {_day(plan)}, more than a year {when} the plans of this course")
 
 
 def _moment(plan: PatientPlan) -> datetime | None:
@@ -131,6 +132,19 @@ def _moment(plan: PatientPlan) -> datetime | None:
 def _day(plan: PatientPlan) -> str:
     moment = _moment(plan)
     return moment.strftime("%Y-%m-%d") if moment is not None else "an unknown date"
+
+
+def _of_which(plan: PatientPlan, other: PatientPlan) -> str:
+    """Which of two plans of one label a plan is, for a sentence; empty where the labels tell."""
+    if plan.label.strip().casefold() != other.label.strip().casefold():
+        return ""
+    days = _day(plan), _day(other)
+    return f"of {days[0]}" if days[0] != days[1] else f"({plan.file})"
+
+
+def _named(plan: PatientPlan, other: PatientPlan) -> str:
+    """A plan's label, with what tells it from another plan of the same one."""
+    return f"{plan.label} {_of_which(plan, other)}".rstrip()
 
 
 def _leave_out_unapproved(sorting: _Sorting) -> list[PatientPlan]:
@@ -156,12 +170,19 @@ def _leave_out_superseded(
         found = relation(earlier, later, schedules)
         if found.kind == "replaces" and id(earlier) not in gone:
             gone.add(id(earlier))
-            sorting.remove(earlier, "superseded", f"was replaced by {later.label}: {found.why}")
+            which = _of_which(earlier, later)
+            why = f"was replaced by {_named(later, earlier)}: {found.why}"
+            sorting.remove(earlier, "superseded", f"{which} {why}" if which else why)
         elif found.kind == "alternative" and id(later) not in gone:
             gone.add(id(later))
-            sorting.remove(later, "alternative", f"is an alternative to {earlier.label}")
+            sorting.remove(later, "alternative", f"is an alternative to {_named(earlier, later)}")
         elif found.kind == "unknown":
-            doubts.append(((earlier, later), f"whether {later.label} adds to {earlier.label} or replaces it: {found.why}"))
+            doubts.append(
+                (
+                    (earlier, later),
+                    f"whether {_named(later, earlier)} adds to {_named(earlier, later)} or replaces it: {found.why}",
+                )
+            )
     return doubts
 
 

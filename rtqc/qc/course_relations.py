@@ -168,7 +168,7 @@ def _newer(first: _Prescribed | None, second: _Prescribed | None, schedules: Col
     if first is None or second is None:
         return Relation("unknown", f"{why}, but a prescription is missing")
     if first.is_like(second.gy, second.fractions):
-        return Relation("replaces", f"{why} and has the same prescription")
+        return Relation("replaces", f"{why}, and the prescription is the same")
     alike = abs(first.a_fraction - second.a_fraction) <= DOSE_TOLERANCE * first.a_fraction
     together = first.gy + second.gy, first.fractions + second.fractions
     if alike and _is_schedule(*together, schedules) and not _is_schedule(first.gy, first.fractions, schedules):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rtqc.core.assessment import ConstraintResult, Course, CoursePlan, LeftOutPlan, LeftOutReason
+from rtqc.core.wording import counted
 from rtqc.qc.constraint_rules import implies
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limit, Limits
@@ -28,7 +29,8 @@ def _prescribed(course: Course) -> str:
     parts = []
     for plan in course.plans:
         dose = f"{plan.prescription_gy:g} Gy" if plan.prescription_gy is not None else "an unknown dose"
-        parts.append(f"{plan.label}: {dose} in {plan.fractions or 'unknown'} fractions")
+        fractions = counted(plan.fractions, "fraction") if plan.fractions else "unknown fractions"
+        parts.append(f"{plan.label}: {dose} in {fractions}")
     return ", ".join(parts)
 
 
@@ -37,7 +39,7 @@ def _lower(description: str) -> str:
 
 
 def _in(course: Course) -> str:
-    return f", as if given in {course.judged_fractions} fractions" if course.judged_in == "isoeffective" else ""
+    return f", as if given in {counted(course.judged_fractions, 'fraction')}" if course.judged_in == "isoeffective" else ""
 
 
 @rule("course.constraint_exceeded", "fail", "fact", "An acceptable dose limit is exceeded by the plans of one course together.")

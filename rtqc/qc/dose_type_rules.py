@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rtqc.core.wording import counted
 from rtqc.dosimetry import trapezoid_volume_ml, volume_agrees
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
@@ -57,7 +58,7 @@ def brachytherapy(m: Measurements, limits: Limits) -> Iterable[Hit]:
         count = len({s.number for s in plan.application_setups})
         kind = f" ({plan.brachy_type})" if plan.brachy_type else ""
         yield Hit(
-            f"The plan has brachytherapy{kind} with {count} application setup{'s' if count > 1 else ''}. The protocols' dose limits are for external beams, so none was judged: judge the heart dose yourself.",
+            f"The plan has brachytherapy{kind} with {counted(count, 'application setup')}. The protocols' dose limits are for external beams, so none was judged: judge the heart dose yourself.",
             measured=float(count),
         )
 

@@ -9,6 +9,7 @@ from rtqc.core.case import Plan
 from rtqc.core.names import heart_score
 from rtqc.core.organ_names import organ_of
 from rtqc.core.substructures import substructure_of
+from rtqc.core.wording import counted
 from rtqc.qc.conventional import CONVENTIONAL_GY, holds_for_conventional_groups
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
@@ -173,7 +174,7 @@ def _beams_gy_a_fraction(plan: Plan) -> float:
 )
 def protocol_assumed(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """The plan's words do not say which protocol is meant, or mean a site that none is for."""
-    if m.choice is None or m.choice.fit != "assumed" or m.case.dose is None:
+    if m.choice is None or m.choice.fit != "assumed" or m.case.dose is None or _is_brachytherapy(m):
         return
     name, reason = m.choice.protocol.name, m.choice.reason
     if m.constraints:
@@ -191,14 +192,21 @@ def protocol_assumed(m: Measurements, limits: Limits) -> Iterable[Hit]:
 )
 def protocol_of_other_fractionation(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """The site is known, its fractionation is not a protocol's."""
-    if m.choice is None or m.choice.fit != "other_fractionation" or m.case.dose is None or _judged_as_they_are(m):
-        return  # plan.fraction_groups says what the limits of conventional groups are worth
+    if m.choice is None or m.choice.fit != "other_fractionation" or m.case.dose is None:
+        return
+    if _judged_as_they_are(m) or _is_brachytherapy(m):
+        return  # plan.fraction_groups says what the limits of conventional groups are worth, plan.brachytherapy that none was judged
     name, reason = m.choice.protocol.name, m.choice.reason
     if m.constraints:
         said = f"The dose constraints are those of protocol '{name}' ({reason}){_conversion(m)}"
     else:
         said = f"No dose constraint was checked ({reason}), because the plan does not tell one number of fractions to convert them to"
     yield Hit(f"{said}. Name one with limits for it (--protocol).", measured=name)
+
+
+def _is_brachytherapy(m: Measurements) -> bool:
+    """Whether no limit was judged because they are for external beams; ``plan.brachytherapy`` says so, and another protocol changes nothing."""
+    return m.case.plan is not None and bool(m.case.plan.application_setups) and not m.constraints
 
 
 @rule("protocol.converted", "info", "fact", "Dose constraints were converted from another number of fractions.")
@@ -219,7 +227,7 @@ def _conversion(m: Measurements) -> str:
         or not any(c.converted_from for c in m.constraints)
     ):
         return ""
-    return f", converted from {protocol.reference_schedule.fractions} to {plan.fractions} fractions with alpha/beta {protocol.alpha_beta.value:g} Gy"
+    return f", converted from {protocol.reference_schedule.fractions} to {counted(plan.fractions, 'fraction')} with alpha/beta {protocol.alpha_beta.value:g} Gy"
 
 
 @rule("ct.spacing", "warning", "fact", "Slices are further apart than the limit.")

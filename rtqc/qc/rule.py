@@ -8,6 +8,7 @@ from typing import Literal
 
 from rtqc.cardiac import CARDIAC_RULES
 from rtqc.core.finding import Certainty, Evidence, Finding, Severity
+from rtqc.core.wording import counted
 from rtqc.dicom import READING_RULES
 from rtqc.dosimetry import dose_unit_of
 from rtqc.qc.dose_unit import with_dose_unit
@@ -82,7 +83,7 @@ def at_positions(positions: Iterable[float], most: int = 4) -> str:
     """Slice positions for a sentence."""
     values = sorted(positions)
     shown = ", ".join(f"{v:.1f}" for v in values[:most])
-    return f"{shown} mm" if len(values) <= most else f"{shown} ... {values[-1]:.1f} mm ({len(values)} slices)"
+    return f"{shown} mm" if len(values) <= most else f"{shown} ... {values[-1]:.1f} mm ({counted(len(values), 'slice')})"
 
 
 def with_error(value: float, error: float | None, unit: str) -> str:

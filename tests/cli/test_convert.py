@@ -335,3 +335,33 @@ def test_several_labels_become_several_structures(box: Path, tmp_path: Path) -> 
             "convert", labels, tmp_path / "y.dcm", "--ct", box, "--label", 1, "--name", "A", "--label", 2, "--name", "A"
         ).err
     )
+
+
+def test_a_structure_set_of_another_patient_beside_a_plan_changes_nothing_for_dvh_and_convert(tmp_path: Path) -> None:
+    """The plan alone is complete, so both commands mean it; nobody else's identity is said."""
+    folder = write_box(tmp_path / "plan")
+    for file in write_box(tmp_path / "other", "ZZ9", "Else^Someone").iterdir():
+        if file.name.startswith("RTSTRUCT"):
+            file.rename(folder / "more.dcm")
+    dvh = rtqc("dvh", folder, "--json")
+    converted = rtqc("convert", folder, tmp_path / "heart.nrrd", "--roi", "Heart")
+    assert (dvh.status, converted.status) == (0, 0), (dvh.err, converted.err)
+    assert dvh.document["volume_ml"] == pytest.approx(HEART_ML, rel=1e-3)
+    mask, header = nrrd.read(str(tmp_path / "heart.nrrd"))
+    assert (mask > 0).sum() * abs(np.linalg.det(header["space directions"])) / 1000 == pytest.approx(HEART_ML, rel=1e-3)
+    for outcome in (dvh, converted):
+        assert "1 file of 1 other case in this folder was left aside" in outcome.err
+        assert "ZZ9" not in outcome.out + outcome.err
+
+
+@pytest.mark.parametrize("arguments", [("dvh",), ("convert", "--roi", "Heart")])
+def test_of_two_complete_patients_neither_is_named_by_identity(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    folder = write_box(tmp_path / "plan", "PAT-1")
+    for file in write_box(tmp_path / "other", "ZZ9", "Else^Someone").iterdir():
+        file.rename(folder / f"more-{file.name}")
+    target = (tmp_path / "heart.nrrd",) if arguments[0] == "convert" else ()
+    outcome = rtqc(arguments[0], folder, *target, *arguments[1:])
+    assert outcome.status == 2
+    assert "holds 2 cases of 2 patients" in outcome.err
+    assert "more-RTPLAN.dcm" in outcome.err
+    assert not any(name in outcome.err for name in ("PAT-1", "ZZ9", "Someone"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtqc.core.names import NameTable, find_hearts, heart_score, is_body, lung_side
+from rtqc.core.organ_names import organ_of
 
 HEARTS = (
     "Heart HEART heart heart_ Herz HERZ Hart Coeur Cœur Cuore Corazon Corazón Cor Coração Hjerte Hjärta Sydän Serce Srdce "
@@ -24,6 +25,15 @@ def test_clinical_spellings_of_the_heart_are_found(name: str) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_helpers_margins_and_other_organs_are_not_the_heart(name: str) -> None:
     assert heart_score(name) == 0
+
+
+@pytest.mark.parametrize("name", ["Körper", "Koerper", "KOERPER"])
+def test_umlauts_may_be_spelled_with_an_e(name: str) -> None:
+    assert is_body(name)
+    assert organ_of("Speiseroehre") == organ_of("Speiseröhre") == "oesophagus"
+    assert organ_of("Rueckenmark") == organ_of("Rückenmark") == "cord"
+    assert organ_of("Wirbelsaeule") == organ_of("Wirbelsäule") == "vertebra"
+    assert organ_of("Speiseroehre-PTV") is None
 
 
 def test_the_surest_spelling_comes_first() -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from rtqc.core import Case, DoseAttributes, StructureSetAttributes
 from rtqc.dicom import read_case
+from rtqc.dicom.elements import text
 from rtqc.dicom.read_plan import date_time
 from rtqc.dicom.study import uid_of
 from rtqc.phantom import SyntheticPlan, write_plan
@@ -103,3 +106,22 @@ def test_dates_and_times_are_one_text_that_sorts(date: str, time: str, expected:
     with pydicom.config.disable_value_validation():
         dataset.ReviewDate, dataset.ReviewTime = date, time
     assert date_time(dataset, "ReviewDate", "ReviewTime") == expected
+
+
+@pytest.mark.parametrize("declared", [["", "ISO 2022 IR 58"], "ISO_IR 100", None])
+@pytest.mark.parametrize(
+    ("content", "meant"),
+    [
+        (b"\x1b$)A" + "心脏".encode("gb2312"), "心脏"),
+        (b"Heart \x1b$)A" + "左".encode("gb2312"), "Heart 左"),
+        (b"\x1b$)AHeart", "Heart"),
+    ],
+)
+def test_designators_of_character_sets_are_no_part_of_a_name(declared: object, content: bytes, meant: str) -> None:
+    """GB2312 by ISO 2022 (PS3.5 6.1.2.5), declared or not."""
+    item = Dataset()
+    if declared is not None:
+        item.SpecificCharacterSet = declared
+    tag = Tag("ROIName")
+    item[tag] = RawDataElement(tag, "LO", len(content), content, 0, False, True)
+    assert text(item, "ROIName") == meant

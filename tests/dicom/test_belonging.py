@@ -354,3 +354,30 @@ def test_a_case_put_together_by_hand_keeps_its_patients_findings(tmp_path: Path)
     parts = next(p for p in plan_cases(index) if p.patient_id == "P2")
     case = load_case(replace(parts, patient=""), index)
     assert [f.evidence.files for f in case.findings] == [("P2/CT.999.dcm",)]
+
+
+# --- Damaged copies ---
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.999])
+@pytest.mark.parametrize("file", ["RTSTRUCT.dcm", "RTPLAN.dcm", "RTDOSE.dcm", "CT.020.dcm"])
+def test_a_copy_that_was_cut_off_never_displaces_the_intact_file(plan: Path, file: str, share: float) -> None:
+    """Whatever its name: it sorts before the intact file or behind it."""
+    content = (plan / file).read_bytes()
+    # As many bytes as the attributes need that say whose object it is.
+    kept = content[: max(1200, round(share * len(content)))]
+    for name in ("0.dcm", "zz.dcm"):
+        (plan / name).write_bytes(kept)
+    findings = {f.rule: f for f in read_case(plan).findings}
+    assert set(findings) == {"file.unreadable"}, findings
+    f = findings["file.unreadable"]
+    assert set(f.evidence.files) == {"0.dcm", "zz.dcm", file}
+    assert "which was used" in f.message
+
+
+def test_of_copies_that_are_all_cut_off_none_is_called_intact(plan: Path) -> None:
+    content = (plan / "RTDOSE.dcm").read_bytes()
+    (plan / "RTDOSE.dcm").write_bytes(content[: len(content) // 2])
+    (plan / "more.dcm").write_bytes(content[: len(content) // 3])
+    rules = {f.rule for f in read_case(plan).findings}
+    assert "dose.unusable" in rules

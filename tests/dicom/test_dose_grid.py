@@ -141,3 +141,47 @@ def test_what_is_no_absolute_dose_in_a_place_is_refused(keyword: str, value: str
     dataset.save_as(path)
     with pytest.raises(DoseError, match=why):
         read_dose_object(path)
+
+
+def in_16_bits(path: Path, stored: int, *, scaling: float = 1e-2, high: int | None = None) -> Path:
+    """The dose with values of 16 bits, of which so many are said to be stored."""
+    dataset = pydicom.dcmread(path)
+    gy = dataset.pixel_array * float(dataset.DoseGridScaling)
+    dataset.DoseGridScaling = f"{scaling:g}"
+    dataset.PixelData = np.round(gy / scaling).astype("<u2").tobytes()
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, stored, stored - 1 if high is None else high
+    dataset.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize("stored", [8, 12, 14])
+def test_doses_with_values_above_their_stored_bits_are_refused_by_name(stored: int, tmp_path: Path) -> None:
+    """Cut to its stored bits, 20 Gy becomes 2 Gy."""
+    path = in_16_bits(write(tmp_path, DIRECTIONS["supine"], EVEN), stored, scaling=1e-3)
+    with pytest.raises(DoseError, match=f"BitsStored is {stored} "):
+        read_dose_object(path)
+
+
+def test_a_high_bit_that_is_not_the_last_stored_one_is_refused(tmp_path: Path) -> None:
+    path = in_16_bits(write(tmp_path, DIRECTIONS["supine"], EVEN), 12, high=15)
+    with pytest.raises(DoseError, match="its HighBit 15"):
+        read_dose_object(path)
+
+
+@pytest.mark.parametrize("stored", [12, 16])
+def test_doses_whose_values_need_no_more_than_their_stored_bits_are_read(stored: int, tmp_path: Path) -> None:
+    """At 0.01 Gy a step nothing is above 4095: only one reading is possible."""
+    path = in_16_bits(write(tmp_path, DIRECTIONS["supine"], EVEN), stored)
+    dose = read_dose_object(path).dose
+    # Half a step of 0.01 Gy.
+    assert dose_at(np.zeros((1, 3)), Structure("", {}), dose)[0] == pytest.approx(20.0, abs=0.006)
+
+
+def test_doses_as_floating_point_pixels_are_refused_by_name(tmp_path: Path) -> None:
+    path = write(tmp_path, DIRECTIONS["supine"], EVEN)
+    dataset = pydicom.dcmread(path)
+    dataset.FloatPixelData = dataset.pixel_array.astype("<f4").tobytes()
+    del dataset.PixelData
+    dataset.save_as(path)
+    with pytest.raises(DoseError, match="floating-point"):
+        read_dose_object(path)

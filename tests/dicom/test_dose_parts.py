@@ -435,3 +435,35 @@ def test_a_dose_of_one_plane_is_said_once_and_nothing_is_computed_from_it(folder
     assert assessment.dose is None
     assert assessment.constraints == ()
     assert [f.rule for f in assessment.findings if f.rule.startswith(("dose.", "constraint."))] == ["dose.unusable"]
+
+
+# --- What an object says of itself ---
+
+
+def test_a_dose_that_does_not_say_what_it_is_of_is_taken_with_a_word(plan: Path, source: Path, clean_case: Case) -> None:
+    add_dose(source, plan, 1.0, "")
+    case = read_case(plan)
+    assert is_whole(case, clean_case)
+    assert set(messages(case)) == {"dose.summation_absent"}
+    assert "DoseSummationType is absent" in messages(case)["dose.summation_absent"]
+
+
+def test_a_sum_of_several_plans_that_names_one_only_is_said_to_contradict_itself(plan: Path, source: Path) -> None:
+    add_dose(source, plan, 1.0, "MULTI_PLAN")
+    message = messages(read_case(plan))["dose.of_several_plans"]
+    assert "refers to one plan only" in message
+    assert "1 plans" not in message
+
+
+@pytest.mark.parametrize("order", [("PHYSICAL", "EFFECTIVE"), ("EFFECTIVE", "PHYSICAL")])
+def test_of_a_physical_and_an_effective_dose_the_one_that_limits_are_for_is_used(
+    plan: Path, source: Path, clean_case: Case, order: tuple[str, str]
+) -> None:
+    """The effective one is half as much again; whichever was made last."""
+    for kind in order:
+        share = 1.0 if kind == "PHYSICAL" else 1.5
+        add_dose(source, plan, share, "PLAN", change=lambda d, kind=kind: setattr(d, "DoseType", kind))  # type: ignore[misc]
+    case = read_case(plan)
+    assert is_whole(case, clean_case)
+    assert case.dose_attributes.dose_type == "PHYSICAL"
+    assert "because it is PHYSICAL" in messages(case)["dose.summation"]

@@ -294,6 +294,18 @@ def test_heart_limits_are_not_invented_for_brachytherapy(clean_folder: Path, cle
     assert assessment.dose.contoured is not None
 
 
+@pytest.mark.parametrize(("dose", "fractions"), [(7.0, 4), (8.5, 4), (34.0, 1)])
+def test_no_other_protocol_is_asked_for_where_limits_do_not_hold_for_sources(
+    dose: float, fractions: int, clean_folder: Path, clean_draft: Draft, tmp_path: Path
+) -> None:
+    """The plan tells its number of fractions: that is not why nothing was judged."""
+    folder = changed(shutil.copytree(clean_folder, tmp_path / "plan"), as_brachytherapy((dose,), fractions=fractions))
+    found = {f.rule: f.message for f in assess(read_case(folder), CPU, clean_draft).findings}
+    assert "plan.brachytherapy" in found
+    assert not found.keys() & {"protocol.other_fractionation", "protocol.assumed"}
+    assert not any("1 fractions" in message for message in found.values())
+
+
 @pytest.mark.parametrize("kind", ["LDR", "PDR", ""])
 def test_slow_sources_are_not_converted_to_fractions_of_two(kind: str, clean_folder: Path, tmp_path: Path) -> None:
     folder = changed(without_ct(clean_folder, tmp_path / "plan"), as_brachytherapy((50.0,), kind, 1))

@@ -89,6 +89,8 @@ def test_a_mean_that_is_not_stated_is_integrated() -> None:
         ("natural", "DVHType is NATURAL"),
         ("per unit", "PER_U"),
         ("doses", "doses of the bins instead of their widths"),
+        ("uneven doses", "doses of the bins instead of their widths"),
+        ("doses that stay", "doses of the bins instead of their widths"),
         ("excluded", ""),
         ("two", ""),
     ],
@@ -109,6 +111,10 @@ def test_what_cannot_be_understood_is_left_out_and_said(spoil: str, why: str, tm
         entry.DVHVolumeUnits = "PER_U"
     elif spoil == "doses":
         entry.DVHData = [v for k in range(1, 60) for v in (f"{k / 10:.1f}", f"{60 - k}")]
+    elif spoil == "uneven doses":
+        entry.DVHData = _pairs(np.sort(10 * np.linspace(0.1, 1, 60) ** 1.7), np.linspace(50, 0, 60))
+    elif spoil == "doses that stay":
+        entry.DVHData = _pairs(np.repeat(np.arange(0.5, 10.5, 0.5), 2)[:-1], np.linspace(50, 0, 39))
     elif spoil == "excluded":
         entry.DVHReferencedROISequence[0].DVHROIContributionType = "EXCLUDED"
     else:
@@ -260,3 +266,14 @@ def test_a_dvh_of_another_heart_is_found_by_its_mean_or_its_volume(clean_case: C
     assert _rules(_measured(clean_case, replace(right, mean_gy=own.mean_gy + 1.1 * limit))) == {"dose.planning_system"}
     assert _rules(_measured(clean_case, replace(right, volume_ml=1.02 * heart.volume_ml))) == set()
     assert _rules(_measured(clean_case, replace(right, volume_ml=1.05 * heart.volume_ml))) == {"dose.planning_system_volume"}
+
+
+def test_bins_of_widths_that_grow_once_or_twice_are_widths(tmp_path: Path) -> None:
+    """A curve up to the minimum dose, fine bins, and coarse ones behind them: the mean is the area below it."""
+    entry = _sequence(1, "DIFFERENTIAL", "CM3", 1.0)
+    widths = np.r_[np.full(20, 0.1), np.full(20, 0.2), np.full(10, 0.4)]
+    entry.DVHData = _pairs(widths, widths * 5)
+    found, doubts = read_planning_dvhs(_file(entry, tmp_path), {1: "Heart"})
+    assert not doubts
+    # Even between 0 and 10 Gy.
+    assert found[1].mean_gy == pytest.approx(5.0, abs=0.2)

@@ -434,7 +434,7 @@ def test_courses_years_apart_are_not_summed_without_a_word() -> None:
     earlier = patient_plan("2", plan_of("Breast_L", 50.0, 25, "20231001"), uniform(3.0))
     found = said(case_of(WHOLE, uniform(2.34), earlier))
     assert set(found) == {"course.not_summed"}
-    assert "2023-10-01, more than a year apart" in found["course.not_summed"].message
+    assert "2023-10-01, more than a year before the plans of this course" in found["course.not_summed"].message
     later = patient_plan("2", plan_of("Breast_L", 50.0, 25, "20281001"), uniform(3.0))
     assert set(said(case_of(WHOLE, uniform(2.34), later))) == {"course.left_out"}
 
@@ -449,6 +449,47 @@ def test_a_boost_on_another_ct_is_refused() -> None:
     assert set(said(case_of(WHOLE, uniform(2.34), patient_plan("2", brain, uniform(1.0), frame="another")))) == {
         "course.left_out"
     }
+
+
+def test_a_boost_whose_exported_dose_is_of_another_ct_is_not_asked_for_again() -> None:
+    planned = PlannedDose(why_not="its dose (b.dcm) has another frame of reference (another CT)", reason="other_frame")
+    message = said(case_of(WHOLE, uniform(2.34), patient_plan("2", BOOST, None, planned=planned)))["course.not_summed"].message
+    assert "its dose (b.dcm) has another frame of reference" in message
+    assert "register the CTs" in message
+    assert "RTDOSE" not in message
+    missing = said(case_of(WHOLE, uniform(2.34), patient_plan("2", BOOST, None)))["course.not_summed"].message
+    assert "export its RTDOSE with it" in missing
+
+
+def test_a_dose_of_another_frame_of_reference_is_refused_as_such(copied: Path) -> None:
+    dataset = pydicom.dcmread(copied / "RTDOSE.boost.dcm")
+    dataset.FrameOfReferenceUID = "2.25.99"
+    dataset.save_as(copied / "RTDOSE.boost.dcm")
+    case = next(c for c in read_cases(copied) if c.provenance.labels["plan"] == "Breast_L")
+    dose = case.companions[0].dose
+    assert (dose.reason, "RTDOSE.boost.dcm" in dose.why_not) == ("other_frame", True)
+    left_out = course_of(case).left_out
+    assert [(p.label, p.reason) for p in left_out] == [("Boost_L", "other_frame")]
+
+
+@pytest.mark.parametrize(
+    ("date", "words"),
+    [
+        ("20251220", "Breast_L of 2025-12-20 was replaced by Breast_L of 2026-01-02: it has the same label, and the prescription is the same"),
+        ("20260102", "Breast_L (0.dcm) was replaced by Breast_L (1.dcm)"),
+    ],
+)  # fmt: skip
+def test_of_two_plans_of_one_label_the_sentence_says_which_is_which(date: str, words: str) -> None:
+    old = plan_of("Breast_L", 50.0, 25, date)
+    again = replace(WHOLE, time="120000")
+    case = case_of(again, uniform(2.34), patient_plan("0", old, uniform(2.0)))
+    assert words in said(case)["course.superseded"].message
+
+
+def test_one_fraction_is_one() -> None:
+    single = plan_of("Boost_L", 10.0, 1, "20260120", "Tumor bed")
+    message = said(case_of(WHOLE, uniform(1.0), patient_plan("2", single, uniform(0.5))))["course.summed"].message
+    assert "Breast_L: 50 Gy in 25 fractions, Boost_L: 10 Gy in 1 fraction)" in message
 
 
 def test_a_replan_on_another_ct_replaces_and_is_no_alarm() -> None:
@@ -688,7 +729,7 @@ def test_the_doses_of_other_plans_are_decoded_only_when_they_are_needed(copied: 
         dataset.save_as(copied / file)
     case = next(c for c in read_cases(copied) if c.provenance.labels["plan"] == "Breast_L")
     assert case.findings[0].rule == "plan.several"
-    assert case.companions[0].dose.why_not == "its dose cannot be used"
+    assert case.companions[0].dose.why_not == "its dose (RTDOSE.boost.dcm) cannot be used"
 
 
 def test_a_sum_that_the_planning_system_exported_is_not_added_to_the_plans(copied: Path, clean_draft: Draft) -> None:

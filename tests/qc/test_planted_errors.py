@@ -39,6 +39,7 @@ TESTED_ELSEWHERE = {
     "dose.planning_system": "tests/dosimetry/test_planning.py",
     "dose.planning_system_volume": "tests/dosimetry/test_planning.py",
     "dose.planning_dvh": "tests/dosimetry/test_planning.py",
+    "dose.summation_absent": "tests/dicom/test_dose_parts.py",
     "dose.zero_part": "tests/dicom/test_dose_parts.py",
     "dose.rbe_weighted": "tests/dicom/test_ions_and_sources.py",
     "plan.brachytherapy": "tests/dicom/test_ions_and_sources.py",

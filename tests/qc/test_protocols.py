@@ -81,6 +81,11 @@ def test_every_shipped_protocol_loads_and_each_number_has_a_source() -> None:
         (case_of((66.0, "PTV"), fractions=33, targets=("PTV_Lung",)), "lung", "fits"),
         (case_of((50.0, ""), fractions=25, targets=("PTV_Oesophagus",)), "oesophagus", "fits"),
         (case_of((41.4, "GTV"), fractions=23, label="Œsophagus"), "oesophagus", "fits"),
+        (case_of((50.4, "PTV"), fractions=28, label="Speiseröhre"), "oesophagus", "fits"),
+        (case_of((50.4, "PTV"), fractions=28, label="Speiseroehre"), "oesophagus", "fits"),
+        (case_of((50.4, "PTV_Oesophagus_oben"), fractions=28), "oesophagus", "fits"),
+        (case_of((70.0, "Mundhoehle"), fractions=35), "heart", "assumed"),
+        (case_of((30.0, "Wirbelsaeule"), fractions=10), "heart", "assumed"),
         (case_of((30.0, ""), fractions=15, label="Hodgkin"), "hodgkin", "fits"),
         # A fractionation alone never says the site.
         (case_of((30.6, ""), fractions=17), "hodgkin", "assumed"),
