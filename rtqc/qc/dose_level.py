@@ -9,12 +9,15 @@ volume (:attr:`Level.near_maximum_gy`). Where a target is contoured and covered 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtqc.core.case import Case, Plan, Prescription
+from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose
-from rtqc.dosimetry import dvh
+from rtqc.dosimetry.dvh import dose_at, dvh_of_points
 from rtqc.qc.targets import contoured_targets, targets_of
 
 #: A dose a fraction and a total from which a treatment is stereotactic: AAPM TG-101 (Benedict et al., Med Phys 37:4078, 2010), Table I:
@@ -147,13 +150,18 @@ def target_levels(case: Case) -> tuple[TargetLevel, ...]:
             ptvs = [r for r in contoured_targets(case) if r.structure.kind.upper() == "PTV"]
             rois = tuple(ptvs) if len(ptvs) == 1 else ()
         for roi in rois:
-            histogram = dvh(roi.structure, dose)
+            # A target may reach beyond the skin, where a dose of exactly zero is right.
+            histogram = dvh_of_points(roi.structure, partial(_dose_at, roi.structure, dose))
             if histogram.is_empty or histogram.covered_share < _COVERED_SHARE:
                 continue
             near_minimum, d95, d50, near_maximum = (histogram.dose_at_percent_gy(x) for x in (98, 95, 50, 2))
             even = near_minimum >= max(_EVEN_SHARE * near_maximum, _TREATED_SHARE * treated_gy)
             levels.append(TargetLevel(roi.structure.name, prescription, histogram.mean_gy, d50, d95, even))
     return tuple(sorted(levels, key=lambda t: -t.d95_gy / t.prescription.dose_gy))
+
+
+def _dose_at(structure: Structure, dose: Dose, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    return dose_at(points, structure, dose, zeros_count=True)
 
 
 def cause_of(ratio: float, low: float, high: float, fractions: int | None, prescribed_gy: float) -> str:
