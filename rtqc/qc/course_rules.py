@@ -135,7 +135,7 @@ def course_not_summed(m: Measurements, limits: Limits) -> Iterable[Hit]:
         outside = 100 - part.covered_percent if part.covered_percent is not None else 0.0
         if outside > limit.value:
             yield Hit(
-                f"{outside:.1f} % of the heart lies outside the dose grid of {part.label}, so the course's dose is not known there: calculate it on a larger grid.",
+                f"{outside:.1f} % of the heart lies outside the dose grid of {part.label}, or no dose was calculated there, so the course's dose is not known there: calculate it on a larger grid.",
                 measured=outside,
                 limit=limit,
             )
