@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from rtqc.core.case import Case, DoseAttributes, Plan, Roi, StructureSetAttributes
+from rtqc.core.finding import Finding
 from rtqc.core.volumes import Dose
 
 #: Dose Summation Type (PS3.3 C.8.8.3) of a dose that several plans give together.
@@ -23,6 +24,7 @@ class PlannedDose:
         uids: SOP Instance UIDs of the objects that it was made from.
         plan_uids: SOP Instance UIDs of the plans that these objects refer to.
         why_not: why there is no dose, as a sentence; empty where there is one.
+        findings: made while reading it.
     """
 
     dose: Dose | None = None
@@ -30,6 +32,7 @@ class PlannedDose:
     uids: tuple[str, ...] = ()
     plan_uids: tuple[str, ...] = ()
     why_not: str = ""
+    findings: tuple[Finding, ...] = ()
 
     @property
     def is_multi_plan(self) -> bool:
@@ -100,7 +103,7 @@ class PatientPlan:
         labels = provenance.labels
         plan_uids = case.dose_plan_uids
         why_not = "" if case.dose is not None else "it has no dose here that can be used"
-        dose = PlannedDose(case.dose, case.dose_attributes, provenance.rtdose_uids, plan_uids, why_not)
+        dose = PlannedDose(case.dose, case.dose_attributes, provenance.rtdose_uids, plan_uids, why_not, case.findings)
         structures = PlannedStructures(case.rois, case.structure_set_attributes, labels.get("structure_set", ""))
         return cls(
             uid=provenance.rtplan_uid,

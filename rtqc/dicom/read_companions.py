@@ -97,7 +97,8 @@ def _read(own: list[Header], plan: Plan | None, frame: str) -> PlannedDose:
     if found.dose is None or elsewhere:
         why = "its dose has another frame of reference" if elsewhere else "its dose cannot be used"
         return PlannedDose(why_not=why)
-    return PlannedDose(found.dose, found.attributes, tuple(h.uid for h in found.headers), plan_uids_of(found.headers))
+    uids = tuple(h.uid for h in found.headers)
+    return PlannedDose(found.dose, found.attributes, uids, plan_uids_of(found.headers), findings=tuple(found.findings))
 
 
 def _structures(
