@@ -355,7 +355,7 @@ class ConstraintResult(_Model):
 #: Why a plan of the patient's was not added to a course.
 LeftOutReason = Literal[
     "unreadable", "not_treated", "not_approved", "earlier_course", "later_course", "superseded", "alternative", "other_frame",
-    "brachytherapy", "no_dose", "remote",
+    "brachytherapy", "no_dose", "doubtful_dose", "remote",
 ]  # fmt: skip
 
 

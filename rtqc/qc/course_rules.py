@@ -39,7 +39,7 @@ def _lower(description: str) -> str:
 
 
 def _in(course: Course) -> str:
-    return f", as if given in {counted(course.judged_fractions, 'fraction')}" if course.judged_in == "isoeffective" else ""
+    return f", as if given in {counted(course.judged_fractions or 0, 'fraction')}" if course.judged_in == "isoeffective" else ""
 
 
 @rule("course.constraint_exceeded", "fail", "fact", "An acceptable dose limit is exceeded by the plans of one course together.")
@@ -126,7 +126,14 @@ def course_not_summed(m: Measurements, limits: Limits) -> Iterable[Hit]:
     if m.course is None:
         return
     for plan in m.course.left_out:
-        if plan.reason in _ADVICE:
+        if (
+            plan.reason == "doubtful_dose" and plan.rtplan_uid != m.case.provenance.rtplan_uid
+        ):  # its own check says it of itself
+            yield Hit(
+                f"{plan.label} is not in the sum of the course: its dose is not to be believed. {plan.why}",
+                files=_file(plan),
+            )
+        elif plan.reason in _ADVICE:
             yield Hit(
                 f"{plan.label} is not in the sum of the course: it {plan.why}; {_ADVICE[plan.reason]}.", files=_file(plan)
             )
@@ -212,7 +219,7 @@ def course_superseded(m: Measurements, limits: Limits) -> Iterable[Hit]:
 def course_left_out(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Plans that nobody is treated with, or at another time or place."""
     for plan in m.course.left_out if m.course is not None else ():
-        if plan.reason not in _ADVICE and plan.reason != "superseded":
+        if plan.reason not in _ADVICE and plan.reason not in ("superseded", "doubtful_dose"):
             yield Hit(f"{plan.label} {plan.why}; it is not in the course.", files=_file(plan))
 
 
