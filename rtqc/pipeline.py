@@ -20,6 +20,7 @@ from rtqc.core.assessment import (
     Assessment,
     CaseSummary,
     ContouredHeart,
+    DraftEnd,
     DraftHeart,
     Hearts,
     LimitUsed,
@@ -36,6 +37,7 @@ from rtqc.dicom import DrawnBy, Writing, append_rtstruct
 from rtqc.dicom import write_rtstruct as write_structure
 from rtqc.dosimetry import AlphaBeta, BothHearts, SurfaceBand, evaluate, organ_doses
 from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
+from rtqc.heart.ends import End
 from rtqc.heart.uncertainty import LOWER_END_SD_MM, UPPER_END_SD_MM
 from rtqc.qc import (
     CONTOUR_PROTOCOL,
@@ -328,7 +330,12 @@ def surface_band(draft: Draft | None) -> SurfaceBand | None:
     """How sure a draft's surface and ends are, as its dose error is computed from it; None where the draft does not say."""
     if draft is None or draft.uncertainty is None:
         return None
-    return SurfaceBand(draft.uncertainty.at, UPPER_END_SD_MM, LOWER_END_SD_MM)
+    upper, lower = (draft.ends.upper, draft.ends.lower) if draft.ends else (None, None)
+    return SurfaceBand(
+        draft.uncertainty.at,
+        upper.deviation_mm if upper else UPPER_END_SD_MM,
+        lower.deviation_mm if lower else LOWER_END_SD_MM,
+    )
 
 
 def _cardiac(case: Case, draft: Draft | None) -> Measured | None:
@@ -402,7 +409,16 @@ def draft_summary(draft: Draft | None) -> DraftHeart | None:
         surface_uncertainty_mm=round(surface[0], 2) if surface else None,
         unsure_surface_percent=round(surface[2], 1) if surface else None,
         extent_mm=_extent(draft.structure),
+        upper_end=_draft_end(draft.ends.upper) if draft.ends else None,
+        lower_end=_draft_end(draft.ends.lower) if draft.ends else None,
+        upper_end_definition=draft.ends.definition if draft.ends else None,
     )
+
+
+def _draft_end(end: End | None) -> DraftEnd | None:
+    if end is None:
+        return None
+    return DraftEnd(z_mm=round(end.z_mm, 1), deviation_mm=round(end.deviation_mm, 1), moved_mm=round(end.moved_mm, 1))
 
 
 def versions() -> dict[str, str]:

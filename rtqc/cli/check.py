@@ -88,8 +88,6 @@ def command(
         assessments, unread = _check_all(path, options, out, force, as_json, dicom)
     except (ProtocolError, ModelError, DeviceError) as error:
         stop(str(error))
-    except BrokenPipeError:
-        raise
     except OSError as error:
         stop(f"{error.filename or out or path}: {error.strerror or error}. Nothing half-written was left there.")
     if as_json:

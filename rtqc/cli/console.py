@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -90,13 +88,8 @@ def console(stderr: bool = False) -> Console:
     """A console that colours on a terminal only and breaks lines at 80 columns elsewhere."""
     from rich.console import Console
 
-    class _Console(Console):
-        def on_broken_pipe(self) -> None:
-            """Rich would end with 1, which means "flagged"; :mod:`rtqc.cli.main` knows what a reader that has gone means."""
-            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-
     width = None if (sys.stderr if stderr else sys.stdout).isatty() else 120
-    return _Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
 
 
 @contextmanager

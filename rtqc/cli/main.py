@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from errno import EINVAL, EPIPE
+from contextlib import suppress
 from importlib import import_module
-from typing import Any
 
 import click
 
-from rtqc.cli.streams import flush_streams, prepare_streams
+from rtqc.cli.streams import OutputLostError, prepare_streams
 
 #: Exit statuses that are no verdict; those of verdicts stand in :data:`rtqc.cli.console.EXIT_STATUS`.
 EXIT_NOT_ASSESSED, EXIT_INTERRUPTED = 2, 130
@@ -42,21 +39,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-class _ReaderGoneError(Exception):
-    """Whoever read our output (``| head``) has gone."""
-
-
-@contextmanager
-def _reader_minded() -> Iterator[None]:
-    """Tell a reader of our output that has gone from other errors: click would end with 1, which means "flagged"."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (EPIPE, EINVAL) and not error.filename:  # EINVAL: a closed pipe on Windows
-            raise _ReaderGoneError from error
-        raise
-
-
 class _Commands(click.Group):
     """Commands that are imported when they are called: ``rtqc --help`` imports none of them."""
 
@@ -77,16 +59,6 @@ class _Commands(click.Group):
             hint = f" Did you mean '{near[0]}'?" if near else ""
             ctx.fail(f"There is no command '{args[0]}'.{hint}")
         return super().resolve_command(ctx, args)
-
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """As click does; ``--help`` prints here."""
-        with _reader_minded():
-            return super().make_context(*args, **kwargs)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """As click does."""
-        with _reader_minded():
-            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -113,9 +85,14 @@ def main() -> None:
     prepare_streams()
     if not os.environ.get("RTQC_DEBUG") and not sys.warnoptions:
         warnings.simplefilter("ignore")
-    status = _run()
-    # What could not be printed was not said: then a script must not take the status for a verdict, and least of all for "flagged".
-    sys.exit(status if flush_streams() or status == EXIT_INTERRUPTED else EXIT_NOT_ASSESSED)
+    try:
+        status = _run()
+        sys.stdout.flush()
+    except OutputLostError as lost:
+        # What could not be printed was not said: a script must not take the status for a verdict, and least of all for "flagged".
+        _say(f"rtqc: what was found could not be printed ({lost})")
+        status = EXIT_NOT_ASSESSED
+    sys.exit(status)
 
 
 def _run() -> int:
@@ -127,8 +104,6 @@ def _run() -> int:
     except (KeyboardInterrupt, click.Abort):
         _say("rtqc: stopped")
         return EXIT_INTERRUPTED
-    except _ReaderGoneError:
-        return EXIT_NOT_ASSESSED
     except click.ClickException as error:
         error.show()
         return EXIT_NOT_ASSESSED

@@ -74,7 +74,28 @@ def log_to_stderr() -> None:
     logging.getLogger("rtqc").setLevel(logging.INFO)
 
 
-def end_on_signal(ended: threading.Event) -> None:
-    """SIGINT and SIGTERM set the event."""
+def end_on_signal(ended: threading.Event) -> list[int]:
+    """SIGINT and SIGTERM set the event.
+
+    Returns:
+        Numbers of the signals that came, as they come: a service that was told to stop (SIGTERM) has ended well, an interrupted one has not.
+    """
+    came: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        came.append(number)
+        ended.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, end)
+    return came
+
+
+def end_of_service(signals: list[int]) -> None:
+    """End a service that has put everything away: interrupted (130) where Ctrl-C ended it, else well.
+
+    Args:
+        signals: of :func:`end_on_signal`.
+    """
+    if signal.SIGINT in signals:
+        raise KeyboardInterrupt

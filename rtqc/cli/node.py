@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rtqc.cli.console import PathArgument, stop
-from rtqc.cli.network import end_on_signal, log_to_stderr
+from rtqc.cli.network import end_of_service, end_on_signal, log_to_stderr
 
 
 @click.command("node")
@@ -34,8 +34,9 @@ def command(config: Path | None, example: bool) -> None:
         settings = load_config(config)
         load_model(settings.model)
         running = Node(settings)
-        end_on_signal(running.ended)
+        signals = end_on_signal(running.ended)
         running.run()
+        end_of_service(signals)
     except (SettingsError, PeerError, ModelError, DeviceError) as error:
         stop(str(error))
     except OSError as error:

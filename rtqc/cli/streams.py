@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from typing import TextIO
+from pathlib import Path
+from typing import Any, TextIO, cast
 
 #: Characters of our sentences and tables that Windows' code pages lack, and what stands for them there.
 _PLAIN = {
@@ -35,10 +36,58 @@ def _plain_characters(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("rtqc.plain", _plain_characters)
 
 
+class OutputLostError(BaseException):
+    """What was printed reached nobody: the reader (``| head``) has gone, stdout is closed, or the disk that it goes to is full.
+
+    No error of the command's own, so that no handler of those takes it for one.
+    """
+
+
+class _Output:
+    """stdout as commands see it: what cannot be written ends the command as lost output, and as nothing else."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """As the stream does."""
+        if self._stream is None:
+            raise OutputLostError("stdout is closed")
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            raise OutputLostError(error.strerror or str(error)) from error
+
+    def flush(self) -> None:
+        """As the stream does."""
+        try:
+            if self._stream is not None and not self._stream.closed:
+                self._stream.flush()
+        except OSError as error:
+            if self._stream is not None:
+                _silence(self._stream)
+            raise OutputLostError(error.strerror or str(error)) from error
+
+    def isatty(self) -> bool:
+        """As the stream does; a closed one is none."""
+        return self._stream is not None and self._stream.isatty()
+
+    @property
+    def encoding(self) -> str:
+        """As the stream has it."""
+        return self._stream.encoding if self._stream is not None else "utf-8"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def prepare_streams() -> None:
-    """Let stdout and stderr print what they can: a character that their code page lacks is no error."""
+    """Let stdout and stderr print what they can: a character that their code page lacks is no error, and lost output has its own."""
     for stream in (sys.stdout, sys.stderr):
         _reconfigure(stream, errors="rtqc.plain")
+    sys.stdout = cast("TextIO", _Output(sys.stdout))
+    if sys.stderr is None:  # closed by whoever started us
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (for as long as the process lives)
 
 
 def json_on_stdout(asked_for: bool) -> bool:
@@ -56,19 +105,6 @@ def _reconfigure(stream: TextIO | None, **how: str) -> None:
     reconfigure = getattr(stream, "reconfigure", None)  # a stream that a test or a service put there may lack it
     if reconfigure is not None:
         reconfigure(**how)
-
-
-def flush_streams() -> bool:
-    """Hand out what was printed; False where the reader has gone, and then nothing is printed any more."""
-    whole = True
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None and not stream.closed:
-                stream.flush()
-        except OSError:
-            _silence(stream)
-            whole = False
-    return whole
 
 
 def _silence(stream: TextIO) -> None:

@@ -18,6 +18,22 @@ from rtqc.cli.console import PathArgument, console, plain, progress, stop
     "--synthetic", type=click.IntRange(min=0), metavar="N", help="Number of synthetic patients. [default: the recipe's]"
 )
 @click.option("--settings", type=PathArgument(), metavar="TOML", help="Recipe; every key is checked.")
+@click.option(
+    "--readings",
+    type=PathArgument(),
+    metavar="TOML",
+    help="Heights and judgements that were read by eye, by patient (docs/training.md).",
+)
+@click.option(
+    "--judged",
+    type=PathArgument(),
+    multiple=True,
+    metavar="DIR",
+    help="CTs without a contour (NRRD, NIfTI) whose drafts the readings judge.",
+)
+@click.option(
+    "--judged-model", default="heart-v1", show_default=True, metavar="NAME|DIR", help="Model whose drafts were judged."
+)
 @click.option("--from", "start", metavar="NAME|DIR", help="Begin with a model's weights instead of at random.")
 @click.option(
     "--minutes",
@@ -36,6 +52,9 @@ def command(
     out: Path,
     synthetic: int | None,
     settings: Path | None,
+    readings: Path | None,
+    judged: tuple[Path, ...],
+    judged_model: str,
     start: str | None,
     minutes: float | None,
     resume: bool,
@@ -52,14 +71,17 @@ def command(
     try:
         from rtqc.training import training_device
         from rtqc.training.curate import curate
+        from rtqc.training.judged import Judgements, read_judgements
         from rtqc.training.settings import Settings, read_settings
         from rtqc.training.study import Budget, Origin, StudyError, train_model
     except ImportError as error:
         stop(f"training needs torch and onnx, which are not installed ({error.name}): pip install 'rtqc[train]'")
-    from rtqc.heart import DeviceError, ModelError, load_model
+    from rtqc.heart import DeviceError, Engine, ModelError, load_model
 
     if (out / "manifest.toml").exists() and not resume:
         stop(f"{out} holds a model already: give another --out")
+    if judged and readings is None:
+        stop("--judged needs --readings: what is right and wrong in the drafts of these CTs")
     try:
         recipe = read_settings(settings) if settings else Settings(name=out.name)
         recipe = recipe if synthetic is None else recipe.model_copy(update={"synthetic": synthetic})
@@ -69,6 +91,9 @@ def command(
         with progress() as bar:
             task = bar.add_task("reading plans", total=None)
             patients, aside = curate(data)
+            judgements = Judgements()
+            if readings is not None:
+                judgements = read_judgements(readings, judged, Engine(load_model(judged_model), "cpu"), recipe.spacing_mm)
             say = console()
             bar.stop()
             say.print(
@@ -84,7 +109,9 @@ def command(
 
             origin = Origin(attribution, licence, datetime.now(UTC).date().isoformat())
             folder = work or out.with_name(out.name + ".work")
-            manifest, results = train_model(patients, aside, recipe, folder, out, budget=budget, origin=origin, progress=step)
+            manifest, results = train_model(
+                patients, aside, recipe, folder, out, budget=budget, origin=origin, judgements=judgements, progress=step
+            )
     except (StudyError, ModelError, DeviceError, ValueError, FileNotFoundError, MemoryError) as error:
         stop(str(error))
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rtqc.cli.console import PathArgument, model_options, scope_option, stop
-from rtqc.cli.network import end_on_signal, log_to_stderr
+from rtqc.cli.network import end_of_service, end_on_signal, log_to_stderr
 
 if TYPE_CHECKING:
     from rtqc.core.assessment import Scope
@@ -57,8 +57,9 @@ def command(
         load_model(model)
         options = Options(load_protocol(protocol, rule_ids()) if protocol else None, model, device, threads, scope=scope)
         watcher = Watcher(folder, out, options, quiet_seconds, settle_seconds, not no_dicom)
-        end_on_signal(watcher.ended)
+        signals = end_on_signal(watcher.ended)
         watcher.run()
+        end_of_service(signals)
     except (ProtocolError, ModelError, DeviceError) as error:
         stop(str(error))
     except OSError as error:

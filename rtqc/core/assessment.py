@@ -109,11 +109,25 @@ class ContouredHeart(_Model):
     population: PopulationComparison | None = None
 
 
+class DraftEnd(_Model):
+    """One end of the draft.
+
+    ``z_mm``: height in patient coordinates; ``deviation_mm``: its standard deviation; ``moved_mm``: how far the levels of the chest moved it from
+    where the network ended, positive upward.
+    """
+
+    z_mm: float
+    deviation_mm: float
+    moved_mm: float = 0.0
+
+
 class DraftHeart(_Model):
     """The heart that rtqc drew. ``confidence`` and ``predicted_dice`` are 0 to 1, estimates.
 
     ``surface_uncertainty_mm``: one standard deviation of the outline's position, median along it;
     ``unsure_surface_percent``: part of the outline where it is more than 5 mm; null where the model cannot tell.
+    ``upper_end``, ``lower_end``: null where the image cuts the heart off or the model cannot tell; ``upper_end_definition``: ``feng2011``
+    (just below the left pulmonary artery), or ``model``: where the model's teachers ended.
     """
 
     volume_ml: float
@@ -125,6 +139,9 @@ class DraftHeart(_Model):
     doubts: tuple[str, ...] = ()
     surface_uncertainty_mm: float | None = None
     unsure_surface_percent: float | None = None
+    upper_end: DraftEnd | None = None
+    lower_end: DraftEnd | None = None
+    upper_end_definition: str | None = None
     extent_mm: tuple[float, float] | None = None
 
 
@@ -338,7 +355,7 @@ class ConstraintResult(_Model):
 #: Why a plan of the patient's was not added to a course.
 LeftOutReason = Literal[
     "unreadable", "not_treated", "not_approved", "earlier_course", "later_course", "superseded", "alternative", "other_frame",
-    "brachytherapy", "no_dose", "remote",
+    "brachytherapy", "no_dose", "doubtful_dose", "remote",
 ]  # fmt: skip
 
 

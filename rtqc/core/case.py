@@ -158,10 +158,8 @@ class Plan:
         label: RT Plan Label.
         description: RT Plan Name, RT Plan Description and Prescription Description, as far as they are there.
         prescriptions: to targets before those to points, highest first; empty where the plan has none.
-        unusable_prescriptions: what it states as prescriptions and is none.
         fractions: planned number of fractions; None where the plan does not say, or says none.
         fraction_groups: number of fraction groups that have fractions.
-        groups: these fraction groups.
         beams: number of treatment beams.
         treatment_beams: the treatment beams, in file order.
         application_setups: brachytherapy application setups, once for each fraction group that uses them; a plan may have beams too.
@@ -177,15 +175,15 @@ class Plan:
             was delivered before, ``PREDECESSOR`` is what this plan was derived from, ``ALTERNATIVE`` was made for choice, ``CONCURRENT`` is given
             at the same time, ``VERIFIED_PLAN`` is what this plan verifies.
         planning_system: Manufacturer, Manufacturer's Model Name and Software Versions.
+        unusable_prescriptions: what it states as prescriptions and is none.
+        groups: the fraction groups that have fractions, in file order.
     """
 
     label: str = ""
     description: str = ""
     prescriptions: tuple[Prescription, ...] = ()
-    unusable_prescriptions: tuple[UnusablePrescription, ...] = ()
     fractions: int | None = None
     fraction_groups: int = 1
-    groups: tuple[FractionGroup, ...] = ()
     beams: int = 0
     treatment_beams: tuple[Beam, ...] = ()
     application_setups: tuple[ApplicationSetup, ...] = ()
@@ -201,6 +199,8 @@ class Plan:
     geometry: str = ""
     relations: tuple[tuple[str, str], ...] = ()
     planning_system: str = ""
+    unusable_prescriptions: tuple[UnusablePrescription, ...] = ()
+    groups: tuple[FractionGroup, ...] = ()
 
     @property
     def has_brachytherapy(self) -> bool:
@@ -326,8 +326,8 @@ class Case:
         dose_plan_uids: SOP Instance UIDs of the plans that the dose refers to; several for a dose of several plans.
         companions: the patient's other plans, which may be of one course with this one.
         companions_left_out: number of further plans that were not looked at, because there are too many.
-        doses_of_several_plans: the patient's doses of several plans together.
         contours_on_other_images: by ROI Number, the part (0 to 1) of its contours that say to lie on images of another series.
+        doses_of_several_plans: the patient's doses of several plans together.
     """
 
     provenance: Provenance = Provenance()
@@ -344,8 +344,8 @@ class Case:
     dose_plan_uids: tuple[str, ...] = ()
     companions: tuple[PatientPlan, ...] = ()
     companions_left_out: int = 0
-    doses_of_several_plans: tuple[DoseOfSeveralPlans, ...] = ()
     contours_on_other_images: Mapping[int, float] = field(default_factory=dict)
+    doses_of_several_plans: tuple[DoseOfSeveralPlans, ...] = ()
 
     @property
     def structures(self) -> dict[str, Structure]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 from rtqc.core.case import Case, DoseAttributes, Plan, Roi, StructureSetAttributes
+from rtqc.core.finding import Finding
 from rtqc.core.volumes import Dose
 
 #: Dose Summation Type (PS3.3 C.8.8.3) of a dose that several plans give together.
@@ -25,6 +26,7 @@ class PlannedDose:
         plan_uids: SOP Instance UIDs of the plans that these objects refer to.
         why_not: why there is no dose, as a sentence; empty where there is one.
         reason: the kind of that; ``unreadable`` where a dose was exported but cannot be used.
+        findings: made while reading it.
     """
 
     dose: Dose | None = None
@@ -33,6 +35,7 @@ class PlannedDose:
     plan_uids: tuple[str, ...] = ()
     why_not: str = ""
     reason: Literal["no_dose", "unreadable", "other_frame"] = "no_dose"
+    findings: tuple[Finding, ...] = ()
 
     @property
     def is_multi_plan(self) -> bool:
@@ -103,7 +106,7 @@ class PatientPlan:
         labels = provenance.labels
         plan_uids = case.dose_plan_uids
         why_not = "" if case.dose is not None else "it has no dose here that can be used"
-        dose = PlannedDose(case.dose, case.dose_attributes, provenance.rtdose_uids, plan_uids, why_not)
+        dose = PlannedDose(case.dose, case.dose_attributes, provenance.rtdose_uids, plan_uids, why_not, findings=case.findings)
         structures = PlannedStructures(case.rois, case.structure_set_attributes, labels.get("structure_set", ""))
         return cls(
             uid=provenance.rtplan_uid,

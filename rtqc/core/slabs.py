@@ -31,6 +31,8 @@ _EQUAL_SHARE, _EQUAL_MM = 0.05, 0.11
 _SPARSE = 1.5
 #: Positions are written to 0.01 mm at best; what stands on a limit does not depend on their last binary digit.
 _HAIR_MM = 1e-6
+#: Planes further than this from a slice, in mm, are not on it; steps of which this share are regular are a grid.
+_OFF_SLICE_MM, _OWN_GRID_SHARE = 0.05, 0.8
 #: Steps of a piece that say what its spacing is at an end.
 _STEPS_AT_END = 3
 
@@ -130,8 +132,9 @@ def slabs_of(positions_mm: ArrayLike, slice_spacing_mm: float | None = None, sli
     upper[:-1] += np.where(bridged, steps / 2, 0.0)
     for start, stop in _pieces(bridged):
         inside = steps[start : stop - 1]
-        lower[start] -= _half_end(inside[:_STEPS_AT_END], positions[start], -1, slices, usual)
-        upper[stop - 1] += _half_end(inside[::-1][:_STEPS_AT_END], positions[stop - 1], 1, slices, usual)
+        image = None if slices is None or _has_own_grid(positions[start:stop], slices) else slices
+        lower[start] -= _half_end(inside[:_STEPS_AT_END], positions[start], -1, image, usual)
+        upper[stop - 1] += _half_end(inside[::-1][:_STEPS_AT_END], positions[stop - 1], 1, image, usual)
     return Slabs(np.stack([lower, upper], axis=1), np.asarray(bridged, bool))
 
 
@@ -166,6 +169,12 @@ def half_slices_mm(slices_mm: ArrayLike) -> Floats:
     steps, spacing = np.diff(slices), local_spacings_mm(slices)
     half = np.where(steps <= np.maximum(MAX_BRIDGED_SPACINGS * spacing, BRIDGED_MM) + _HAIR_MM, steps, spacing) / 2
     return np.stack([np.concatenate([half[:1], half]), np.concatenate([half, half[-1:]])], axis=1)
+
+
+def _has_own_grid(positions: Floats, slices: Floats) -> bool:
+    """Whether planes were drawn on slices of another image: evenly, and not on these slices."""
+    off = np.abs(positions[:, None] - slices).min(axis=1)
+    return bool(off.max() > _OFF_SLICE_MM and _in_runs(np.diff(positions)).mean() >= _OWN_GRID_SHARE) if off.size > 2 else False
 
 
 def _half_end(steps: Floats, position: float, way: int, slices: Floats | None, usual: float) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtqc.core.grid import Grid
+from rtqc.core.uncalculated import uncalculated
 
 
 def _check_shape(kind: str, grid: Grid, array: NDArray[np.generic]) -> None:
@@ -45,6 +47,11 @@ class Dose:
 
     def __post_init__(self) -> None:
         _check_shape("dose", self.grid, self.gy)
+
+    @cached_property
+    def uncalculated(self) -> NDArray[np.bool_] | None:
+        """Points at which no dose was calculated, though the grid holds them (:mod:`rtqc.core.uncalculated`); None: there are none."""
+        return uncalculated(self.gy)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon
 
 from rtqc.core.case import ContourDefect
-from rtqc.core.slabs import half_slices_mm, local_spacings_mm
+from rtqc.core.slabs import local_spacings_mm
 from rtqc.geometry.coverage import as_multipolygon
-from rtqc.geometry.rings import combine_rings, overlap_share
+from rtqc.geometry.rings import combine_rings, overlap_share, same_outline
 
 Floats = NDArray[np.float64]
 
@@ -33,8 +33,10 @@ _SHIFTED_SHARE = 0.75
 _LEAST_SHIFT_MM, _SHIFT_VARIES_MM = 0.1, 0.1
 #: Neighbouring slices of one organ share more than this of their area; a hole and its outline, or two pieces, share less.
 _NEIGHBOURS_SHARE = 0.5
-#: A grid of contours is finer than the image's slices where its step is under this share of theirs, and this share of its steps are equal.
-_FINER, _EVEN_SHARE = 0.75, 0.8
+#: Contours stand on a grid of their own where this share of their steps are equal, and differ from the image's spacing by more than this share.
+_EVEN_SHARE, _OTHER_STEP = 0.8, 0.02
+#: Outlines at heights nearer than this share of the spacing are of one plane: one in the other is its hole.
+_SAME_PLANE_SHARE = 0.15
 #: Contours this near to the middle between two slices belong to the lower one, all of them, whatever the rounding.
 _MIDDLE = 0.51
 #: More heights than this are nobody's contours of one organ: they are not merged one by one.
@@ -98,25 +100,30 @@ def planes_of(
 
 
 def _of_image(rings: Sequence[Ring], heights: Floats, slices_mm: Floats) -> list[_Slice]:
-    """Contours sorted into the image's slices; those that lie beyond them, and finer grids than theirs, as they are."""
+    """Contours sorted into the image's slices; those that are no slice's, and grids of other steps than theirs, as they are."""
     spacings = local_spacings_mm(slices_mm)
     levels = _levels(heights)
-    if _is_finer(rings, levels, heights, float(np.sort(spacings)[(spacings.size - 1) // 2])):
-        return [_Slice(float(heights[m[0]]), tuple(m)) for m in levels]
     lower = np.clip(np.searchsorted(slices_mm, heights, side="right") - 1, 0, slices_mm.size - 2)
     share = (heights - slices_mm[lower]) / np.diff(slices_mm)[lower]
     nearest = np.where(share > _MIDDLE, lower + 1, lower)
     offsets = heights - slices_mm[nearest]
-    reach = half_slices_mm(slices_mm)[nearest]
+    if _is_other_grid(rings, levels, heights, offsets, float(np.sort(spacings)[(spacings.size - 1) // 2])):
+        return [_Slice(float(heights[m[0]]), tuple(m)) for m in levels]
+    # Beside a slice that the export lacks, a contour is that slice's: nothing reaches further than half the usual spacing.
+    half = np.minimum(np.diff(slices_mm), spacings) / 2
+    reach = np.stack([np.concatenate([half[:1], half]), np.concatenate([half, half[-1:]])], axis=1)[nearest]
     slack = (_MIDDLE - 0.5) * 2 * reach.max(axis=1)
     on = (offsets >= -reach[:, 0] - slack) & (offsets <= reach[:, 1] + slack)
     shift = _shift(offsets[on])
-    slices = [
-        _Slice(
-            round(float(slices_mm[k]) + shift, 3) if shift else float(slices_mm[k]), tuple(np.flatnonzero(on & (nearest == k)))
+    walled = _alternate_in_size(rings, levels)
+    slices = []
+    for k in np.unique(nearest[on]):
+        members = np.flatnonzero(on & (nearest == k)).tolist()
+        place = round(float(slices_mm[k]) + shift, 3) if shift else float(slices_mm[k])
+        parts = [members] if walled else _parts(rings, members, float(spacings[min(k, spacings.size - 1)]))
+        slices += (
+            [_Slice(place, tuple(members))] if len(parts) == 1 else [_Slice(_place(rings, m), tuple(sorted(m))) for m in parts]
         )
-        for k in np.unique(nearest[on])
-    ]
     return slices + _of_contours(rings, np.flatnonzero(~on), float(spacings.max()))
 
 
@@ -129,17 +136,58 @@ def _shift(offsets: Floats) -> float:
     return middle if abs(middle) >= _LEAST_SHIFT_MM and alike >= _SHIFTED_SHARE else 0.0
 
 
-def _is_finer(rings: Sequence[Ring], levels: list[list[int]], heights: Floats, spacing: float) -> bool:
-    """Whether contours were drawn on a finer grid than the image's slices: even, and each outline like the next."""
-    if len(levels) < 4:
+def _is_other_grid(rings: Sequence[Ring], levels: list[list[int]], heights: Floats, offsets: Floats, spacing: float) -> bool:
+    """Whether contours were drawn on slices of another spacing than the image's: even steps, and each outline like the next."""
+    if len(levels) < 3 or bool((np.abs(offsets) <= SAME_PLANE_MM).all()):
         return False
     steps = np.diff([heights[m[0]] for m in levels])
     step = float(np.median(steps))
-    if step >= _FINER * spacing or (np.abs(steps - step) <= max(0.02 * step, 0.02)).mean() < _EVEN_SHARE:
+    multiple = max(1, round(step / spacing)) * spacing
+    if abs(step - multiple) <= _OTHER_STEP * spacing or ((np.abs(steps - step) <= max(0.02 * step, 0.02)).mean() < _EVEN_SHARE):
         return False
     areas = [_union(rings, m) for m in levels]
     alike = [overlap_share(a, b) > _NEIGHBOURS_SHARE for a, b in pairwise(areas)]
-    return bool(np.mean(alike) > 0.5)
+    return bool(np.mean(alike) > 0.5) and not _alternate_in_size(rings, levels)
+
+
+def _alternate_in_size(rings: Sequence[Ring], levels: list[list[int]]) -> bool:
+    """Whether each second level is smaller than both beside it all the way: holes that lie beside their outlines' heights."""
+    if len(levels) < 4:
+        return False
+    sizes = np.array([sum(rings[k].area.area for k in m) for m in levels])
+    turns = np.diff(np.sign(np.diff(sizes)))
+    return bool((np.abs(turns) == 2).mean() >= _EVEN_SHARE)
+
+
+def _parts(rings: Sequence[Ring], members: list[int], spacing: float) -> list[list[int]]:
+    """Contours nearest to one slice, by the planes that they were drawn on: one, unless outlines of neighbouring slices are among them.
+
+    Two outlines at different heights that share most of their area are neighbours, however small their difference: one is not the other's hole. The same
+    outline at two heights is one that was drawn twice.
+    """
+    levels: list[list[int]] = []
+    for k in sorted(members, key=lambda k: rings[k].w_mm):
+        if levels and rings[k].w_mm - rings[levels[-1][0]].w_mm <= max(_SAME_PLANE_SHARE * spacing, SAME_PLANE_MM):
+            levels[-1].append(k)
+        else:
+            levels.append([k])
+    if len(levels) == 1:
+        return levels
+    anchors: list[list[int]] = []
+    others: list[list[int]] = []
+    for level in sorted(levels, key=lambda m: -max(rings[k].area.area for k in m)):
+        largest = max(level, key=lambda k: rings[k].area.area)
+        against = [max(a, key=lambda k: rings[k].area.area) for a in anchors]
+        apart = [
+            overlap_share(rings[largest].area, rings[j].area) > _NEIGHBOURS_SHARE
+            and not same_outline(rings[largest].area, rings[j].area)
+            for j in against
+        ]
+        (anchors if all(apart) else others).append(level)
+    for level in others:
+        w = rings[level[0]].w_mm
+        min(anchors, key=lambda a: abs(rings[a[0]].w_mm - w)).extend(level)
+    return anchors
 
 
 def _of_contours(rings: Sequence[Ring], chosen: NDArray[np.intp], slice_spacing_mm: float | None) -> list[_Slice]:

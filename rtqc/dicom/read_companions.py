@@ -100,7 +100,8 @@ def _read(own: list[Header], plan: Plan | None, frame: str) -> PlannedDose:
             why = f"its dose ({named(elsewhere)}) has another frame of reference (another CT)"
             return PlannedDose(why_not=why, reason="other_frame")
         return PlannedDose(why_not=f"its dose ({named(h.name for h in own)}) cannot be used", reason="unreadable")
-    return PlannedDose(found.dose, found.attributes, tuple(h.uid for h in found.headers), plan_uids_of(found.headers))
+    uids = tuple(h.uid for h in found.headers)
+    return PlannedDose(found.dose, found.attributes, uids, plan_uids_of(found.headers), findings=tuple(found.findings))
 
 
 def _structures(

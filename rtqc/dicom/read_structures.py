@@ -23,10 +23,12 @@ from rtqc.dicom.elements import decimal_string, is_cut_off, items, text
 from rtqc.dicom.roi_numbers import RoiItem, roi_items
 from rtqc.geometry.rings import area_of_ring
 
-#: Points of one contour may leave its plane by this much, in mm, where slices are thick enough; a tilted couch or a resampled contour does.
+#: Points on a line within this, in mm, say nothing about a plane.
 PLANAR_TOLERANCE_MM = 0.5
-#: And never by more than this share of the slice spacing: then they belong to two slices.
-_PLANAR_SHARE = 0.5
+#: Heights of one contour's points may vary by this share of the slice spacing (standard deviation), and none may leave the slice: then its mean height is its slice's.
+_PLANAR_SD_SHARE, _PLANAR_SHARE = 0.25, 0.5
+#: Slice spacing where nobody says one, in mm: a usual planning CT's.
+_USUAL_SPACING_MM = 3.0
 #: More points than this on one contour are thinned out by :data:`THIN_MM`: no planning system draws so finely.
 MANY_POINTS = 20_000
 THIN_MM = 0.01
@@ -63,11 +65,12 @@ class _Frame:
     slices_mm: NDArray[np.float64] | None
     spacing_mm: float | None
 
-    @property
-    def planar_mm(self) -> float:
-        """How far points of one contour may lie from its middle."""
+    def is_planar(self, heights_mm: NDArray[np.float64]) -> bool:
+        """Whether points at these heights are of one slice: no point leaves it, and they vary by far less than it is thick."""
         steps = np.diff(self.slices_mm) if self.slices_mm is not None else np.empty(0)
-        return min(PLANAR_TOLERANCE_MM, _PLANAR_SHARE * float(np.median(steps))) if steps.size else PLANAR_TOLERANCE_MM
+        spacing = float(np.median(steps)) if steps.size else self.spacing_mm or _USUAL_SPACING_MM
+        off = np.abs(heights_mm - heights_mm.mean())
+        return bool(off.max() <= _PLANAR_SHARE * spacing and heights_mm.std() <= _PLANAR_SD_SHARE * spacing)
 
 
 def read_structure_set(
@@ -116,6 +119,10 @@ def _roi(item: RoiItem, frame: _Frame) -> Roi:
         found = _rings(item.contours, turned, again)
         if found:
             frame, rings, defects = turned, found, again
+    unplaced = sum(d.kind in ("not_planar", "not_a_number") for d in defects)
+    if unplaced > len(rings):
+        # What is left of an organ is not the organ: no number rather than a wrong one.
+        rings = []
     planes, combined = planes_of(rings, frame.slices_mm, frame.spacing_mm)
     slices = None if frame.slices_mm is None or frame.slices_mm.size < 2 else tuple(frame.slices_mm.tolist())
     return Roi(
@@ -236,7 +243,7 @@ def _ring(contour: Dataset, frame: _Frame, defects: list[ContourDefect]) -> tupl
         defect("few_points", dropped=True)
         return None
     in_frame = frame.orientation.to_frame(points)
-    if float(np.abs(in_frame[:, 2] - where).max()) > frame.planar_mm:
+    if not frame.is_planar(in_frame[:, 2]):
         defect("not_planar", dropped=True)
         return None
     if read.commas:
@@ -245,7 +252,7 @@ def _ring(contour: Dataset, frame: _Frame, defects: list[ContourDefect]) -> tupl
     if ring.shape[0] > MANY_POINTS:
         defect("too_many_points", dropped=False)
         ring = shapely.get_coordinates(LineString(ring).simplify(THIN_MM, preserve_topology=False))
-    return round(where, 3), ring
+    return round(float(in_frame[:, 2].mean()), 3), ring
 
 
 def _area(ring: NDArray[np.float64], w: float, defects: list[ContourDefect]) -> MultiPolygon | None:

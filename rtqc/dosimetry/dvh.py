@@ -53,7 +53,7 @@ class DVH:
         ml: volume of each cell, in ml.
         w_mm: where each cell lies along the normal of the structure's planes, in mm.
         volume_ml: volume of the whole structure, in ml.
-        covered_share: part of it that lies inside the dose grid, 0 to 1.
+        covered_share: part of it that has a dose, 0 to 1: that lies inside the dose grid, and where a dose was calculated.
     """
 
     structure: str
@@ -156,7 +156,7 @@ def dvh(structure: Structure, dose: Dose) -> DVH:
 
     Args:
         structure: in any orientation; empty, or too thin to have an inside, gives an empty DVH.
-        dose: in any orientation; the part of the structure outside its grid has no dose and is left out.
+        dose: in any orientation; the part of the structure outside its grid, or where no dose was calculated, has no dose and is left out.
     """
     return dvh_of_points(structure, lambda points: dose_at(points, structure, dose))
 
@@ -288,11 +288,26 @@ def _first(values: Floats, ml: Floats, wanted_ml: float) -> NDArray[np.intp]:
     return np.asarray(nearest[: int(np.searchsorted(np.cumsum(ml[nearest]), wanted_ml)) + 1])
 
 
-def dose_at(points: Floats, structure: Structure, dose: Dose) -> Floats:
-    """Dose at points of the structure's frame, in Gy; NaN outside the grid."""
+def dose_at(points: Floats, structure: Structure, dose: Dose, zeros_count: bool = False) -> Floats:
+    """Dose at points of the structure's frame, in Gy.
+
+    Args:
+        points: (n, 3), in mm.
+        structure: in whose frame they lie.
+        dose: in any orientation.
+        zeros_count: whether exact zeros are doses everywhere.
+
+    Returns:
+        (n,); NaN outside the grid, and where the dose is exactly 0 because none was calculated (:mod:`rtqc.core.uncalculated`).
+    """
     index = dose.grid.index_of_patient(structure.orientation.to_patient(points))
     limits = np.array(dose.grid.shape) - 1
     inside = ((index >= -_EDGE_TOLERANCE) & (index <= limits + _EDGE_TOLERANCE)).all(axis=1)
     gy = np.full(len(points), np.nan)
-    gy[inside] = map_coordinates(dose.gy, np.clip(index[inside], 0, limits).T, order=1, output=np.float64)
+    at = np.clip(index[inside], 0, limits)
+    gy[inside] = map_coordinates(dose.gy, at.T, order=1, output=np.float64)
+    zero = np.flatnonzero(inside)[gy[inside] == 0]
+    if zero.size and not zeros_count and dose.uncalculated is not None:
+        nearest = np.rint(np.clip(index[zero], 0, limits)).astype(np.intp)
+        gy[zero[dose.uncalculated[tuple(nearest.T)]]] = np.nan
     return gy

@@ -20,8 +20,11 @@ from rtqc.geometry.coverage import as_multipolygon
 
 #: Slivers smaller than this (mm²) are rounding of coordinates, not anatomy: 0.01 mm (DS rounding) times 10 mm.
 SLIVER_MM2 = 0.1
-#: Outlines that run within this of each other, in mm, are one outline: planning systems write coordinates to 0.01 mm.
+#: Planning systems write coordinates to this, in mm.
 SAME_OUTLINE_MM = 0.01
+#: A wall between two outlines that is thinner than this on average, in mm, is a copy and no wall: a tenth of the finest pixel that anybody draws on
+#: (1 mm in planning CTs).
+LEAST_WALL_MM = 0.099
 #: More pairs of rings of one plane than this do not touch in what anybody draws: two hundred outlines over each other.
 MOST_PAIRS = 20_000
 
@@ -54,7 +57,7 @@ class Combined:
 
     Attributes:
         area: with its holes.
-        repeated: number of rings that another ring of the plane already was, within :data:`SAME_OUTLINE_MM`; each counts once.
+        repeated: number of rings that another ring of the plane already was, within :data:`LEAST_WALL_MM`; each counts once.
         tangled: whether so many rings lie over each other that nobody drew them; the area is empty then.
     """
 
@@ -116,7 +119,7 @@ def _distinct(rings: Sequence[MultiPolygon]) -> tuple[list[MultiPolygon], int]:
     for i, j in _touching(rings):
         if i in dropped or j in dropped:
             continue
-        if _same(rings[i], rings[j]) or _is_hole_of(rings[j], rings[i]):
+        if same_outline(rings[i], rings[j]) or _is_hole_of(rings[j], rings[i]):
             dropped.add(j)
         elif _is_hole_of(rings[i], rings[j]):
             dropped.add(i)
@@ -131,15 +134,23 @@ def _touching(areas: Sequence[MultiPolygon]) -> list[tuple[int, int]]:
     return sorted((int(i), int(j)) for i, j in zip(first, second, strict=True) if i < j)
 
 
-def _same(a: MultiPolygon, b: MultiPolygon) -> bool:
-    if np.abs(np.subtract(a.bounds, b.bounds)).max() > 2 * SAME_OUTLINE_MM:
+def same_outline(a: MultiPolygon, b: MultiPolygon) -> bool:
+    """Whether two outlines are one that was drawn or exported twice: less than a wall that somebody could draw lies between them.
+
+    >>> from shapely.geometry import box
+    >>> whole = MultiPolygon([box(0, 0, 40, 40)])
+    >>> [same_outline(whole, MultiPolygon([box(w, w, 40 - w, 40 - w)])) for w in (0.05, 0.5)]
+    [True, False]
+    """
+    # At a corner the outlines may be further apart than their wall is on average.
+    if np.abs(np.subtract(a.bounds, b.bounds)).max() > 2 * LEAST_WALL_MM:
         return False
-    slack = SAME_OUTLINE_MM * max(a.length, b.length)
-    return bool(abs(a.area - b.area) <= slack and shapely.symmetric_difference(a, b).area <= slack)
+    difference = float(shapely.symmetric_difference(a, b).area)
+    return difference <= min(LEAST_WALL_MM * min(a.length, b.length), 0.5 * min(a.area, b.area))
 
 
 def _is_hole_of(ring: MultiPolygon, other: MultiPolygon) -> bool:
-    return any(_same(ring, MultiPolygon([Polygon(hole)])) for polygon in other.geoms for hole in polygon.interiors)
+    return any(same_outline(ring, MultiPolygon([Polygon(hole)])) for polygon in other.geoms for hole in polygon.interiors)
 
 
 def _nested(rings: list[MultiPolygon]) -> MultiPolygon:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, binary_fill_holes, binary_opening, gaussian_filter, minimum_filter
+from scipy.ndimage import binary_dilation, binary_fill_holes, binary_opening, find_objects, gaussian_filter, minimum_filter
 
 from rtqc.core.grid import Grid
 from rtqc.heart.looks import BODY_HU, largest_piece
@@ -62,6 +62,11 @@ def why_no_heart(hu: Volume, lungs: Voxels, grid: Grid) -> str | None:
 def lung_share(heart: Voxels, lungs: Voxels, spacing_mm: float) -> float:
     """Part of the shell around a heart that is lung, 0 to 1."""
     reach = max(round(_SHELL_MM / spacing_mm), 1)
+    boxes = find_objects(heart.astype(np.int8))
+    if not boxes:
+        return 0.0
+    around = tuple(slice(max(s.start - reach, 0), s.stop + reach) for s in boxes[0])
+    heart, lungs = heart[around], lungs[around]
     shell = binary_dilation(heart, iterations=reach) & ~binary_dilation(heart, iterations=max(reach // 5, 1))
     return float((shell & lungs).sum() / max(int(shell.sum()), 1))
 

@@ -8,13 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtqc.heart.chest import lung_share
+from rtqc.heart.ends import LEAST_DEVIATION_MM, End, Ends
 from rtqc.heart.looks import Found
 from rtqc.heart.manifest import Calibration
 
 Volume = NDArray[np.float32]
 
 #: Names of the signs, in this order in a calibration.
-SIGNS = ("probabilities", "first_look", "close_looks", "lung_around", "alien_inside", "surface", "size")
+SIGNS = (
+    "probabilities",
+    "first_look",
+    "close_looks",
+    "lung_around",
+    "alien_inside",
+    "surface",
+    "size",
+    "upper_end",
+    "lower_end",
+)
 #: Blood with or without contrast agent, muscle and pericardial fat lie between these (HU); what does not is no heart.
 _HEART_HU = (-250.0, 700.0)
 #: A heart's usual volume, in ml (ICRP 89: 620 and 840 g with blood, about 585 and 790 ml; the real hearts of the training data: 660 to 920).
@@ -22,7 +33,7 @@ _USUAL_ML = 700.0
 
 
 def signs_of(
-    found: Found, piece: NDArray[np.bool_], hu: Volume, lungs: NDArray[np.bool_], surface_mm: float
+    found: Found, piece: NDArray[np.bool_], hu: Volume, lungs: NDArray[np.bool_], surface_mm: float, ends: Ends | None = None
 ) -> dict[str, float]:
     """The signs of a draft; each grows with the Dice to be expected.
 
@@ -32,6 +43,7 @@ def signs_of(
         hu: on the same grid.
         lungs: on the same grid.
         surface_mm: mean uncertainty of the surface.
+        ends: where the draft ends.
     """
     looks = [one > 0 for one in found.looks]
     inside = hu[piece]
@@ -44,7 +56,14 @@ def signs_of(
         "alien_inside": -float(((inside < _HEART_HU[0]) | (inside > _HEART_HU[1])).mean()) if inside.size else -1.0,
         "surface": -float(np.log(max(surface_mm, 0.1))),
         "size": -float(abs(np.log(max(volume, 1.0) / _USUAL_ML))),
+        "upper_end": _surety(ends.upper if ends else None),
+        "lower_end": _surety(ends.lower if ends else None),
     }
+
+
+def _surety(end: End | None) -> float:
+    """Of an end that the image cuts off nothing is to be feared."""
+    return -float(np.log(end.deviation_mm)) if end is not None else -float(np.log(LEAST_DEVIATION_MM[0]))
 
 
 def expected_dice(logits: Volume) -> float:

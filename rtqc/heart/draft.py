@@ -16,6 +16,7 @@ from rtqc.core.volumes import Image, Mask
 from rtqc.geometry.rasterize import rasterize
 from rtqc.heart.chest import lung_share, lungs_of, why_no_heart
 from rtqc.heart.confidence import predicted_dice, signs_of
+from rtqc.heart.ends import Ends, UpperEnd, contradictions, drawn_to_definition, scaled_ends
 from rtqc.heart.engine import Device, Engine
 from rtqc.heart.landmarks import Landmarks, landmarks_of
 from rtqc.heart.looks import Found, body_box, largest_piece, look
@@ -65,6 +66,7 @@ class Draft:
         uncertainty: of the surface's position; None where there is no surface.
         training_data: what the model has learnt from.
         landmarks: of the chest that it lies in; None where there are no lungs.
+        ends: where it ends, by which definition, and how surely; None for models that look patch by patch.
     """
 
     structure: Structure
@@ -82,6 +84,7 @@ class Draft:
     uncertainty: UncertaintyMap | None = None
     training_data: str = ""
     landmarks: Landmarks | None = None
+    ends: Ends | None = None
 
     @cached_property
     def mask(self) -> Mask:
@@ -89,7 +92,9 @@ class Draft:
         return rasterize(self.structure, self.grid)
 
 
-def draft_heart(image: Image, model: str = DEFAULT_MODEL, device: Device = "auto", threads: int = 0) -> Draft:
+def draft_heart(
+    image: Image, model: str = DEFAULT_MODEL, device: Device = "auto", threads: int = 0, upper_end: UpperEnd = "feng2011"
+) -> Draft:
     """Draw the heart.
 
     Args:
@@ -97,16 +102,22 @@ def draft_heart(image: Image, model: str = DEFAULT_MODEL, device: Device = "auto
         model: a shipped model's name or a model folder.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: of inference on the CPU; 0: all cores.
+        upper_end: definition of the heart's upper end, followed where the model tells levels of the chest.
 
     Raises:
         ModelError: the model cannot be used.
         DeviceError: ``cuda`` was asked for and is not there.
     """
-    return draft_with(image, Engine(load_model(model), device, threads))
+    return draft_with(image, Engine(load_model(model), device, threads), upper_end)
 
 
-def draft_with(image: Image, engine: Engine) -> Draft:
+def draft_with(image: Image, engine: Engine, upper_end: UpperEnd = "feng2011") -> Draft:
     """Draw the heart with an engine that is loaded already.
+
+    Args:
+        image: a CT of any orientation, spacing and size.
+        engine: any model.
+        upper_end: definition of the heart's upper end, followed where the model tells levels of the chest.
 
     Raises:
         ModelError: the network does something else than its manifest says.
@@ -140,18 +151,24 @@ def draft_with(image: Image, engine: Engine) -> Draft:
         return _nothing(
             image.grid, engine, f"what the model found ({volume:.0f} ml) does not lie beside a lung, so it is no heart"
         )
-    solid = one_piece(found.logits, piece)
+    ended, ends = drawn_to_definition(found, piece, upper_end) if own_grid else (found, None)
+    solid = one_piece(ended.logits, largest_piece(ended.logits))
     smooth = smoothed(solid) if own_grid else solid
     structure = traced(smooth, found.grid, image.grid, DRAFT_NAME, own_pixels=not own_grid)
     factor = manifest.calibration.surface_factor if manifest.calibration else 1.0
-    uncertainty = uncertainty_of(smooth if own_grid else smoothed(coarse.logits), coarse.looks, coarse.grid, factor)
+    uncertainty = uncertainty_of(
+        smooth if own_grid else smoothed(coarse.logits), ended.looks if own_grid else coarse.looks, coarse.grid, factor
+    )
     edge = coarse_piece & ~binary_erosion(coarse_piece)
     surface_mm = float(np.median(uncertainty.mm[edge])) / factor if edge.any() else 0.0
-    signs = signs_of(coarse, coarse_piece, hu, lungs, surface_mm)
+    signs = signs_of(coarse, coarse_piece, hu, lungs, surface_mm, ends)
     beyond = _beside_nothing(coarse_piece, _outside(hu) if view is None else np.broadcast_to(~view, hu.shape), grid)
-    draft = _judged(structure, image.grid, engine, signs, uncertainty, beyond)
+    ends = scaled_ends(ends, manifest.calibration.ends_factor) if ends is not None and manifest.calibration else ends
     # Half a chest has no landmarks.
-    return draft if view is not None else replace(draft, landmarks=landmarks_of(hu, lungs, grid))
+    landmarks = landmarks_of(hu, lungs, grid) if view is None else None
+    odd = contradictions(coarse_piece, grid, ends, landmarks)
+    draft = _judged(structure, image.grid, engine, signs, uncertainty, beyond, odd)
+    return replace(draft, landmarks=landmarks, ends=ends)
 
 
 def _outside(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -191,6 +208,7 @@ def _judged(
     signs: Mapping[str, float],
     uncertainty: UncertaintyMap,
     beyond: tuple[str, ...],
+    odd: tuple[str, ...],
 ) -> Draft:
     manifest = engine.manifest
     predicted = predicted_dice(signs, manifest.calibration)
@@ -201,6 +219,7 @@ def _judged(
         doubts.append(f"the expected Dice is {predicted:.2f}, under the model's limit of {manifest.trusted_dice:.2f}")
     if not PLAUSIBLE_ML[0] <= volume <= PLAUSIBLE_ML[1]:
         doubts.append(f"its volume of {volume:.0f} ml is outside {PLAUSIBLE_ML[0]:.0f} to {PLAUSIBLE_ML[1]:.0f} ml")
+    doubts += odd
     return Draft(
         structure=structure,
         grid=grid,

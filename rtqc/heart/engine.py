@@ -106,7 +106,8 @@ class Engine:
                 raise MemoryShortageError(text) from error
             raise ModelError(f"{self.model.weights} cannot be run on an input of {channels.shape}: {text}") from error
         output = np.asarray(binding.copy_outputs_to_cpu()[0], np.float32)
-        if output.ndim != 5 or output.shape[2:] != channels.shape[1:] or output.shape[1] <= max(self.manifest.channels):
+        last = max([*self.manifest.channels, *self.manifest.level_channels.values()])
+        if output.ndim != 5 or output.shape[2:] != channels.shape[1:] or output.shape[1] <= last:
             raise ModelError(
                 f"{self.model.weights} gives an output of shape {output.shape} for an input of {channels[None].shape}: "
                 "it must be (1, channels, slices, rows, columns) of the input's size, with the channels that the manifest names"
@@ -122,10 +123,21 @@ class Engine:
         Returns:
             Shape of ``hu``.
         """
+        return heart_margin(self.outputs(hu), self.manifest)
+
+    def outputs(self, hu: Volume) -> Volume:
+        """All channels, for a volume of any size.
+
+        Args:
+            hu: (slices, rows, columns) on the model's spacing and axes, in HU.
+
+        Returns:
+            (channels, slices, rows, columns), for the voxels of ``hu``.
+        """
         multiple = self.manifest.size_multiple
         padded = np.pad(hu, [(0, -n % multiple) for n in hu.shape], constant_values=-1000.0)
-        output = heart_margin(self.run(scaled(padded, self.manifest)), self.manifest)
-        return output[tuple(slice(n) for n in hu.shape)]
+        output = self.run(scaled(padded, self.manifest))
+        return output[(slice(None), *(slice(n) for n in hu.shape))]
 
 
 def heart_margin(output: Volume, manifest: Manifest) -> Volume:

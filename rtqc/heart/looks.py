@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects, label
 
 from rtqc.core.grid import Grid
-from rtqc.heart.engine import DeviceError, Engine, MemoryShortageError
+from rtqc.heart.engine import DeviceError, Engine, MemoryShortageError, heart_margin
+from rtqc.heart.manifest import LevelName
 
 Volume = NDArray[np.float32]
 Box = tuple[slice, slice, slice]
@@ -32,11 +34,14 @@ class Found:
         logits: heart above 0, shape ``grid.shape``.
         grid: an even axial grid.
         looks: the same from single looks, as far as there were several; what they agree on is sure.
+        heights: heights above levels of the chest, by level, as far as the model tells them, in units of
+            :data:`rtqc.heart.levels.HEIGHT_SCALE_MM`; NaN where it was not asked.
     """
 
     logits: Volume
     grid: Grid
     looks: tuple[Volume, ...] = ()
+    heights: Mapping[LevelName, Volume] = field(default_factory=dict)
 
 
 def look(hu: Volume, grid: Grid, engine: Engine, smallest_ml: float) -> Found:
@@ -55,13 +60,31 @@ def look(hu: Volume, grid: Grid, engine: Engine, smallest_ml: float) -> Found:
         return Found(first, grid)
     low = float(first.min())
     looks = [first]
+    told: dict[LevelName, list[Volume]] = {}
     for offset, factor, added in _CLOSE_LOOKS:
         window = _close_box(piece, engine.manifest.patch, hu.shape, offset)
-        close = engine.logits(hu[window] * np.float32(factor) + np.float32(added))
+        output = engine.outputs(hu[window] * np.float32(factor) + np.float32(added))
+        close = heart_margin(output, engine.manifest)
         whole = np.full(hu.shape, min(low, float(close.min())), np.float32)
         whole[window] = close
         looks.append(whole)
-    return Found(np.asarray(np.mean(looks[1:], axis=0), np.float32), grid, tuple(looks))
+        for name, channel in engine.manifest.level_channels.items():
+            told.setdefault(name, []).append(_placed(output[channel], window, hu.shape))
+    heights = {name: _mean_of_known(*values) for name, values in told.items()}
+    return Found(np.asarray(np.mean(looks[1:], axis=0), np.float32), grid, tuple(looks), heights)
+
+
+def _placed(values: Volume, window: Box, shape: tuple[int, ...]) -> Volume:
+    """Values of a window in the whole volume; NaN elsewhere."""
+    whole = np.full(shape, np.nan, np.float32)
+    whole[window] = values
+    return whole
+
+
+def _mean_of_known(first: Volume, second: Volume) -> Volume:
+    """Mean of two volumes where both have a value, else the one that there is."""
+    both = (first + second) / 2
+    return np.where(np.isnan(both), np.fmax(first, second), both)
 
 
 def largest_piece(voxels: Volume | NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -52,6 +52,7 @@ class Calibration(BaseModel):
         ranges: of the signs in the fit; what is outside is taken as its end.
         weights: of the signs, of their squares, and of the constant; the sum is the logit of the expected Dice.
         surface_factor: true distance over the estimated one, of the surface, 68 % of points within.
+        ends_factor: the same of upper and lower end.
         cases: number of cases that it was fitted on.
     """
 
@@ -61,6 +62,7 @@ class Calibration(BaseModel):
     ranges: tuple[tuple[float, float], ...]
     weights: tuple[float, ...]
     surface_factor: float = 1.0
+    ends_factor: tuple[float, float] = (1.0, 1.0)
     cases: int = 0
 
 
@@ -68,6 +70,8 @@ def _three(value: object) -> object:
     return (value,) * 3 if isinstance(value, int | float) else value
 
 
+#: Names of levels of the chest (:data:`rtqc.heart.levels.LEVELS`).
+LevelName = Literal["carina", "left_pulmonary_artery", "lower_end"]
 #: A number for every axis, or one for each of slices, rows, columns.
 PerAxis = Annotated[tuple[float, float, float], BeforeValidator(_three)]
 PerAxisInt = Annotated[tuple[int, int, int], BeforeValidator(_three)]
@@ -99,6 +103,8 @@ class Manifest(BaseModel):
         output: ``logit``: one channel, inside where above 0; ``classes``: one channel a class, the highest wins; ``sigmoid``:
             one channel a region, each by itself.
         channels: those of the output that are heart.
+        level_channels: channels of the output that are heights above levels of the chest, by the level's name, in units of
+            :data:`rtqc.heart.levels.HEIGHT_SCALE_MM`.
         sha256: of the weights.
         training_data, attribution, licence: what it learned from and what that asks for.
         trusted_dice: predicted Dice under which a draft is not trusted.
@@ -127,6 +133,7 @@ class Manifest(BaseModel):
     intensity: tuple[Step, ...] = ()
     output: Literal["logit", "classes", "sigmoid"] = "logit"
     channels: tuple[int, ...] = Field((0,), min_length=1)
+    level_channels: dict[LevelName, int] = Field(default_factory=dict)
     sha256: str
     training_data: tuple[str, ...] = ()
     attribution: str = ""
@@ -149,11 +156,16 @@ class Manifest(BaseModel):
             raise ValueError("inference = 'looks' needs equal spacing on all axes, axes = 'LPS' and no transpose")
         if self.output == "logit" and self.channels != (0,):
             raise ValueError("output = 'logit' has one channel: channels must be [0]")
+        if self.level_channels and (self.output != "logit" or self.inference != "looks"):
+            raise ValueError("level_channels need output = 'logit' and inference = 'looks'")
+        numbers = [*self.channels, *self.level_channels.values()]
+        if min(numbers) < 0 or len(set(numbers)) < len(numbers):
+            raise ValueError(f"channels and level_channels must be different channels, not {numbers}")
         return self
 
     def toml(self) -> str:
         """The text of ``manifest.toml``."""
-        values = self.model_dump(mode="json", exclude_none=True)
+        values = self.model_dump(mode="json", exclude_none=True, exclude=None if self.level_channels else {"level_channels"})
         return "".join(f"{key} = {_toml_value(value)}\n" for key, value in values.items())
 
 

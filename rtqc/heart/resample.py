@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.sparse import csr_array
 
 from rtqc.core.grid import Grid
 from rtqc.core.orientation import AXIAL
@@ -76,7 +77,8 @@ def averaged(image: Image, target: Grid) -> Volume:
         return _averaged_oblique(image, target)
     source = axial.grid
     slab = source.slab_bounds_mm[:, 1] - source.slab_bounds_mm[:, 0]
-    result: NDArray[np.float32] = axial.hu - np.float32(OUTSIDE_HU)
+    result: NDArray[np.float32] = np.asarray(axial.hu, np.float32)
+    inside = np.ones((1, 1, 1), np.float32)
     for axis, (to, at, width) in enumerate(
         (
             (target.positions_mm, source.positions_mm, slab),
@@ -86,8 +88,20 @@ def averaged(image: Image, target: Grid) -> Volume:
     ):
         step = (target.slice_spacing_mm, *target.spacing_mm)[axis]
         weights = _triangle_weights(at, width, to, step)
-        result = np.moveaxis(np.tensordot(weights, result, axes=(1, axis)), 0, axis)
-    return np.asarray(result + np.float32(OUTSIDE_HU), np.float32)
+        result = _along(axis, weights, result)
+        inside = inside * np.expand_dims(weights.sum(axis=1), tuple({0, 1, 2} - {axis}))
+    return np.asarray(result + np.float32(OUTSIDE_HU) * (1 - inside), np.float32)
+
+
+def _along(axis: int, weights: Volume, values: Volume) -> Volume:
+    """Each line of values along an axis times a matrix, most of which is 0 where the axis is long."""
+    if axis == 2:
+        # One large product: many small ones take ten times as long.
+        return np.asarray((values.reshape(-1, values.shape[2]) @ weights.T).reshape(*values.shape[:2], -1))
+    few = csr_array(weights)
+    if axis == 0:
+        return np.asarray((few @ values.reshape(len(values), -1)).reshape(-1, *values.shape[1:]))
+    return np.stack([few @ plane for plane in values])
 
 
 def _triangle_weights(at: NDArray[np.float64], width: NDArray[np.float64], to: NDArray[np.float64], step: float) -> Volume:
@@ -135,8 +149,10 @@ def refined(field: Volume, source: Grid, target: Grid) -> Volume:
     for axis in range(3):
         patient_axis = int(main[axis])
         at, to = own[patient_axis], centres[axis] * np.sign(axes[axis, patient_axis])
-        spline = make_interp_spline(at, result, k=min(3, at.size - 1), axis=axis)
-        result = np.array(spline(np.clip(to, at[0], at[-1])), np.float32)
+        # A spline is linear in its values: what it makes of single ones is a matrix, and a product of matrices is ten times as fast.
+        single = make_interp_spline(at, np.eye(at.size), k=min(3, at.size - 1))
+        weights = np.asarray(single(np.clip(to, at[0], at[-1])), np.float32)
+        result = np.moveaxis(np.tensordot(weights, result, axes=(1, axis)), 0, axis)
         outside = (to < at[0] - 1e-6) | (to > at[-1] + 1e-6)
         if outside.any():
             np.moveaxis(result, axis, 0)[outside] = low

@@ -63,6 +63,7 @@ class Watcher:
         for name in (DONE, FAILED):
             (self.folder / name).mkdir(exist_ok=True)
         self._working.mkdir(parents=True, exist_ok=True)
+        _LOG.info("watching %s", self.folder)
         for claimed in sorted(self._working.iterdir()):
             self._work_on(claimed)
         while not self.ended.wait(_LOOK_SECONDS):

@@ -45,7 +45,12 @@ def target_dose_too_low(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return scaled(with_target(plan), magnitude)
 
 
-@planted("dose.level_unusual", 1.3, "times", "the dose is normalised too high")
+@planted("dose.level", 1.25, "times", "the dose is normalised to 50 instead of 40 Gy, which only the contoured target shows")
+def target_dose_too_high(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return scaled(with_target(plan), magnitude)
+
+
+@planted("dose.level_unusual", 1.2, "times", "the dose is normalised too high")
 def dose_too_high(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return scaled(plan, magnitude)
 

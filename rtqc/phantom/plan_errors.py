@@ -66,6 +66,19 @@ def dose_grid_too_small(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return plan.with_study(dose=dose_cropped(plan.study.dose, lower))
 
 
+@planted(
+    "dose.outside_grid",
+    60,
+    "mm",
+    "no dose was calculated below this height above the heart's lower end: the grid holds zeros there",
+)
+def dose_zero_below(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    assert plan.study.dose is not None
+    dose = plan.study.dose
+    below = dose.grid.positions_mm < float(plan.heart.positions_mm[0]) + magnitude
+    return plan.with_study(dose=Dose(dose.grid, np.where(below[:, None, None], np.float32(0), dose.gy)))
+
+
 @planted("dose.outside_grid_edge", 5, "mm", "the dose grid ends just above the heart's lower end")
 def dose_grid_a_slice_too_small(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return dose_grid_too_small(plan, magnitude)

@@ -61,7 +61,7 @@ def render_ct(anatomy: Anatomy, grid: Grid, noise_hu: float = 12.0, block: int =
         block: slices computed at a time, to bound memory.
     """
     hu = np.empty(grid.shape, np.float32)
-    texture = _texture(anatomy, grid)
+    texture = texture_of(anatomy, grid)
     for k in range(0, grid.shape[0], block):
         part = grid.crop(slice(k, k + block), slice(None), slice(None))
         hu[k : k + block] = _paint(anatomy, part, texture[k : k + block])
@@ -103,7 +103,7 @@ def _without_specks(planes: Mapping[float, MultiPolygon]) -> dict[float, MultiPo
     return {w: area for w, area in kept.items() if not area.is_empty}
 
 
-def _texture(anatomy: Anatomy, grid: Grid) -> Field:
+def texture_of(anatomy: Anatomy, grid: Grid) -> Field:
     """Smooth random field of standard deviation 1 and 8 mm grain, the same in mm whatever the grid."""
     rng = np.random.default_rng([anatomy.texture_seed, 0])
     coarse = gaussian_filter(rng.standard_normal((64, 64, 64)).astype(np.float32), 0.8, mode="wrap")
@@ -122,7 +122,7 @@ def _paint(anatomy: Anatomy, grid: Grid, texture: Field) -> Field:
     hu = np.full(grid.shape, HU["air"], np.float32)
 
     def put(distance: Field, value: Field | float) -> None:
-        share = _share(np.broadcast_to(distance, grid.shape), step)
+        share = share_of(np.broadcast_to(distance, grid.shape), step)
         np.add(hu, share * (value - hu), out=hu)
 
     if anatomy.table:
@@ -155,7 +155,7 @@ def _paint_breasts(o: Organs, put: object, texture: Field) -> None:
         put(breast + 18 + 6 * texture, HU["gland"])  # type: ignore[operator]
 
 
-def _share(distance: Field, step: tuple[float, float]) -> Field:
+def share_of(distance: Field, step: tuple[float, float]) -> Field:
     """Part of each voxel that lies inside, from the distance of its centre and the voxel's width along it."""
     if distance.shape[0] > 1:
         slope = np.gradient(distance, axis=0) / np.float32(step[0])

@@ -22,6 +22,8 @@ from rtqc.qc.rule import Hit, at_positions, rule
 _SPARSE_SHARE = 0.7
 #: Heights nearer than this, in mm, are one.
 _ON_PLANE_MM = 0.01
+#: Further from a slice than this share of the spacing, a contour lies between two slices, however thin they are.
+_OFF_PLANE_SHARE = 0.35
 #: Symmetric difference under which two outlines are the same one copied, relative to the area.
 _COPY_TOLERANCE = 1e-4
 
@@ -165,14 +167,16 @@ def contour_off_plane(m: Measurements, limits: Limits) -> Iterable[Hit]:
     off = {w: float(np.abs(slices - w).min()) for w in m.heart.planes}
     moved = {d.position_mm: abs(d.offset_mm) for d in m.roi.defects if d.kind == "moved_to_slice" and d.position_mm is not None}
     off |= {w: d for w, d in moved.items() if d > off.get(w, 0.0)}
-    between = [w for w, d in off.items() if d > limit.value and slices[0] < w < slices[-1]]
+    # On a thin CT a contour may lie midway between two slices and still within the limit.
+    thin = _OFF_PLANE_SHARE * float(np.median(np.diff(slices))) if slices.size > 1 else limit.value
+    between = [w for w, d in off.items() if d > min(limit.value, thin) and slices[0] < w < slices[-1]]
     if between:
         taken = "; each was taken as its nearest slice's" if all(w in moved for w in between) else ""
         yield Hit(
             f"{m.heart.name} has contours between CT slices at {at_positions(between)}, up to {max(off[w] for w in between):.1f} mm off{taken}: redraw them on the slices.",
             tuple(between),
             max(off[w] for w in between),
-            limit,
+            limit if max(off[w] for w in between) > limit.value else None,
             (m.heart.name,),
         )
 

@@ -36,6 +36,7 @@ from rtqc.qc.applicable import applicable_constraints
 from rtqc.qc.choice import Choice
 from rtqc.qc.conventional import in_conventional_fractions
 from rtqc.qc.course_choice import prescribed_gy, whole_schedules
+from rtqc.qc.course_doubt import dose_doubts
 from rtqc.qc.course_plans import CoursePlans, LeftOut, course_plans
 from rtqc.qc.course_sums import planning_sums
 from rtqc.qc.protocol import Protocol
@@ -46,7 +47,7 @@ REMOTE_MM = 150.0
 #: Why a course with sources is held against no limit.
 _SOURCES = "what the limits mean for it: there is brachytherapy in it, and the protocols' limits are for external beams, so none was judged"
 #: What leaves the sum of a course too low.
-_MISSING: frozenset[LeftOutReason] = frozenset({"unreadable", "other_frame", "brachytherapy", "no_dose"})
+_MISSING: frozenset[LeftOutReason] = frozenset({"unreadable", "other_frame", "brachytherapy", "no_dose", "doubtful_dose"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +112,8 @@ def assess_course(case: Case, judging: Judging) -> Course | None:
         return None
     structures, other_set = _structures_of(case, chosen.plans, judging)
     heart = judging.heart_of(structures.rois)
-    parts, left_out, doubts = _parts_of(chosen, heart or judging.draft)
+    doubt_of = dose_doubts(case, judging.choose)
+    parts, left_out, doubts = _parts_of(chosen, heart or judging.draft, doubt_of)
     course = Course(
         plans=_plans(parts, heart or judging.draft),
         left_out=tuple(_left_out(item) for item in left_out),
@@ -130,7 +132,7 @@ def assess_course(case: Case, judging: Judging) -> Course | None:
 
     def constraints_of(plans: Sequence[PatientPlan]) -> tuple[ConstraintResult, ...]:
         """Of other plans than those of the course, where there are several."""
-        wanted, _, _ = _parts_of(CoursePlans(tuple(plans)), heart or judging.draft)
+        wanted, _, _ = _parts_of(CoursePlans(tuple(plans)), heart or judging.draft, doubt_of)
         return _judged(course, case, wanted, structures.rois, judging).constraints if len(wanted) > 1 else ()
 
     sure = [p for p in chosen.plans if all(p is not perhaps for perhaps in chosen.perhaps_replaced)]
@@ -159,7 +161,9 @@ def _drawn(structures: PlannedStructures) -> tuple[bool, str]:
     return says.approval.upper() == "APPROVED", says.approved_at or says.drawn_at or says.created_at
 
 
-def _parts_of(chosen: CoursePlans, heart: Structure | None) -> tuple[list[_Part], list[LeftOut], tuple[str, ...]]:
+def _parts_of(
+    chosen: CoursePlans, heart: Structure | None, doubt_of: Callable[[PatientPlan], str]
+) -> tuple[list[_Part], list[LeftOut], tuple[str, ...]]:
     """The doses that make the course's sum, each plan in one of them, what is left out, and doubts about the sum."""
     left_out, doubts = list(chosen.left_out), list(chosen.doubts)
     by_uid = {plan.uid: plan for plan in chosen.plans}
@@ -171,6 +175,10 @@ def _parts_of(chosen: CoursePlans, heart: Structure | None) -> tuple[list[_Part]
             continue
         if planned.dose is None:
             left_out.append(LeftOut(plan, planned.reason, f"cannot be added: {planned.why_not}"))
+        elif heart is not None and not planned.is_multi_plan and _is_remote(planned.dose, heart):
+            left_out.append(LeftOut(plan, "remote", "treats a site far from the heart, and its dose does not reach there"))
+        elif doubt_of(plan):
+            left_out.append(LeftOut(plan, "doubtful_dose", doubt_of(plan)))
         elif planned.is_multi_plan:
             # What cannot be added to this plan may lie in the planning system's sum all the same.
             inside = {item.plan.uid: item.plan for item in left_out if item.reason == "brachytherapy"}
@@ -185,8 +193,6 @@ def _parts_of(chosen: CoursePlans, heart: Structure | None) -> tuple[list[_Part]
             # A plan that has a dose of its own beside a dose of several is in the latter all the same.
             parts.append(_Part(tuple(together) or (plan,), planned.dose))
             known |= {p.uid for p in together}
-        elif heart is not None and _is_remote(planned.dose, heart):
-            left_out.append(LeftOut(plan, "remote", "treats a site far from the heart, and its dose does not reach there"))
         else:
             parts.append(_Part((plan,), planned.dose))
     if len({part.plans[0].dose.attributes.dose_type or "PHYSICAL" for part in parts}) > 1:

@@ -128,7 +128,14 @@ def course_not_summed(m: Measurements, limits: Limits) -> Iterable[Hit]:
     if m.course is None:
         return
     for plan in m.course.left_out:
-        if plan.reason in _ADVICE:
+        if (
+            plan.reason == "doubtful_dose" and plan.rtplan_uid != m.case.provenance.rtplan_uid
+        ):  # its own check says it of itself
+            yield Hit(
+                f"{plan.label} is not in the sum of the course: its dose is not to be believed. {plan.why}",
+                files=_file(plan),
+            )
+        elif plan.reason in _ADVICE:
             yield Hit(
                 f"{plan.label} is not in the sum of the course: it {plan.why}; {_ADVICE[plan.reason]}.", files=_file(plan)
             )
@@ -137,7 +144,7 @@ def course_not_summed(m: Measurements, limits: Limits) -> Iterable[Hit]:
         outside = 100 - part.covered_percent if part.covered_percent is not None else 0.0
         if outside > limit.value:
             yield Hit(
-                f"{outside:.1f} % of the heart lies outside the dose grid of {part.label}, so the course's dose is not known there: calculate it on a larger grid.",
+                f"{outside:.1f} % of the heart lies outside the dose grid of {part.label}, or no dose was calculated there, so the course's dose is not known there: calculate it on a larger grid.",
                 measured=outside,
                 limit=limit,
             )
@@ -214,7 +221,7 @@ def course_superseded(m: Measurements, limits: Limits) -> Iterable[Hit]:
 def course_left_out(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Plans that nobody is treated with, or at another time or place."""
     for plan in m.course.left_out if m.course is not None else ():
-        if plan.reason not in _ADVICE and plan.reason != "superseded":
+        if plan.reason not in _ADVICE and plan.reason not in ("superseded", "doubtful_dose"):
             yield Hit(f"{plan.label} {plan.why}; it is not in the course.", files=_file(plan))
 
 

@@ -9,12 +9,15 @@ volume (:attr:`Level.near_maximum_gy`). Where a target is contoured and covered 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtqc.core.case import Case, Plan, Prescription
+from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose
-from rtqc.dosimetry import dvh
+from rtqc.dosimetry.dvh import dose_at, dvh_of_points
 from rtqc.qc.targets import contoured_targets, targets_of
 
 #: A dose a fraction and a total from which a treatment is stereotactic: AAPM TG-101 (Benedict et al., Med Phys 37:4078, 2010), Table I:
@@ -147,13 +150,18 @@ def target_levels(case: Case) -> tuple[TargetLevel, ...]:
             ptvs = [r for r in contoured_targets(case) if r.structure.kind.upper() == "PTV"]
             rois = tuple(ptvs) if len(ptvs) == 1 else ()
         for roi in rois:
-            histogram = dvh(roi.structure, dose)
+            # A target may reach beyond the skin, where a dose of exactly zero is right.
+            histogram = dvh_of_points(roi.structure, partial(_dose_at, roi.structure, dose))
             if histogram.is_empty or histogram.covered_share < _COVERED_SHARE:
                 continue
             near_minimum, d95, d50, near_maximum = (histogram.dose_at_percent_gy(x) for x in (98, 95, 50, 2))
             even = near_minimum >= max(_EVEN_SHARE * near_maximum, _TREATED_SHARE * treated_gy)
             levels.append(TargetLevel(roi.structure.name, prescription, histogram.mean_gy, d50, d95, even))
     return tuple(sorted(levels, key=lambda t: -t.d95_gy / t.prescription.dose_gy))
+
+
+def _dose_at(structure: Structure, dose: Dose, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    return dose_at(points, structure, dose, zeros_count=True)
 
 
 def cause_of(ratio: float, low: float, high: float, fractions: int | None, prescribed_gy: float) -> str:
@@ -179,4 +187,24 @@ def cause_of(ratio: float, low: float, high: float, fractions: int | None, presc
     fitting = [(abs(np.log(ratio / factor)), words) for factor, words in causes if low <= ratio / factor <= high]
     if fitting:
         return min(fitting)[1]
-    return "it is normalised to another prescription, or another plan's. Export the dose of this plan"
+    other = _usual_prescription(ratio * prescribed_gy, prescribed_gy)
+    named = f" ({other:g} Gy would fit)" if other is not None else ""
+    return f"it is normalised to another prescription{named}, or another plan's. Export the dose of this plan"
+
+
+#: Total doses that are usual for breast, chest and palliation, in Gy (START, FAST-Forward, RTOG, QUANTEC; from knowledge).
+_USUAL_GY = (8, 10, 14, 16, 20, 26, 28.5, 30, 34, 36, 40.05, 42.56, 45, 48, 50, 50.4, 54, 55, 60, 63, 66, 70)
+#: Within this part of it a dose fits a prescription; a target's median and a near-maximum lie a little above it.
+_FITS_SHARE, _ABOVE_SHARE = 0.04, 1.02
+
+
+def _usual_prescription(gy: float, prescribed_gy: float) -> float | None:
+    """The usual prescription that a dose would fit, other than the plan's; None where there is none."""
+    off, usual = min((abs(np.log(gy / _ABOVE_SHARE / usual)), usual) for usual in _USUAL_GY)
+    return usual if off <= _FITS_SHARE and abs(np.log(usual / prescribed_gy)) > _FITS_SHARE else None
+
+
+def is_direct(plan: Plan) -> bool:
+    """Whether depth doses alone decide how hot a plan is: one photon beam, or electrons only."""
+    beams = plan.treatment_beams
+    return len(beams) == 1 or (bool(beams) and all(b.radiation_type.upper() == "ELECTRON" for b in beams))

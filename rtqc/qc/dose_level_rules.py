@@ -12,6 +12,7 @@ from rtqc.qc.dose_level import (
     TargetLevel,
     cause_of,
     expected_of,
+    is_direct,
     is_stereotactic,
 )
 from rtqc.qc.measurements import Measurements
@@ -47,8 +48,9 @@ def _of_grid(m: Measurements, limits: Limits, plan: Plan, level: Level, expected
     if too_low and level.cut and level.maximum_gy > _CUT_TRUSTED * expected.lowest_maximum_gy:
         return []  # dose.level_not_checked says it
     measured = level.maximum_gy if level.maximum_gy < low * prescribed else level.near_maximum_gy
-    usual = limits.dose_level_unusual.value / 100
-    cause = cause_of(measured / prescribed, low * (_CUT_TRUSTED if level.cut else 1), min(high, usual), fraction, prescribed)
+    # A factor is known by its size, whatever shape the dose has: as wide as for plans whose depth doses alone decide.
+    widest = min(high, limits.dose_level_unusual_direct.value / 100)
+    cause = cause_of(measured / prescribed, low * (_CUT_TRUSTED if level.cut else 1), widest, fraction, prescribed)
     what = "reaches at most" if measured == level.maximum_gy else "has a near-maximum of"
     limit = limits.dose_level_low if measured < prescribed else _limit_high(limits, plan)
     sentence = f"The dose {what} {measured:.2f} Gy, {_share(measured, prescribed)}: {cause}."
@@ -61,24 +63,34 @@ _CUT_TRUSTED = 0.2
 
 
 def _of_target(m: Measurements, limits: Limits, plan: Plan) -> list[Hit]:
-    """Of the targets that are covered evenly, the one nearest to its prescription."""
-    even = [t for t in m.target_levels if t.even]
-    if not even or is_stereotactic(plan) or plan.has_brachytherapy:
-        return []
+    """Of the targets that are covered evenly, the one nearest to its prescription, where none has it."""
+    even = _even_targets(m, plan)
     low = limits.dose_level_target_low.value / 100 * _physical(m)
-    high = limits.dose_level_target_high.value / 100 if not _of_several(m) else float("inf")
-    ratios = {t.d50_gy / t.prescription.dose_gy: t for t in even}
-    if any(low <= ratio <= high for ratio in ratios):
+    if not even or any(low <= ratio <= _ceiling(m, limits.dose_level_target_high, t) for ratio, t in even):
         return []
-    ratio = min(ratios, key=lambda r: abs(r - 1))
-    target = ratios[ratio]
-    prescribed = target.prescription.dose_gy
-    cause = cause_of(ratio, low, high, plan.alike_fractions, prescribed)
-    sentence = (
-        f"{target.name} is covered evenly with {target.d50_gy:.2f} Gy (D50%), {_share(target.d50_gy, prescribed)}: {cause}."
-    )
+    ratio, target = min(even, key=lambda e: abs(e[0] - 1))
+    cause = cause_of(ratio, low, limits.dose_level_target_high.value / 100, plan.alike_fractions, target.prescription.dose_gy)
     limit = limits.dose_level_target_low if ratio < 1 else limits.dose_level_target_high
-    return [Hit(sentence, measured=100 * ratio, limit=limit, structures=(target.name,))]
+    return [Hit(f"{_covered_evenly(target)}: {cause}.", measured=100 * ratio, limit=limit, structures=(target.name,))]
+
+
+def _even_targets(m: Measurements, plan: Plan) -> list[tuple[float, TargetLevel]]:
+    """Targets that are covered evenly, with D50% over their prescription; none of plans whose targets may have any dose."""
+    if is_stereotactic(plan) or plan.has_brachytherapy:
+        return []
+    return [(t.d50_gy / t.prescription.dose_gy, t) for t in m.target_levels if t.even]
+
+
+def _ceiling(m: Measurements, limit: Limit, target: TargetLevel) -> float:
+    """Highest ratio of D50% to a target's prescription: a boost in it, or after it, may give it the dose of that."""
+    expected = expected_of(m.case.plan) if m.case.plan is not None else None
+    if expected is None or _of_several(m):
+        return float("inf")
+    return limit.value / 100 * max(expected.levels_gy) / target.prescription.dose_gy
+
+
+def _covered_evenly(target: TargetLevel) -> str:
+    return f"{target.name} is covered evenly with {target.d50_gy:.2f} Gy (D50%), {_share(target.d50_gy, target.prescription.dose_gy)}"
 
 
 @rule("dose.level_unusual", "warning", "fact", "The maximum of the dose is unusually high or low for the prescription.")
@@ -97,15 +109,30 @@ def dose_level_unusual(m: Measurements, limits: Limits) -> Iterable[Hit]:
             measured=100 * level.maximum_gy / highest,
             limit=reached,
         )
-    limit = limits.dose_level_unusual
+    if is_stereotactic(plan) or plan.has_brachytherapy or _of_several(m):
+        return
+    hot = _hot_target(m, limits, plan)
+    limit = limits.dose_level_unusual_direct if is_direct(plan) else limits.dose_level_unusual
     ceiling = max(expected.levels_gy)
-    usual = not is_stereotactic(plan) and not plan.has_brachytherapy and not _of_several(m)
-    if usual and level.near_maximum_gy > limit.value / 100 * ceiling:
+    if hot is not None:
+        yield hot
+    elif level.near_maximum_gy > limit.value / 100 * ceiling:
         yield Hit(
             f"The near-maximum dose is {level.near_maximum_gy:.2f} Gy, {_share(level.near_maximum_gy, ceiling)}: check hot spots and normalisation.",
             measured=100 * level.near_maximum_gy / ceiling,
             limit=limit,
         )
+
+
+def _hot_target(m: Measurements, limits: Limits, plan: Plan) -> Hit | None:
+    """The coolest of the evenly covered targets, where even that has too high a median."""
+    even, limit = _even_targets(m, plan), limits.dose_level_target_unusual
+    if not even or any(ratio <= _ceiling(m, limit, t) for ratio, t in even):
+        return None
+    ratio, target = min(even, key=lambda e: e[0])
+    return Hit(
+        f"{_covered_evenly(target)}: check the normalisation.", measured=100 * ratio, limit=limit, structures=(target.name,)
+    )
 
 
 @rule("dose.level_not_checked", "warning", "fact", "The level of the dose could not be held against the prescription.")
@@ -183,7 +210,9 @@ def _low(m: Measurements, limits: Limits) -> float:
 
 
 def _limit_high(limits: Limits, plan: Plan) -> Limit:
-    return limits.dose_level_high_stereotactic if is_stereotactic(plan) else limits.dose_level_high
+    if is_stereotactic(plan):
+        return limits.dose_level_high_stereotactic
+    return limits.dose_level_high_direct if is_direct(plan) else limits.dose_level_high
 
 
 def _high(m: Measurements, limits: Limits, plan: Plan) -> float:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from rtqc.core.assessment import DoseComparison, DoseMetrics
-from rtqc.dosimetry import mean_tolerance_gy
+from rtqc.dosimetry import dvh, mean_tolerance_gy
+from rtqc.dosimetry.dvh import dose_at, dvh_of_points
 from rtqc.qc.agreement_rules import worst_slices
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
@@ -40,16 +41,16 @@ def mean_difference(m: Measurements, limits: Limits) -> Iterable[Hit]:
     "dose.outside_grid",
     "fail",
     "fact",
-    "Part of the heart lies outside the dose grid, so that no dose limit is known to be met.",
+    "Part of the heart lies outside the dose grid, or where no dose was calculated, so that no dose limit is known to be met.",
 )
 def outside_grid(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Share of the volume without a dose."""
     limit = limits.dose_outside_grid
     missing = _uncovered_percent(m)
     if missing is not None and m.heart is not None and missing > limit.value:
-        part = "no part of it has a dose" if missing >= 100 else "mean and volumes are those of the part inside"
+        part = "no part of it has a dose" if missing >= 100 else "mean and volumes are those of the rest"
         yield Hit(
-            f"{missing:.1f} % of {m.heart.name} lies outside the dose grid: {part}, and no limit is known to be met. Calculate the dose on a larger grid.",
+            f"{_missing(m, missing)}: {part}, and no limit is known to be met. {_remedy(m)}.",
             _uncovered_planes(m),
             missing,
             limit,
@@ -57,19 +58,53 @@ def outside_grid(m: Measurements, limits: Limits) -> Iterable[Hit]:
         )
 
 
-@rule("dose.outside_grid_edge", "warning", "fact", "A small part of the heart lies outside the dose grid.")
+@rule(
+    "dose.outside_grid_edge",
+    "warning",
+    "fact",
+    "A small part of the heart lies outside the dose grid, or where no dose was calculated.",
+)
 def outside_grid_edge(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Less than what ``dose.outside_grid`` fails for, and still enough that limits are not known to be met."""
     limit = limits.dose_outside_grid_edge
     missing = _uncovered_percent(m)
     if missing is not None and m.heart is not None and limit.value < missing <= limits.dose_outside_grid.value:
         yield Hit(
-            f"{missing:.1f} % of {m.heart.name} lies outside the dose grid: limits are called exceeded where the rest suffices for it, never met. Calculate the dose on a larger grid.",
+            f"{_missing(m, missing)}: limits are called exceeded where the rest suffices for it, never met. {_remedy(m)}.",
             _uncovered_planes(m),
             missing,
             limit,
             (m.heart.name,),
         )
+
+
+def _missing(m: Measurements, missing: float) -> str:
+    """What has no dose, and why: the grid ends, or it holds exact zeros where nothing was calculated."""
+    assert m.heart is not None
+    zeros = _zeros_percent(m)
+    if zeros < _SAID_PERCENT:
+        return f"{missing:.1f} % of {m.heart.name} lies outside the dose grid"
+    if zeros > missing - _SAID_PERCENT:
+        return f"{missing:.1f} % of {m.heart.name} has no dose; no dose was calculated there (exactly 0 Gy)"
+    return f"{missing:.1f} % of {m.heart.name} lies outside the dose grid, or no dose was calculated there (exactly 0 Gy)"
+
+
+def _remedy(m: Measurements) -> str:
+    zeros = _zeros_percent(m)
+    return "Calculate the dose in a larger region" if zeros >= _SAID_PERCENT else "Calculate the dose on a larger grid"
+
+
+#: A part of the heart that is worth a word of its own, in percent: that below which coverage is full.
+_SAID_PERCENT = 0.5
+
+
+def _zeros_percent(m: Measurements) -> float:
+    """Part of the heart inside the dose grid at which no dose was calculated, in percent."""
+    heart, dose = m.heart, m.case.dose
+    if heart is None or dose is None or dose.uncalculated is None:
+        return 0.0
+    with_zeros = dvh_of_points(heart, lambda points: dose_at(points, heart, dose, zeros_count=True))
+    return 100 * (with_zeros.covered_share - dvh(heart, dose).covered_share)
 
 
 def _uncovered_percent(m: Measurements) -> float | None:
@@ -99,12 +134,10 @@ def small_structure(m: Measurements, limits: Limits) -> Iterable[Hit]:
 def _uncovered_planes(m: Measurements) -> tuple[float, ...]:
     if m.heart is None or m.case.dose is None:
         return ()
-    grid = m.case.dose.grid
     where = []
     for w, area in m.heart.planes.items():
         x, y = area.centroid.x, area.centroid.y
-        index = grid.index_of_patient(m.heart.orientation.to_patient(np.array([[x, y, w]])))[0]
-        if (index < 0).any() or (index > np.array(grid.shape) - 1).any():
+        if not np.isfinite(dose_at(np.array([[x, y, w]]), m.heart, m.case.dose)).all():
             where.append(w)
     return tuple(where)
 

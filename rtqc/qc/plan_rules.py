@@ -228,7 +228,7 @@ def _conversion(m: Measurements) -> str:
         or not any(c.converted_from for c in m.constraints)
     ):
         return ""
-    return f", converted from {protocol.reference_schedule.fractions} to {counted(plan.fractions, 'fraction')} with alpha/beta {protocol.alpha_beta.value:g} Gy"
+    return f", converted from {protocol.reference_schedule.fractions} to {counted(plan.fractions or 0, 'fraction')} with alpha/beta {protocol.alpha_beta.value:g} Gy"
 
 
 @rule("ct.spacing", "warning", "fact", "Slices are further apart than the limit.")

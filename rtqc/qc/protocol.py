@@ -65,9 +65,12 @@ class Limits(BaseModel):
     dose_level_low: Limit
     dose_level_reached: Limit
     dose_level_unusual: Limit
+    dose_level_unusual_direct: Limit
     dose_level_high: Limit
+    dose_level_high_direct: Limit
     dose_level_high_stereotactic: Limit
     dose_level_target_low: Limit
+    dose_level_target_unusual: Limit
     dose_level_target_high: Limit
     dose_target_coverage: Limit
     dose_grid_spacing: Limit

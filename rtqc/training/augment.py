@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from rtqc.training.samples import Sample
-
-#: Heart share of a voxel that the image does not show.
-UNSEEN = -1.0
+from rtqc.training.disturb import Disturbances, disturbed
+from rtqc.training.samples import UNKNOWN, UNSEEN, Sample
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,10 @@ class Augmentation:
         thick_probability: that the image is made of thick slices.
         effusion_probability: that fluid stands in the back of the lungs.
         streak_probability: that metal in or near the heart throws streaks.
+        slab_probability: that slices are 5 to 10 mm thick, whatever their distance.
+        quantised_probability: that the grey values come in steps of up to 16 HU.
+        steps_probability: that breathing moved the patient between groups of slices, by up to ``steps_mm``.
+        disturbances: see :class:`~rtqc.training.disturb.Disturbances`.
     """
 
     rotation_deg: float = 8.0
@@ -55,6 +57,27 @@ class Augmentation:
     thick_probability: float = 0.25
     effusion_probability: float = 0.08
     streak_probability: float = 0.08
+    slab_probability: float = 0.0
+    quantised_probability: float = 0.0
+    steps_probability: float = 0.0
+    steps_mm: float = 5.0
+    disturbances: Disturbances = field(default_factory=Disturbances)
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A varied crop around the heart; (z, y, x), ``patch`` voxels a side.
+
+    Attributes:
+        hu: in HU.
+        heart: share of each voxel that is heart; :data:`UNSEEN` where the field of view does not reach, :data:`UNKNOWN` where
+            nobody knows.
+        height: slice index of the sample that each voxel comes from, with fractions.
+    """
+
+    hu: torch.Tensor
+    heart: torch.Tensor
+    height: torch.Tensor
 
 
 def windowed(hu: torch.Tensor, windows: Sequence[tuple[float, float]]) -> torch.Tensor:
@@ -65,14 +88,16 @@ def windowed(hu: torch.Tensor, windows: Sequence[tuple[float, float]]) -> torch.
 def augmented(
     sample: Sample, patch: int, spacing_mm: float, options: Augmentation, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A varied crop around the heart.
+    """HU and heart share of :func:`varied`."""
+    crop = varied(sample, patch, spacing_mm, options, rng)
+    return crop.hu, crop.heart
 
-    Returns:
-        HU (z, y, x) and heart share (z, y, x), both of ``patch`` voxels a side; the share is :data:`UNSEEN` where the field
-        of view does not reach, which is neither heart nor not.
-    """
+
+def varied(sample: Sample, patch: int, spacing_mm: float, options: Augmentation, rng: np.random.Generator) -> Crop:
+    """A varied crop around the heart."""
     hu = torch.from_numpy(sample.hu.astype(np.float32))
-    heart = torch.from_numpy(sample.heart.astype(np.float32))
+    known = torch.from_numpy(sample.heart.astype(np.float32))
+    heart = known.clamp(min=0)
     if rng.random() < options.contrast_probability:
         hu = _contrast(hu, heart, rng)
     if rng.random() < options.liver_probability:
@@ -81,15 +106,21 @@ def augmented(
         hu = _effusion(hu, sample, rng)
     if rng.random() < options.streak_probability:
         hu = _streaks(hu, sample, rng)
+    hu = disturbed(hu, heart, sample, options.disturbances, rng)
     grid = _sampling_grid(sample, patch, spacing_mm, options, rng)
-    both = torch.stack([hu + 1000.0, heart])[None]
-    moved = F.grid_sample(both, grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
+    channels = [hu + 1000.0, heart]
+    if bool((known < 0).any()):
+        channels.append((known < 0).float())
+    moved = F.grid_sample(torch.stack(channels)[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
     hu, heart = moved[0] - 1000.0, moved[1]
     seen = (grid[0].abs() <= 1).all(dim=-1)
     if rng.random() < options.cut_probability:
         seen &= _cut_field(seen.shape[0], rng)
     hu = torch.where(seen, hu, torch.full_like(hu, -1000.0))
-    return _scanner(hu, spacing_mm, options, rng), torch.where(seen, heart, torch.full_like(heart, UNSEEN))
+    if len(channels) > 2:
+        heart = torch.where(moved[2] < 0.05, heart, torch.full_like(heart, UNKNOWN))
+    height = (grid[0, ..., 2] + 1) / 2 * (sample.heart.shape[0] - 1)
+    return Crop(_scanner(hu, spacing_mm, options, rng), torch.where(seen, heart, torch.full_like(heart, UNSEEN)), height)
 
 
 def _sampling_grid(
@@ -113,10 +144,19 @@ def _sampling_grid(
     offsets = torch.stack([z, y, x], dim=-1) @ torch.from_numpy(matrix.T.astype(np.float32))
     for grain_mm, strength in ((60.0, 1.0), (30.0, 1 / 3)):
         offsets = offsets + _bumps(patch, spacing_mm, grain_mm, strength * options.elastic_mm, rng)
+    if options.steps_probability and rng.random() < options.steps_probability:
+        offsets = offsets + _steps(patch, options.steps_mm / spacing_mm, rng)[:, None, None]
     position = offsets + torch.from_numpy(middle.astype(np.float32))
     position = position + _heart_moved(position, heart, spacing_mm, options, rng)
     size = torch.tensor(sample.heart.shape, dtype=torch.float32) - 1
     return (position / size * 2 - 1).flip(-1)[None]
+
+
+def _steps(patch: int, most: float, rng: np.random.Generator) -> torch.Tensor:
+    """Displacement (z, 3) in voxels that jumps every few slices, as where couch positions were scanned in different breaths."""
+    group = int(rng.integers(2, 9))
+    jumps = rng.normal(0, most / 2, (patch // group + 1, 3)) * (1.0, 0.6, 0.4)
+    return torch.from_numpy(np.repeat(jumps, group, axis=0)[:patch].astype(np.float32))
 
 
 def _bumps(patch: int, spacing_mm: float, grain_mm: float, sigma_mm: float, rng: np.random.Generator) -> torch.Tensor:
@@ -209,13 +249,27 @@ def _scanner(hu: torch.Tensor, spacing_mm: float, options: Augmentation, rng: np
         factor = int(rng.integers(2, 4))
         thick = F.avg_pool3d(hu[None, None], (factor, 1, 1), ceil_mode=True)
         hu = F.interpolate(thick, size=tuple(hu.shape), mode="trilinear")[0, 0]
+    if options.slab_probability and rng.random() < options.slab_probability:
+        hu = _slab(hu, float(rng.uniform(5, 10)) / spacing_mm)
     if rng.random() < 0.3:
         hu = _blurred(hu, float(rng.uniform(0.2, options.blur_mm)) / spacing_mm)
     hu = hu * float(rng.normal(1, 0.04)) + float(rng.normal(0, 12))
     if rng.random() < 0.7:
         noise = torch.from_numpy(rng.standard_normal(tuple(hu.shape), dtype=np.float32))
         hu = hu + float(rng.uniform() ** 2 * options.noise_hu) * noise
+    if options.quantised_probability and rng.random() < options.quantised_probability:
+        step = float(rng.uniform(4, 16))
+        hu = torch.round(hu / step) * step
     return hu
+
+
+def _slab(hu: torch.Tensor, width: float) -> torch.Tensor:
+    """Every slice the mean over a width in voxels, which need not be whole."""
+    half = math.ceil((width - 1) / 2)
+    kernel = (width / 2 - (torch.arange(-half, half + 1, dtype=torch.float32).abs() - 0.5)).clamp(0, 1)
+    kernel = (kernel / kernel.sum()).reshape(1, 1, -1, 1, 1)
+    padded = F.pad(hu[None, None], (0, 0, 0, 0, half, half), mode="replicate")
+    return F.conv3d(padded, kernel)[0, 0]
 
 
 def _blurred(hu: torch.Tensor, sigma: float) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from rtqc.core.whole_file import whole_file
 from rtqc.heart import Draft, Engine, draft_with
 from rtqc.heart.confidence import SIGNS, logit, predicted_dice
 from rtqc.heart.manifest import Calibration
-from rtqc.training.stress import Hard
+from rtqc.training.stress import AND, GROUPS, Hard
 
 #: A draft with a lower Dice than this must not be trusted.
 BAD_DICE = 0.85
@@ -28,6 +28,8 @@ _HOPELESS = 0.5
 #: Strength of the ridge that keeps weights of related signs small.
 _RIDGE = 1.0
 _LIMITS = (0.75, 0.95)
+#: Ends that a factor is measured on, at least.
+_LEAST_ENDS = 20
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Trial:
         signs: of the draft; empty where no heart was drawn.
         doubtful: whether the draft is not trusted for another reason than its predicted Dice.
         surface: true distance over estimated uncertainty, at points of the draft's surface.
+        ends: true distance over estimated deviation of upper and lower end; None where the image cuts one off.
     """
 
     patient: str
@@ -49,6 +52,7 @@ class Trial:
     signs: dict[str, float]
     doubtful: bool
     surface: NDArray[np.float32]
+    ends: tuple[float | None, float | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Reliability:
         caught: part of the bad drafts that are not trusted.
         false_alarms: part of the good drafts that are not trusted.
         mean_error: of the predicted Dice, over drafts that exist.
+        across: the same with synthetic cases judged by a fit on real ones only, and the other way round; None without both.
     """
 
     cases: int
@@ -69,6 +74,7 @@ class Reliability:
     caught: float
     false_alarms: float
     mean_error: float
+    across: Reliability | None = None
 
 
 def tried(patient: str, hard: Hard, engine: Engine) -> Trial:
@@ -79,7 +85,22 @@ def tried(patient: str, hard: Hard, engine: Engine) -> Trial:
     drawn = draft.mask.array
     dice = float(2 * (drawn & hard.heart).sum() / (drawn.sum() + hard.heart.sum()))
     others = [d for d in draft.doubts if not d.startswith("the expected Dice")]
-    return Trial(patient, hard.kind, dice, dict(draft.signs), bool(others), _surface(draft, hard))
+    return Trial(patient, hard.kind, dice, dict(draft.signs), bool(others), _surface(draft, hard), _ends(draft, hard))
+
+
+def _ends(draft: Draft, hard: Hard) -> tuple[float | None, float | None]:
+    inside = np.flatnonzero(hard.heart.any(axis=(1, 2)))
+    if draft.ends is None or not inside.size:
+        return None, None
+    slabs = hard.image.grid.slab_bounds_mm
+    true = (float(slabs[inside[-1], 1]), float(slabs[inside[0], 0]))
+    seen = (inside[-1] < len(slabs) - 1, inside[0] > 0)
+    found = (draft.ends.upper, draft.ends.lower)
+    upper, lower = (
+        round(abs(end.z_mm - z) / end.deviation_mm, 3) if end is not None and s else None
+        for end, z, s in zip(found, true, seen, strict=True)
+    )
+    return upper, lower
 
 
 def _surface(draft: Draft, hard: Hard, points: int = 200) -> NDArray[np.float32]:
@@ -107,7 +128,10 @@ def write_trials(trials: Sequence[Trial], path: Path) -> None:
 def read_trials(path: Path) -> list[Trial]:
     """Trials as :func:`write_trials` kept them."""
     rows = json.loads(path.read_text(encoding="utf-8"))
-    return [Trial(**{**row, "surface": np.array(row["surface"], np.float32)}) for row in rows]
+    return [
+        Trial(**{**row, "surface": np.array(row["surface"], np.float32), "ends": tuple(row.get("ends", (None, None)))})
+        for row in rows
+    ]
 
 
 def calibrated(trials: Sequence[Trial], factor: float = 1.0) -> tuple[Calibration, float, Reliability]:
@@ -118,20 +142,63 @@ def calibrated(trials: Sequence[Trial], factor: float = 1.0) -> tuple[Calibratio
         factor: surface factor that the trials were made with.
 
     Returns:
-        The calibration, the limit, and how well both do on patients that were left out of the fit.
+        The calibration, the limit, and how well both do on patients and kinds of difficulty that were both left out of the fit.
     """
-    patients = list(dict.fromkeys(t.patient for t in trials))
-    unseen = np.zeros(len(trials))
-    for part in _parts(patients):
-        fit = _fitted([t for t in trials if t.patient not in part])
-        for number, trial in enumerate(trials):
-            if trial.patient in part and trial.signs:
-                unseen[number] = predicted_dice(trial.signs, fit)
+    unseen = _predicted_elsewhere(trials)
     limit = _limit(trials, unseen)
     surface = np.concatenate([t.surface for t in trials if t.dice > 0.5] or [np.zeros(0, np.float32)])
     measured = float(np.percentile(surface, 68)) * factor if surface.size else 1.0
-    calibration = _fitted(trials).model_copy(update={"surface_factor": round(max(measured, 0.05), 3), "cases": len(trials)})
-    return calibration, limit, reliability(trials, unseen, limit)
+    calibration = _fitted(trials).model_copy(
+        update={
+            "surface_factor": round(max(measured, 0.05), 3),
+            "ends_factor": (_end_factor(trials, 0), _end_factor(trials, 1)),
+            "cases": len(trials),
+        }
+    )
+    judged = reliability(trials, unseen, limit)
+    sources = [_is_synthetic(t) for t in trials]
+    if all(sources) or not any(sources):
+        return calibration, limit, judged
+    other = np.zeros(len(trials))
+    for synthetic in (False, True):
+        fit = _fitted([t for t in trials if _is_synthetic(t) != synthetic])
+        _predict([t if _is_synthetic(t) == synthetic else None for t in trials], fit, other)
+    return calibration, limit, replace(judged, across=reliability(trials, other, limit))
+
+
+def _is_synthetic(trial: Trial) -> bool:
+    return trial.patient.startswith("synthetic-")
+
+
+def _predict(trials: Sequence[Trial | None], fit: Calibration, predicted: NDArray[np.float64]) -> None:
+    for number, trial in enumerate(trials):
+        if trial is not None and trial.signs:
+            predicted[number] = predicted_dice(trial.signs, fit)
+
+
+def _predicted_elsewhere(trials: Sequence[Trial]) -> NDArray[np.float64]:
+    """The Dice to be expected of each trial, by a fit that saw neither its patient nor a difficulty like its first one."""
+    groups = {t.kind: _group_of(t.kind.split(AND)[0]) for t in trials}
+    several = len(set(groups.values())) > 1
+    predicted = np.zeros(len(trials))
+    for part in _parts(list(dict.fromkeys(t.patient for t in trials))):
+        for group in set(groups.values()):
+            others = [t for t in trials if t.patient not in part and not (several and group & set(t.kind.split(AND)))]
+            judged = [t if t.patient in part and groups[t.kind] == group else None for t in trials]
+            if any(judged):
+                _predict(judged, _fitted(others), predicted)
+    return predicted
+
+
+def _group_of(kind: str) -> frozenset[str]:
+    return next((group for group in GROUPS if kind in group), frozenset({kind}))
+
+
+def _end_factor(trials: Sequence[Trial], side: int) -> float:
+    """True distance over estimated deviation of an end, 68 % of cases within; 1 where there are too few."""
+    told = [t.ends[side] for t in trials if t.dice > 0.5]
+    ratios = [r for r in told if r is not None]
+    return round(max(float(np.percentile(ratios, 68)), 0.3), 2) if len(ratios) >= _LEAST_ENDS else 1.0
 
 
 def reliability(trials: Sequence[Trial], predicted: NDArray[np.float64], limit: float) -> Reliability:

@@ -107,12 +107,19 @@ def card_text(
 def _confidence(r: Reliability | None) -> str:
     if r is None:
         return "The predicted Dice is the model's own estimate; it was not calibrated on cases with known truth."
+    across = ""
+    if r.across is not None:
+        across = (
+            f" Fitted on synthetic cases only and judged on real ones, and the other way round: {r.across.caught:.0%} of the bad ones and\n"
+            f"{r.across.false_alarms:.0%} of the good ones, rank correlation {r.across.correlation:.2f}."
+        )
     return (
         f"Its predicted Dice was fitted on {r.cases} difficult cases (`rtqc/training/stress.py`: noise, blur, wrong HU, contrast agent, thick\n"
-        "and missing slices, cut and small fields, metal, effusion, tilt, other sizes, mirrored, bent), each drafted by a model that had not\n"
-        f"seen its patient; {r.bad} of the drafts have a true Dice under {BAD_DICE:g}. Judged on patients left out of the fit: rank correlation with\n"
+        "and missing slices, cut and small fields, metal, effusion, tilt, other sizes, mirrored, bent, masses, hernia, stomach), each drafted by a model that had not\n"
+        f"seen its patient; {r.bad} of the drafts have a true Dice under {BAD_DICE:g}. Judged on patients and kinds of\ndifficulty that were both left out of the fit: rank correlation with "
         f"the true Dice {r.correlation:.2f}; {r.caught:.0%} of the bad drafts are marked as not to be trusted, and {r.false_alarms:.0%} of the good ones; the\n"
         f"predicted Dice is {r.mean_error:.2f} off on average. Form and limit of the confidence were chosen on these same cases: expect a little worse."
+        + across
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rtqc.heart.levels import LEVELS
 from rtqc.heart.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE, Calibration, Manifest, file_hash, load_model
 from rtqc.training.calibrate import BAD_DICE
 from rtqc.training.network import SIZE_MULTIPLE, HeartNet
@@ -58,6 +59,7 @@ def export_model(
         size_multiple=SIZE_MULTIPLE,
         patch=settings.patch,
         windows=settings.windows,
+        level_channels={name: 1 + number for number, name in enumerate(LEVELS)} if settings.heights else {},
         sha256=file_hash(weights),
         training_data=training_data,
         attribution=attribution,
@@ -73,7 +75,7 @@ def export_model(
 
 
 def check_export(net: HeartNet, folder: Path) -> float:
-    """Largest difference of a logit between torch and the exported file.
+    """Largest difference of a channel between torch and the exported file.
 
     Raises:
         ValueError: it is above :data:`MAX_LOGIT_DIFFERENCE`.
@@ -85,8 +87,8 @@ def check_export(net: HeartNet, folder: Path) -> float:
     engine = Engine(load_model(folder), "cpu")
     windows = scaled(hu, engine.manifest)
     with torch.no_grad():
-        expected = net.eval()(torch.from_numpy(windows[None]))[0, 0].numpy()
-    difference = float(np.abs(engine.logits(hu) - expected).max())
+        expected = net.eval()(torch.from_numpy(windows[None]))[0].numpy()
+    difference = float(np.abs(engine.outputs(hu) - expected).max())
     if difference > MAX_LOGIT_DIFFERENCE:
         raise ValueError(f"ONNX Runtime and torch disagree by {difference:.2g} in a logit (limit {MAX_LOGIT_DIFFERENCE:g})")
     return difference

@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 
 from rtqc.core.whole_file import whole_file
-from rtqc.training.augment import UNSEEN, augmented, windowed
-from rtqc.training.network import SIZE_MULTIPLE, HeartNet
-from rtqc.training.samples import Sample
+from rtqc.training.augment import augmented, windowed
+from rtqc.training.network import SIZE_MULTIPLE, HeartNet, new_network
+from rtqc.training.samples import UNSEEN, Sample
 from rtqc.training.settings import Settings
 
 #: Weight of the half-resolution output in the loss (deep supervision).
-_DEEP_WEIGHT = 0.3
+DEEP_WEIGHT = 0.3
 _CHECKPOINT = "checkpoint.pt"
 #: Crops smaller than this, in voxels, show no heart with what is around it.
 _SMALLEST_PATCH = 32
@@ -63,11 +63,11 @@ def learn(
     if not samples:
         raise ValueError("there is nothing to learn from: no sample with a heart was found")
     torch.manual_seed(settings.seed)
-    fresh: Any = HeartNet(len(settings.windows), settings.base)  # torch's own types know memory_format from 2.14 on only
+    fresh: Any = new_network(settings)  # torch's own types know memory_format from 2.14 on only
     net: HeartNet = fresh.to(device, memory_format=torch.channels_last_3d)
     if start:
         net.load_state_dict(start, strict=False)
-    average = HeartNet(len(settings.windows), settings.base)
+    average = new_network(settings)
     average.load_state_dict(net.state_dict())
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     state: dict[str, Any] = {"iteration": 0, "loss": 1.5, "curve": [], "patch": settings.patch}
@@ -160,7 +160,7 @@ def _update(
     x = x.contiguous(memory_format=torch.channels_last_3d)
     with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.mixed_precision):
         logits, coarse = net.both(x)
-    loss = _loss(logits.float(), target) + _DEEP_WEIGHT * _loss(coarse.float(), _halved(target))
+    loss = heart_loss(logits.float(), target) + DEEP_WEIGHT * heart_loss(coarse.float(), halved(target))
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(net.parameters(), 12.0)
@@ -168,7 +168,7 @@ def _update(
     return float(loss.detach())
 
 
-def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def heart_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Cross-entropy plus soft Dice, where the image shows something."""
     seen = (target >= 0).float()
     target = target.clamp(min=0)
@@ -179,7 +179,7 @@ def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return entropy + 1 - dice
 
 
-def _halved(target: torch.Tensor) -> torch.Tensor:
+def halved(target: torch.Tensor) -> torch.Tensor:
     """The heart share at half resolution; unseen where any of the eight voxels is."""
     unseen = F.max_pool3d((target < 0).float(), 2)
     return torch.where(unseen > 0, torch.full_like(unseen, UNSEEN), F.avg_pool3d(target, 2))

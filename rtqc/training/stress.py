@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter, map_coordinates, zoom
 
 from rtqc.core.grid import Grid
 from rtqc.core.volumes import Image
-from rtqc.training.samples import enclosed_air
+from rtqc.training.disturb import Disturbances, disturbed
+from rtqc.training.samples import Sample, enclosed_air
 
 Volume = NDArray[np.float32]
 Rng = np.random.Generator
@@ -178,6 +180,19 @@ def _bent(hu: Volume, heart: Volume, grid: Grid, rng: Rng) -> tuple[Volume, Volu
     return np.asarray(bent, np.float32), np.asarray(map_coordinates(heart, index, order=1), np.float32), grid
 
 
+def _disturbed(often: Disturbances) -> _Change:
+    """What other hospitals' chests have, planted as in training (:mod:`rtqc.training.disturb`)."""
+
+    def change(hu: Volume, heart: Volume, grid: Grid, rng: Rng) -> tuple[Volume, Volume, Grid]:
+        if not grid.is_even:
+            return hu, heart, grid
+        sample = Sample("stress", grid, hu.astype(np.float16), heart.astype(np.float16), real=False)
+        changed = disturbed(torch.from_numpy(hu), torch.from_numpy(heart), sample, often, rng)
+        return changed.numpy(), heart, grid
+
+    return change
+
+
 KINDS: dict[str, _Change] = {
     "noise": _noise,
     "blur": _blur,
@@ -193,7 +208,21 @@ KINDS: dict[str, _Change] = {
     "other size": _sized,
     "mirrored": _mirrored,
     "other anatomy": _bent,
+    "chambers": _disturbed(Disturbances(chambers=1.0)),
+    "mass": _disturbed(Disturbances(mass=1.0)),
+    "hernia": _disturbed(Disturbances(hernia=1.0)),
+    "stomach": _disturbed(Disturbances(stomach=1.0)),
 }
+
+#: Kinds that spoil an image in a similar way: a confidence that is to hold elsewhere is fitted on all groups but one and judged on that one.
+GROUPS: tuple[frozenset[str], ...] = (
+    frozenset({"noise", "blur", "wrong HU", "metal"}),
+    frozenset({"thick slices", "missing slices", "cut off", "small field"}),
+    frozenset({"contrast agent", "chambers", "effusion", "mass", "hernia", "stomach"}),
+    frozenset({"tilted", "other size", "mirrored", "other anatomy"}),
+)
+#: Joins the kinds of a case that has two.
+AND = " + "
 
 
 def hard_cases(image: Image, heart: Volume, count: int, seed: int) -> Iterator[Hard]:
@@ -215,4 +244,4 @@ def hard_cases(image: Image, heart: Volume, count: int, seed: int) -> Iterator[H
         for kind in kinds:
             if share.max() > 0.5:
                 hu, share, grid = KINDS[kind](hu, share, grid, rng)
-        yield Hard(" + ".join(kinds), Image(grid, np.ascontiguousarray(hu)), share > 0.5)
+        yield Hard(AND.join(kinds), Image(grid, np.ascontiguousarray(hu)), share > 0.5)

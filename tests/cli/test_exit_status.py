@@ -75,6 +75,34 @@ def test_an_interrupted_check_ends_with_130_and_leaves_nothing_half_written(fold
     assert not out.exists() or not any(out.rglob("*.html"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_a_watcher_that_is_told_to_stop_has_ended_well_and_an_interrupted_one_has_not(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    with subprocess.Popen([*RTQC, "watch", str(tmp_path), "--device", "cpu"], stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert first
+    assert process.returncode == status
+
+
+@pytest.mark.skipif(os.name == "nt", reason="shells of POSIX")
+@pytest.mark.parametrize("lost", [">&-", "> /dev/full"])
+@pytest.mark.parametrize("command", ["protocol list", "protocol show breast --json"])
+def test_output_that_cannot_be_written_is_no_verdict_and_no_fault_of_the_program(command: str, lost: str) -> None:
+    if "full" in lost and not Path("/dev/full").exists():
+        absent("/dev/full")
+    done = subprocess.run(
+        f"{sys.executable} -m rtqc {command} {lost}", shell=True, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 2
+    assert "could not be printed" in done.stderr
+    assert "RTQC_DEBUG" not in done.stderr
+
+
 def _wait_until_at_work(process: subprocess.Popen[bytes]) -> None:
     """Until the command has loaded numpy, so that the signal meets our code and not the interpreter's start."""
     maps = Path(f"/proc/{process.pid}/maps")

@@ -6,7 +6,7 @@ The heart is a box of 60 x 60 mm on 21 slices of 3 mm: 226.8 ml, whatever way it
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -149,6 +149,44 @@ def test_contours_on_a_finer_grid_than_the_cts_are_slices_of_their_own(tmp_path:
     assert _without_ct(tmp_path).volume_ml == pytest.approx(expected, rel=1e-6)
 
 
+def _cone(heights: Iterable[float]) -> tuple[list[Contour], float]:
+    """Squares of half width 30 - 0.4 z, and the sum of their areas in mm²."""
+    sides = [(float(z), 30 - 0.4 * float(z)) for z in heights]
+    return [square(-r, r, z) for z, r in sides], sum(4 * r * r for _, r in sides)
+
+
+@pytest.mark.parametrize(("step", "ct"), [(1.0, 1.25), (2.0, 2.5), (2.5, 3.0), (3.0, 3.75), (4.0, 5.0), (3.0, 2.5), (2.9, 3.0)])
+def test_a_tapering_organ_on_a_grid_near_the_cts_keeps_every_outline(tmp_path: Path, step: float, ct: float) -> None:
+    contours, area = _cone(np.arange(-30, 30 + 1e-6, step).round(3))
+    case = _read(tmp_path, contours, tuple(np.arange(-60, 60 + 1e-6, ct).tolist()))
+    assert _heart(case).volume_ml == pytest.approx(area * step / 1000, rel=1e-4)
+    assert _without_ct(tmp_path).volume_ml == pytest.approx(area * step / 1000, rel=1e-4)
+    assert "between CT slices" in _findings(case, "contour.off_plane")[0]
+
+
+@pytest.mark.parametrize(("step", "ct", "count"), [(1.5, 3, 2), (1.5, 3, 3), (1, 3, 3), (1, 5, 3)])
+def test_a_few_outlines_finer_than_the_ct_are_slices_of_their_own(tmp_path: Path, step: float, ct: float, count: int) -> None:
+    contours, area = _cone(step * k for k in range(count))
+    case = _read(tmp_path, contours, tuple(np.arange(-60, 61, ct).tolist()))
+    assert _heart(case).volume_ml == pytest.approx(area * step / 1000, rel=1e-4)
+
+
+@pytest.mark.parametrize(("ct", "missing"), [(3.0, (0,)), (3.0, (-3, 9)), (1.25, (0, 1.25)), (1.0, (0, 1, 2)), (5.0, (0,))])
+def test_a_contour_whose_ct_slice_is_not_there_keeps_its_height(tmp_path: Path, ct: float, missing: tuple[float, ...]) -> None:
+    slices = np.arange(-60, 60 + 1e-6, ct)
+    contours, area = _cone(slices[np.abs(slices) <= 30])
+    case = _read(tmp_path, contours, tuple(z for z in slices.tolist() if z not in missing))
+    assert _heart(case).volume_ml == pytest.approx(area * ct / 1000, rel=1e-4)
+    assert set(missing) <= set(_heart(case).planes)
+    assert _findings(case, "contour.repeated") == []
+
+
+@pytest.mark.parametrize("off", [0.3, 1.2, 1.5, -1.4])
+def test_holes_that_leave_a_thin_wall_are_holes_beside_their_outlines_too(tmp_path: Path, off: float) -> None:
+    contours = [c for z in HEART_SLICES for c in (square(-30, 30, z), square(-27, 27, z + off))]
+    assert _heart(_read(tmp_path, contours)).volume_ml == pytest.approx((3600 - 54**2) * 63 / 1000, rel=1e-6)
+
+
 @pytest.mark.parametrize(("fine", "coarse"), [(2, 6), (1, 3), (2, 5), (1.25, 4)])
 def test_each_slice_is_as_thick_as_the_ct_says_there(tmp_path: Path, fine: float, coarse: float) -> None:
     lower = [-20 * fine + fine * k for k in range(21)]
@@ -202,6 +240,31 @@ def test_a_contour_whose_heights_are_noisy_or_tilted_is_kept(tmp_path: Path, noi
     assert case.rois[0].defects == ()
 
 
+def _noisy(noise: float, seed: int = 5) -> list[Contour]:
+    """Octagons of 1000 mm² and more in the box's slices, whose points' heights are off by up to the noise."""
+    rng = np.random.default_rng(seed)
+    angles = np.arange(8) * np.pi / 4
+    return [
+        ("CLOSED_PLANAR", [(30 * np.cos(a), 30 * np.sin(a), z + rng.uniform(-noise, noise)) for a in angles])
+        for z in HEART_SLICES
+    ]
+
+
+@pytest.mark.parametrize("noise", [0.49, 0.8])
+def test_a_contour_with_noise_of_every_point_is_of_its_mean_height(tmp_path: Path, noise: float) -> None:
+    octagon = 2 * np.sqrt(2) * 30**2
+    assert _heart(_read(tmp_path, _noisy(noise))).volume_ml == pytest.approx(octagon * 63 / 1000, rel=1e-6)
+
+
+def test_an_organ_most_of_whose_contours_cannot_be_placed_has_no_volume(tmp_path: Path) -> None:
+    flat = heart(HEART_SLICES[:8])
+    steep = [(kind, [(x, y, z + 1.4 * (1 if x > 0 else -1)) for x, y, z in points]) for kind, points in heart(HEART_SLICES[8:])]
+    case = _read(tmp_path, flat + steep)
+    assert _heart(case).is_empty
+    assert "13 contours with points that do not lie on one image plane" in _findings(case, "contour.degenerate")[0]
+    assert len(_findings(case, "contour.empty")) == 1
+
+
 def test_a_contour_that_leaves_its_slice_is_not_planar(tmp_path: Path) -> None:
     kind, points = square(-30, 30, 0)
     case = _read(tmp_path, [*heart([z for z in HEART_SLICES if z != 0]), (kind, [(x, y, x / 10) for x, y, _ in points])])
@@ -243,6 +306,13 @@ def test_exclusive_contours_are_combined_by_exclusive_or(tmp_path: Path) -> None
         ("CLOSEDPLANAR_XOR", points) for z in HEART_SLICES for _, points in (square(-30, 30, z), square(-30, 30, z, 30))
     ]
     assert _heart(_read(tmp_path, contours)).volume_ml == pytest.approx(2 * 30 * 60 * 63 / 1000, rel=1e-6)
+
+
+@pytest.mark.parametrize("wall", [0.011, 0.03, 0.05, 0.09])
+def test_a_copy_that_leaves_no_wall_that_anybody_draws_is_no_hole(tmp_path: Path, wall: float) -> None:
+    case = _read(tmp_path, heart() + [square(-30 - wall, 30 + wall, z) for z in HEART_SLICES])
+    assert _heart(case).volume_ml == pytest.approx(BOX_ML, rel=1e-6)
+    assert "21 contours stand in Heart more than once" in _findings(case, "contour.repeated")[0]
 
 
 @pytest.mark.parametrize("off", [0.0, 0.004, 0.01])

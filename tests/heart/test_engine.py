@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from rtqc.cli import console
+from rtqc.comparison import compare
 from rtqc.core import Case
-from rtqc.heart import DeviceError, Engine, ModelError, draft_heart, draft_with, load_model
+from rtqc.heart import DeviceError, Engine, Manifest, ModelError, draft_heart, draft_with, load_model
 from rtqc.heart.engine import DEVICES, MemoryShortageError
+from rtqc.phantom import SyntheticPlan
+from rtqc.pipeline import draft_summary
 
 
 def test_the_command_line_offers_the_engines_devices() -> None:
@@ -57,6 +60,45 @@ def test_short_memory_makes_the_first_look_smaller_and_is_said(clean_case: Case,
     limit = 10
     with pytest.raises(DeviceError, match="not enough memory"):
         draft_heart(clean_case.image, device="cpu")
+
+
+def test_a_model_with_levels_tells_where_the_chests_levels_are(clean_case: Case, clean_plan: SyntheticPlan) -> None:
+    assert clean_case.image is not None
+    draft = draft_heart(clean_case.image, "heart-v2", device="cpu")
+    assert compare(clean_plan.structures["Heart"], draft.structure).dice > 0.85
+    assert draft.ends is not None
+    assert draft.ends.upper is not None
+    assert draft.ends.lower is not None
+    highest, lowest = draft.structure.positions_mm[[-1, 0]]
+    thick = draft.structure.usual_spacing_mm
+    assert abs(draft.ends.upper.z_mm - highest) <= 2 + thick
+    assert abs(draft.ends.lower.z_mm - lowest) <= 2 + thick
+    summary = draft_summary(draft)
+    assert summary is not None
+    assert summary.upper_end is not None
+    assert summary.upper_end.z_mm == pytest.approx(draft.ends.upper.z_mm, abs=0.05)
+    assert summary.upper_end_definition in ("feng2011", "model")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"level_channels": {"carina": 0}}, "different channels"),
+        ({"level_channels": {"carina": 1}, "output": "classes"}, "level_channels need"),
+        ({"level_channels": {"larynx": 1}}, "level_channels"),
+    ],
+)
+def test_levels_that_no_network_can_tell_are_refused_in_a_manifest(change: dict[str, object], why: str) -> None:
+    values = load_model().manifest.model_dump() | change
+    with pytest.raises(ValueError, match=why):
+        Manifest.model_validate(values)
+
+
+def test_a_levels_channel_that_the_network_does_not_have_is_refused() -> None:
+    model = load_model()
+    manifest = model.manifest.model_copy(update={"level_channels": {"carina": 1}})
+    with pytest.raises(ModelError, match="channels that the manifest names"):
+        Engine(model.model_copy(update={"manifest": manifest}), "cpu").outputs(np.zeros((16, 16, 16), np.float32))
 
 
 def test_an_output_that_the_manifest_does_not_describe_is_refused() -> None:

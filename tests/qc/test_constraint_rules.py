@@ -178,3 +178,18 @@ def test_a_prescription_in_centigray_fails(clean_case: Case, dose_gy: float, kin
     assert [f.severity for f in found] == (["fail"] if fires else [])
     if dose_gy == 4005.0:
         assert "40.05 Gy" in found[0].message
+
+
+def test_no_limit_is_met_where_the_dose_grid_holds_zeros_because_none_was_calculated(
+    clean_case: Case, clean_draft: Draft
+) -> None:
+    assert clean_case.dose is not None
+    middle_mm = float(clean_case.structures["Heart"].centroid_mm[2])
+    below = clean_case.dose.grid.positions_mm < middle_mm
+    gy = np.where(below[:, None, None], np.float32(0), clean_case.dose.gy)
+    found = assess(replace(clean_case, dose=replace(clean_case.dose, gy=gy)), QUICK, clean_draft)
+    assert {c.contoured_met for c in found.constraints} == {None}
+    finding = next(f for f in found.findings if f.rule == "dose.outside_grid")
+    assert "no dose was calculated there (exactly 0 Gy)" in finding.message
+    assert finding.evidence.positions_mm
+    assert max(finding.evidence.positions_mm) < middle_mm

@@ -198,13 +198,30 @@ def uniform(gy: float, z_mm: tuple[float, float] = (-60.0, 60.0), spacing_mm: fl
     return Dose(grid, np.full(grid.shape, gy, np.float32))
 
 
+def treating(dose: Dose | None, plan: Plan | None) -> Dose | None:
+    """The dose with what the plan prescribes beside the heart, at x from 60 to 75 mm, so that its level belongs to the plan."""
+    if dose is None or plan is None or not plan.prescriptions:
+        return dose
+    x, y, z = dose.grid.columns_mm, dose.grid.rows_mm, np.arange(dose.grid.shape[0])
+    inside = (
+        ((z > 0) & (z < z[-1]))[:, None, None] & (abs(y) < 40)[None, :, None] & ((x > 59) & (x < 74))[None, None]
+    )  # fmt: skip
+    return replace(dose, gy=np.where(inside, np.float32(plan.prescriptions[0].dose_gy), dose.gy))
+
+
 def patient_plan(uid: str, plan: Plan | None, dose: Dose | None, frame: str = "f", **more: Any) -> PatientPlan:
-    planned = more.pop("planned", None) or PlannedDose(
-        dose,
-        DoseAttributes("PHYSICAL", "PLAN"),
-        (f"d{uid}",),
-        (uid,),
-        "" if dose is not None else "there is no RTDOSE of it here",
+    given = more.pop("planned", None)
+    dose = dose if more.pop("as_it_is", False) else treating(dose, plan)
+    planned = (
+        replace(given, dose=treating(given.dose, plan))
+        if given is not None
+        else PlannedDose(
+            dose,
+            DoseAttributes("PHYSICAL", "PLAN"),
+            (f"d{uid}",),
+            (uid,),
+            "" if dose is not None else "there is no RTDOSE of it here",
+        )
     )
     return PatientPlan(
         uid, f"{uid}.dcm", plan, frame_of_reference_uid=frame, structure_set_uid=more.pop("set_uid", "s"), read_dose=lambda: planned, **more
@@ -219,7 +236,7 @@ def case_of(plan: Plan, dose: Dose | None, *companions: PatientPlan, **more: Any
         provenance,
         rois=(Roi(1, heart()),),
         plan=plan,
-        dose=dose,
+        dose=treating(dose, plan),
         has_structure_set=True,
         dose_attributes=DoseAttributes("PHYSICAL", "PLAN"),
         dose_plan_uids=("1",),
@@ -631,7 +648,7 @@ def test_a_plan_whose_only_dose_is_that_of_several_says_so_once() -> None:
         case_of(WHOLE, uniform(4.62), patient_plan("2", BOOST, None), findings=(note,)),
         dose_attributes=DoseAttributes("PHYSICAL", "MULTI_PLAN"), dose_plan_uids=("1", "2"),
     )  # fmt: skip
-    assert set(said(own)) == set()
+    assert set(said(own, with_mean_limit(6.0))) == set()
     # What is added to it is no part of that note.
     third = patient_plan("3", plan_of("Sternum", 10.0, 5, "20260210", "Sternum boost"), uniform(0.5))
     more = said(replace(own, companions=(*own.companions, third)))["course.summed"]
@@ -684,6 +701,60 @@ def test_doses_of_two_types_are_added_with_a_warning() -> None:
     protons = PlannedDose(uniform(1.0), DoseAttributes("EFFECTIVE", "PLAN"), ("d2",), ("2",))
     found = said(case_of(WHOLE, uniform(2.0), patient_plan("2", BOOST, None, planned=protons)))
     assert "EFFECTIVE" in found["course.uncertain"].message
+
+
+# --- A dose that its own plan contradicts ---
+
+
+@pytest.mark.parametrize("factor", [1 / 8, 42.7 / 68, 100.0])
+def test_a_dose_that_does_not_belong_to_its_plan_is_not_added_and_leaves_the_course_open(factor: float) -> None:
+    given = treating(uniform(2.28), BOOST)
+    assert given is not None
+    wrong = replace(given, gy=np.float32(factor) * given.gy)
+    boost = patient_plan("2", BOOST, wrong, as_it_is=True)
+    case = case_of(WHOLE, uniform(2.34), boost)
+    found = said(case, with_mean_limit(6.0))
+    assert set(found) == {"course.not_summed"}
+    assert "Boost_L is not in the sum of the course: its dose is not to be believed" in found["course.not_summed"].message
+    assert f"{16 * factor:.2f} Gy" in found["course.not_summed"].message
+    course = course_of(case, with_mean_limit(6.0))
+    assert (course.complete, [p.reason for p in course.left_out]) == (False, ["doubtful_dose"])
+    # The boost's own check says it as what it is; the course is the same.
+    own = replace(case_of(BOOST, None, patient_plan("2", WHOLE, uniform(2.34))), dose=wrong)
+    assert "course.not_summed" not in said(own, with_mean_limit(6.0))
+    assert (course_of(own).complete, [p.label for p in course_of(own).plans]) == (False, ["Breast_L"])
+
+
+def test_what_the_rest_of_a_course_exceeds_is_a_fail_and_what_it_keeps_is_not_met() -> None:
+    wrong = patient_plan("3", plan_of("Boost2", 10.0, 5, "20260210", "Sternum boost"), uniform(1.0), as_it_is=True)
+    case = case_of(WHOLE, uniform(2.34), patient_plan("2", BOOST, uniform(2.28)), wrong)
+    assert [c.contoured_met for c in course_of(case, with_mean_limit(6.0)).constraints] == [None]
+    assert "at least 4.62 Gy" in said(case, with_mean_limit(4.0))["course.constraint_exceeded"].message
+
+
+@pytest.mark.parametrize(("spine_x_mm", "believed"), [(0.0, True), (120.0, False)])
+def test_a_boost_whose_dose_lies_on_the_other_side_is_not_added(spine_x_mm: float, believed: bool) -> None:
+    """The boost's dose lies 67 mm to the left of the origin: of a spine at 120 mm it lies to the right."""
+    cord = Structure("SpinalCord", {0.0: as_multipolygon(box(spine_x_mm - 5, -5, spine_x_mm + 5, 5))}, slice_spacing_mm=3.0)
+    case = case_of(WHOLE, uniform(2.34), patient_plan("2", BOOST, uniform(2.28), set_uid="other", read_structures=lambda: PlannedStructures((Roi(1, heart()), Roi(2, cord)))))  # fmt: skip
+    left_out = {p.label: p.reason for p in course_of(case).left_out}
+    assert left_out == ({} if believed else {"Boost_L": "doubtful_dose"})
+
+
+def test_a_protocol_that_silences_the_doses_level_silences_it_in_a_course() -> None:
+    boost = patient_plan("2", BOOST, uniform(2.28), as_it_is=True)
+    case = case_of(WHOLE, uniform(2.34), boost)
+    silent = with_mean_limit(6.0).model_copy(update={"severity": {"dose.level": "off"}})
+    assert course_of(case, silent).complete
+
+
+def test_what_was_wrong_when_a_dose_was_read_leaves_it_out() -> None:
+    note = Finding(rule="dose.summation", severity="fail", certainty="fact", message="RTDOSE.2.dcm is one beam's dose.")
+    planned = PlannedDose(uniform(2.28), DoseAttributes("PHYSICAL", "PLAN"), ("d2",), ("2",), findings=(note,))
+    found = said(case_of(WHOLE, uniform(2.34), patient_plan("2", BOOST, None, planned=planned)))
+    assert "not to be believed. RTDOSE.2.dcm is one beam's dose." in found["course.not_summed"].message
+    warning = replace(planned, findings=(note.model_copy(update={"rule": "dose.zero_part", "severity": "warning"}),))
+    assert "course.not_summed" not in said(case_of(WHOLE, uniform(2.34), patient_plan("2", BOOST, None, planned=warning)))
 
 
 # --- Files ---

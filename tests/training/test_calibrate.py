@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,10 @@ def _trials(noise: float) -> list[Trial]:
         dice = float(np.clip(rng.beta(6, 1.2), 0.02, 0.99))
         value = float(np.log(dice / (1 - dice)) + noise * rng.normal())
         signs = {name: value if name == "first_look" else float(rng.normal()) for name in SIGNS}
-        trials.append(Trial(f"p{number % 10}", "x", dice, signs, False, np.full(5, 0.8, np.float32)))
+        kind = ("noise", "tilted", "mass", "cut off + blur")[number % 4]
+        patient = f"p{number % 10}" if number % 3 else f"synthetic-{number % 10}"
+        ends = (1.5, None) if number % 2 else (None, None)
+        trials.append(Trial(patient, kind, dice, signs, False, np.full(5, 0.8, np.float32), ends))
     return trials
 
 
@@ -72,6 +76,9 @@ def test_signs_that_tell_the_dice_are_believed() -> None:
     assert found.mean_error < 0.03
     assert 0.75 <= limit <= 0.95
     assert calibration.surface_factor == pytest.approx(0.8)
+    assert calibration.ends_factor == (1.5, 1.0)
+    assert found.across is not None
+    assert found.across.correlation > 0.95
     signs = dict.fromkeys(SIGNS, 0.0) | {"first_look": 2.2}
     assert predicted_dice(signs, calibration) == pytest.approx(0.9, abs=0.02)
 
@@ -80,6 +87,18 @@ def test_signs_that_tell_nothing_are_not() -> None:
     trials = [Trial(t.patient, t.kind, t.dice, t.signs | {"first_look": 0.0}, False, t.surface) for t in _trials(0.1)]
     _, _, found = calibrated(trials)
     assert abs(found.correlation) < 0.3
+
+
+def test_a_sign_that_means_the_opposite_for_one_kind_of_difficulty_is_not_said_to_work_there() -> None:
+    """Judged on kinds that the fit has seen, it would look as if it told the Dice everywhere."""
+    trials = [
+        replace(t, signs=t.signs | {"first_look": -t.signs["first_look"], "size": 1.0}) if t.kind == "mass" else t
+        for t in _trials(0.1)
+    ]
+    _, _, found = calibrated(trials)
+    assert found.correlation < 0.75
+    _, _, told = calibrated([replace(t, kind="noise") for t in trials])
+    assert told.correlation > found.correlation
 
 
 def test_reliability_counts_what_it_says() -> None:
@@ -101,13 +120,15 @@ def test_trials_survive_the_work_folder(tmp_path: Path) -> None:
     again = read_trials(tmp_path / "trials.json")
     assert [t.signs for t in again] == [t.signs for t in trials]
     assert again[0].surface == pytest.approx(trials[0].surface)
+    assert [t.ends for t in again] == [t.ends for t in trials]
 
 
 def test_half_of_the_difficult_cases_are_patients_and_none_is_seen_by_its_model() -> None:
     from types import SimpleNamespace
 
+    from rtqc.training.runner import _stress_plan
     from rtqc.training.settings import Settings
-    from rtqc.training.study import FIRST_SEED, _stress_plan
+    from rtqc.training.study import FIRST_SEED
 
     patients = [SimpleNamespace(id=n, name=n, case=SimpleNamespace(image=object()), heart=None) for n in "ABC"]
     settings = Settings(stress=100)

@@ -6,10 +6,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from rtqc.core import Case
+from rtqc.dicom import write_volume
 from rtqc.heart import load_model
 from rtqc.phantom import Anatomy, Resolution, SyntheticPlan, plant, synthetic_plan, write_plan
 from rtqc.training import training_device
@@ -63,7 +65,7 @@ def test_wrong_contours_are_set_aside_with_the_reason(archive: Path) -> None:
     assert set(reasons) == {"shifted", "none", "thin"}
     assert "lung or air" in reasons["shifted"]
     assert "no heart contour" in reasons["none"]
-    assert "interpolate it" in reasons["thin"]
+    assert "Interpolate it" in reasons["thin"]
 
 
 def test_cases_of_one_patient_are_never_parted() -> None:
@@ -176,3 +178,63 @@ def test_tests_and_demo_use_no_patient_that_was_trained_on() -> None:
     trained = range(FIRST_SEED, FIRST_SEED + shipped.synthetic)
     assert not set(trained) & set(range(200))
     assert Anatomy().texture_seed not in trained
+
+
+LOCKSTEP = """
+spacing_mm = 8.0
+patch = 32
+base = 4
+widest = 16
+iterations = 3
+synthetic = 2
+stress = 0
+seed = 3
+mixed_precision = false
+heights = true
+together = true
+phantom = "chest"
+judged_share = 0.3
+real_share = 0.4
+"""
+
+
+def test_a_recipe_in_lockstep_learns_from_judged_drafts_too_and_its_model_tells_levels(
+    archive: Path, clean_case: Case, tmp_path: Path
+) -> None:
+    assert clean_case.image is not None
+    recipe, readings, others = tmp_path / "r.toml", tmp_path / "readings.toml", tmp_path / "others"
+    recipe.write_text(LOCKSTEP)
+    readings.write_text("[RTQC-GOOD1]\ncarina_mm = 60\n\n[elsewhere]\nlower_end_mm = -60\n")
+    others.mkdir()
+    write_volume(others / "elsewhere.nrrd", clean_case.image.grid, clean_case.image.hu.astype(np.int16))
+    arguments = ("train", archive / "good1", archive / "good2", "--settings", recipe, "--device", "cpu")
+    judged = ("--readings", readings, "--judged", others)
+    done = rtqc(*arguments, *judged, "--out", tmp_path / "m")
+    assert done.status == 0, done.err
+    manifest = load_model(tmp_path / "m").manifest
+    assert manifest.level_channels == {"carina": 1, "left_pulmonary_artery": 2, "lower_end": 3}
+    assert "elsewhere (no contour: a draft that was judged by eye)" in manifest.training_data
+    assert len(re.findall(r"Dice \d\.\d{3} by a model that has not seen him", done.out)) == 2
+    work = tmp_path / "m.work"
+    assert {p.stem for p in work.glob("*.pt")} == {"without-RTQC-GOOD1", "without-RTQC-GOOD2", "final"}
+    again = rtqc(*arguments, *judged, "--out", tmp_path / "m", "--resume")
+    assert again.status == 0, again.err
+    assert load_model(tmp_path / "m").manifest.sha256 == manifest.sha256
+    (work / "final.pt").unlink()
+    unfinished = rtqc(*arguments, *judged, "--out", tmp_path / "m", "--resume")
+    assert unfinished.status == 2
+    assert "cannot go on" in unfinished.err
+
+
+def test_readings_that_say_nothing_of_a_ct_are_refused(archive: Path, clean_case: Case, tmp_path: Path) -> None:
+    assert clean_case.image is not None
+    (tmp_path / "readings.toml").write_text("[other]\ncarina_mm = 60\n")
+    (tmp_path / "others").mkdir()
+    write_volume(tmp_path / "others" / "unread.nrrd", clean_case.image.grid, clean_case.image.hu.astype(np.int16))
+    judged = ("--judged", tmp_path / "others")
+    refused = rtqc("train", archive / "good1", *judged, "--readings", tmp_path / "readings.toml", "--out", tmp_path / "m")
+    assert refused.status == 2
+    assert "says nothing of unread" in refused.err
+    alone = rtqc("train", archive / "good1", *judged, "--out", tmp_path / "m")
+    assert alone.status == 2
+    assert "--judged needs --readings" in alone.err

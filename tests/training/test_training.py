@@ -163,15 +163,15 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_is_told_as_such(samples: list
 
 
 def test_what_the_field_of_view_does_not_show_is_neither_heart_nor_not(samples: list[Sample]) -> None:
-    from rtqc.training.learn import _halved, _loss
+    from rtqc.training.learn import halved, heart_loss
 
     target = torch.rand(1, 1, 8, 8, 8)
     target[:, :, :3] = UNSEEN
     logits = torch.randn(1, 1, 8, 8, 8)
     other = logits.clone()
     other[:, :, :3] = 50
-    assert _loss(logits, target) == pytest.approx(float(_loss(other, target)))
-    assert _halved(target)[0, 0, :, 0, 0].tolist()[:2] == [UNSEEN, UNSEEN]
+    assert heart_loss(logits, target) == pytest.approx(float(heart_loss(other, target)))
+    assert halved(target)[0, 0, :, 0, 0].tolist()[:2] == [UNSEEN, UNSEEN]
     cut = [augmented(samples[0], 32, 8.0, Augmentation(cut_probability=1.0), np.random.default_rng(n))[1] for n in range(6)]
     assert any((share == UNSEEN).any() for share in cut)
     assert all(((share == UNSEEN) | ((share >= 0) & (share <= 1.0001))).all() for share in cut)
