@@ -177,6 +177,7 @@ class Plan:
         planning_system: Manufacturer, Manufacturer's Model Name and Software Versions.
         unusable_prescriptions: what it states as prescriptions and is none.
         groups: the fraction groups that have fractions, in file order.
+        description_parts: the texts of ``description``, each by itself.
     """
 
     label: str = ""
@@ -201,6 +202,7 @@ class Plan:
     planning_system: str = ""
     unusable_prescriptions: tuple[UnusablePrescription, ...] = ()
     groups: tuple[FractionGroup, ...] = ()
+    description_parts: tuple[str, ...] = ()
 
     @property
     def has_brachytherapy(self) -> bool:

@@ -57,12 +57,13 @@ def read_plan(path: Path) -> Plan:
     # A plan that states no fractions still says by metersets which of its fields treat.
     beams = _beams(dataset, groups or every_group)
     setups = _application_setups(groups)
-    about = (text(dataset, k) for k in ("RTPlanName", "RTPlanDescription", "PrescriptionDescription"))
+    about = [text(dataset, k) for k in ("RTPlanName", "RTPlanDescription", "PrescriptionDescription")]
     approval = text(dataset, "ApprovalStatus")
     prescriptions, unusable = _prescriptions(dataset)
     return Plan(
         label=text(dataset, "RTPlanLabel"),
         description=" ".join(a for a in about if a),
+        description_parts=tuple(a for a in about if a),
         prescriptions=prescriptions or _of_beams(groups),
         unusable_prescriptions=unusable,
         fractions=int(sum(g.fractions for g in groups)) or None,

@@ -187,21 +187,23 @@ def cause_of(ratio: float, low: float, high: float, fractions: int | None, presc
     fitting = [(abs(np.log(ratio / factor)), words) for factor, words in causes if low <= ratio / factor <= high]
     if fitting:
         return min(fitting)[1]
-    other = _usual_prescription(ratio * prescribed_gy, prescribed_gy)
-    named = f" ({other:g} Gy would fit)" if other is not None else ""
+    others = _usual_prescriptions(ratio * prescribed_gy, prescribed_gy)
+    named = f" ({' or '.join(f'{gy:g}' for gy in others)} Gy would fit)" if others else ""
     return f"it is normalised to another prescription{named}, or another plan's. Export the dose of this plan"
 
 
 #: Total doses that are usual for breast, chest and palliation, in Gy (START, FAST-Forward, RTOG, QUANTEC; from knowledge).
 _USUAL_GY = (8, 10, 14, 16, 20, 26, 28.5, 30, 34, 36, 40.05, 42.56, 45, 48, 50, 50.4, 54, 55, 60, 63, 66, 70)
-#: Within this part of it a dose fits a prescription; a target's median and a near-maximum lie a little above it.
-_FITS_SHARE, _ABOVE_SHARE = 0.04, 1.02
+#: A target's median, or a near-maximum, over the prescription in plans with nothing wrong (ICRU Report 50, from knowledge).
+_LEAST_OF_FITTING, _MOST_OF_FITTING = 0.985, 1.07
+#: Prescriptions nearer to each other than this part of them are not told apart.
+_ALIKE_SHARE = 0.04
 
 
-def _usual_prescription(gy: float, prescribed_gy: float) -> float | None:
-    """The usual prescription that a dose would fit, other than the plan's; None where there is none."""
-    off, usual = min((abs(np.log(gy / _ABOVE_SHARE / usual)), usual) for usual in _USUAL_GY)
-    return usual if off <= _FITS_SHARE and abs(np.log(usual / prescribed_gy)) > _FITS_SHARE else None
+def _usual_prescriptions(gy: float, prescribed_gy: float) -> tuple[float, ...]:
+    """Usual prescriptions that a dose would fit, other than the plan's, ascending."""
+    fitting = (usual for usual in _USUAL_GY if _LEAST_OF_FITTING <= gy / usual <= _MOST_OF_FITTING)
+    return tuple(usual for usual in fitting if abs(np.log(usual / prescribed_gy)) > _ALIKE_SHARE)
 
 
 def is_direct(plan: Plan) -> bool:

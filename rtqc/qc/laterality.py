@@ -94,7 +94,8 @@ def _texts(case: Case) -> Iterator[SideEvidence]:
     plan = case.plan
     texts: list[tuple[EvidenceKind, str]] = []
     if plan is not None:
-        texts += [("plan", t) for t in (plan.label, plan.description)]
+        # Each text by itself: "Breast right" as name beside "left" as description is no plan for both.
+        texts += [("plan", t) for t in (plan.label, *(plan.description_parts or (plan.description,)))]
         texts += [("prescription", p.target) for p in plan.prescriptions]
     texts += [("target_name", roi.structure.name) for roi in case.rois if is_target(roi)]
     context = " ".join(text for _, text in texts)

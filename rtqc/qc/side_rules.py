@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rtqc.qc.laterality import Laterality, SideEvidence, side_evidence
 from rtqc.qc.measurements import Measurements
@@ -14,12 +14,12 @@ from rtqc.qc.rule import Hit, rule
 def side_contradiction(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """What says left against what says right; both sides, the middle and what says nothing contradict neither."""
     evidence = side_evidence(m.case, limits.side_offset.value, limits.side_share.value / 100)
-    by_kind = _by_kind(evidence)
-    left = [e for group in by_kind.values() for e in group if e.side == "left"]
-    right = [e for group in by_kind.values() for e in group if e.side == "right"]
+    evidence_of_a_side = _one_sided(evidence)
+    left = [e for e in evidence_of_a_side if e.side == "left"]
+    right = [e for e in evidence_of_a_side if e.side == "right"]
     if not left or not right:
         return
-    said, placed = (left, right) if _is_text(left[0]) else (right, left)
+    said, placed = (left, right) if all(map(_is_text, left)) or not all(map(_is_text, right)) else (right, left)
     offset = next((e.offset_mm for e in placed + said if e.offset_mm is not None), None)
     yield Hit(
         f"{_capital(_listed(said))} {_verb(said)} {said[0].side}, but {_listed(placed)} {_lie(placed)} {placed[0].side}: check which side is to be treated.",
@@ -29,14 +29,31 @@ def side_contradiction(m: Measurements, limits: Limits) -> Iterable[Hit]:
     )
 
 
-def _by_kind(evidence: Iterable[SideEvidence]) -> dict[str, list[SideEvidence]]:
-    """Evidence by kind, without the kinds that are of both sides: bilateral plans name and draw targets on either."""
+def _one_sided(evidence: Iterable[SideEvidence]) -> list[SideEvidence]:
+    """What speaks for one side; nothing of treatments of both.
+
+    A treatment is of both sides where one text says so, or where its targets are on both and its dose is not on one of them. Each text of the
+    plan and each prescription is evidence by itself. Contoured targets on both sides are none where the dose is on one: a structure set may be
+    shared by the plans of either side.
+    """
     groups: dict[str, list[SideEvidence]] = {}
     for e in evidence:
         groups.setdefault(e.kind, []).append(e)
     if any(e.side == "both" for kind in ("plan", "prescription") for e in groups.get(kind, [])):
-        return {}
-    return {kind: group for kind, group in groups.items() if not _of_both({e.side for e in group})}
+        return []
+    dose = {e.side for e in groups.get("dose", [])}
+    targets = {e.side for kind in ("prescription", "target_name", "target") for e in groups.get(kind, [])}
+    if {"left", "right"} <= targets and not dose & {"left", "right"} and _targets_agree(groups):
+        return []
+    shared = [
+        kind for kind in ("target_name", "target", "isocentre", "dose") if _of_both({e.side for e in groups.get(kind, [])})
+    ]
+    return [e for kind, group in groups.items() if kind not in shared for e in group]
+
+
+def _targets_agree(groups: Mapping[str, list[SideEvidence]]) -> bool:
+    """Whether targets are on both sides by one kind of evidence: a name of one side and a contour on the other are no treatment of both."""
+    return any(_of_both({e.side for e in groups.get(kind, [])}) for kind in ("prescription", "target_name", "target"))
 
 
 def _of_both(sides: set[Laterality]) -> bool:

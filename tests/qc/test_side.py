@@ -57,6 +57,36 @@ def test_a_target_contoured_on_the_other_side_than_its_name_fails() -> None:
     assert contradiction(plan("Breast_R", None, "PTV_Breast_R", ("PTV_Breast_R", RIGHT_MM))) is None
 
 
+@pytest.mark.parametrize(
+    ("label", "parts", "fires"),
+    [
+        ("Breast_R", ("left breast whole",), True), ("Breast_L", ("Breast right",), True), ("B1", ("Breast right", "left breast"), True),
+        ("Breast_L", ("Breast left", "WBI left"), False), ("Breast_L", ("bilateral breasts",), False), ("Breast_L", ("40.05 Gy in 15",), False),
+    ],
+)  # fmt: skip
+def test_each_text_of_the_plan_is_evidence_by_itself(label: str, parts: tuple[str, ...], fires: bool) -> None:
+    of = plan(label, LEFT_MM, description=" ".join(parts), description_parts=parts)
+    message = contradiction(of)
+    assert (message is not None) is fires
+    if message is not None:
+        assert "says right" in message
+
+
+def test_texts_of_two_sides_contradict_each_other_without_a_dose_too() -> None:
+    assert contradiction(plan("Breast_R", None, description="left breast")) is not None
+
+
+def test_a_prescription_for_either_side_needs_a_dose_on_both() -> None:
+    both = (("PTV_Breast_L", LEFT_MM), ("PTV_Breast_R", RIGHT_MM))
+    prescriptions = tuple(Prescription(50.0, name) for name, _ in both)
+    structures = tuple(cylinder(name, x, 30.0, "PTV") for name, x in both)
+    one_sided = dose(51.0, x_mm=LEFT_MM)
+    assert contradiction(case(one_sided, *prescriptions, fractions=25, label="B1", structures=structures)) is not None
+    two_sided = replace(one_sided, gy=np.maximum(one_sided.gy, dose(51.0, x_mm=RIGHT_MM).gy))
+    assert contradiction(case(two_sided, *prescriptions, fractions=25, label="B1", structures=structures)) is None
+    assert contradiction(case(None, *prescriptions, fractions=25, label="B1", structures=structures)) is None
+
+
 def test_a_plan_and_its_target_named_after_different_sides_fail() -> None:
     assert contradiction(plan("Breast_L", None, "", ("PTV_Breast_R", 0.0))) is not None
 
