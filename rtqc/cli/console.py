@@ -124,11 +124,7 @@ def plain(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Text from a file for a plain line: a question mark for what cannot be printed, such as a newline.
-
-    >>> printable("Heart\\nbase")
-    'Heart?base'
-    """
+    """Text from a file for a plain line: a question mark for what cannot be printed, such as a newline."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
