@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rtqc.cli.console import PathArgument, console, json_option, pick_structure, plain, print_findings, stop
+from rtqc.cli.console import PathArgument, console, json_option, pick_structure, plain, print_findings, printable, stop
 
 if TYPE_CHECKING:
     from rtqc.core import Agreement, Finding, Grid, Structure
@@ -70,9 +70,14 @@ def _geometry(ct: Path | None) -> Grid | None:
 
     if ct is None:
         return None
-    images = [case.image for case in read_cases(ct) if case.image is not None]
+    cases = read_cases(ct)
+    images = [case.image for case in cases if case.image is not None]
     if not images:
-        stop(f"there is no usable CT in {ct}: give the folder of the CT that the structures were drawn on")
+        why = [f.message for case in cases for f in case.findings if f.rule in ("ct.unusable", "ct.frames_unusable")]
+        if not why:
+            stop(f"there is no usable CT in {ct}: give the folder of the CT that the structures were drawn on")
+        click.echo(f"rtqc: {printable(why[0])} The structures are compared without it.", err=True)
+        return None
     grid = images[0].grid
     if any(
         i.grid.orientation != grid.orientation or abs(i.grid.slice_spacing_mm - grid.slice_spacing_mm) > _SAME_SPACING_MM
@@ -87,6 +92,7 @@ def _geometry(ct: Path | None) -> Grid | None:
 def _structure(path: Path, name: str | None, grid: Grid | None, side: str) -> tuple[Structure, list[Finding]]:
     """A structure of a file, and what must be known of its contours before anybody relies on the comparison."""
     from rtqc.core import Case
+    from rtqc.core.slabs import uncertain_thickness
     from rtqc.dicom import DEFAULT_SLICE_MM, StructureSetError, structure_set_of_file
     from rtqc.qc import structure_findings
 
@@ -107,7 +113,29 @@ def _structure(path: Path, name: str | None, grid: Grid | None, side: str) -> tu
             drawn[roi.structure.name] = roi.structure
     structure = pick_structure(drawn, name, path.name)
     found = structure_findings(case, structure)
+    if structure.is_empty:
+        why = " ".join(f.message for f in found if f.rule.startswith(("contour.", "structure_set.")))
+        stop(f"{side}, {path.name}: {printable(why or structure.name + ' has no contours.')} Nothing can be compared.")
+    uncertain = uncertain_thickness(structure.positions_mm) if grid is None else None
+    if uncertain is not None:
+        found.append(_of_thickness(structure, uncertain))
     return structure, [f.model_copy(update={"message": f"{side}, {path.name}: {f.message}"}) for f in found]
+
+
+def _of_thickness(structure: Structure, varies_mm: float) -> Finding:
+    """That a structure's volume hangs on a thickness that nobody said."""
+    from rtqc.dicom import note
+
+    if varies_mm > 0:
+        message = f"The contours' heights vary by {varies_mm:.1f} mm about even slices, so the volume is uncertain: give their CT with --ct."
+    else:
+        message = f"The contours stand alone, so each was taken as {structure.slice_spacing_mm:g} mm thick, which is assumed: give their CT with --ct."
+    return note(
+        "structure_set.thickness_uncertain",
+        f"{structure.name}: {message}",
+        structures=(structure.name,),
+        measured=varies_mm or None,
+    )
 
 
 def _table(a: Structure, b: Structure, agreement: Agreement) -> object:

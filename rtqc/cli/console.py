@@ -113,7 +113,12 @@ def plain(text: str) -> str:
     """Text from a file, made harmless for a terminal: no control characters, no markup."""
     from rich.markup import escape
 
-    return escape("".join(c if c.isprintable() else "?" for c in text))
+    return escape(printable(text))
+
+
+def printable(text: str) -> str:
+    """Text from a file for a plain line: a question mark for what cannot be printed, such as a newline."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def findings_table(findings: tuple[Finding, ...]) -> Any:
@@ -263,7 +268,7 @@ def pick_structure(structures: dict[str, Structure], name: str | None, where: st
     """
     from rtqc.core.names import find_hearts
 
-    listed = ", ".join(structures) or "none"
+    listed = printable(", ".join(structures)) or "none"
     if name is None:
         hearts = find_hearts(structures)
         if not hearts:
@@ -272,4 +277,8 @@ def pick_structure(structures: dict[str, Structure], name: str | None, where: st
     found = structures.get(name) or next((s for n, s in structures.items() if n.casefold() == name.casefold()), None)
     if found is None:
         stop(f"{where} has no structure '{name}' (its structures: {listed})")
+    if found.is_empty:
+        # Of several ROIs of one name the one that has contours is meant, whatever their order.
+        drawn = [s for s in structures.values() if s.name == found.name and not s.is_empty]
+        return drawn[0] if drawn else found
     return found

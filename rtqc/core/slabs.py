@@ -22,7 +22,7 @@ MAX_BRIDGED_SPACINGS = 2.5
 #: A gap of up to so many mm is interpolated across however thin the slices are: a usual planning slice is no thinner.
 BRIDGED_MM = 5.0
 #: Contours on every n-th slice are one piece up to this distance, in mm; further apart they are pieces of their own.
-WIDEST_DRAWN_STEP_MM = 20.0
+WIDEST_DRAWN_STEP_MM = 30.0
 #: So many equal steps in a row are a spacing that somebody chose.
 _REGULAR_RUN = 3
 #: Steps that differ by less than these (share, mm) are equal: positions are written to 0.01 or 0.1 mm.
@@ -121,7 +121,9 @@ def slabs_of(positions_mm: ArrayLike, slice_spacing_mm: float | None = None, sli
     own = local_spacings_mm(positions, usual)
     bridged = (steps <= BRIDGED_MM + _HAIR_MM) | (_in_runs(steps) & (steps <= WIDEST_DRAWN_STEP_MM))
     if slices is None:
-        bridged |= steps <= MAX_BRIDGED_SPACINGS * own + _HAIR_MM
+        bridged |= (steps <= MAX_BRIDGED_SPACINGS * own + _HAIR_MM) & (own <= WIDEST_DRAWN_STEP_MM)
+        # Planes that stand alone are as thick as a slice of their image, not as far as the next.
+        usual = slice_spacing_mm if slice_spacing_mm is not None and usual > WIDEST_DRAWN_STEP_MM else usual
     else:
         image, skipped = _image_between(positions, slices)
         sparse = (own >= _SPARSE * image) & (own <= WIDEST_DRAWN_STEP_MM)
@@ -133,9 +135,31 @@ def slabs_of(positions_mm: ArrayLike, slice_spacing_mm: float | None = None, sli
     for start, stop in _pieces(bridged):
         inside = steps[start : stop - 1]
         image = None if slices is None or _has_own_grid(positions[start:stop], slices) else slices
-        lower[start] -= _half_end(inside[:_STEPS_AT_END], positions[start], -1, image, usual)
-        upper[stop - 1] += _half_end(inside[::-1][:_STEPS_AT_END], positions[stop - 1], 1, image, usual)
+        lower[start] -= _half_end(_end_steps(inside), positions[start], -1, image, usual)
+        upper[stop - 1] += _half_end(_end_steps(inside[::-1]), positions[stop - 1], 1, image, usual)
     return Slabs(np.stack([lower, upper], axis=1), np.asarray(bridged, bool))
+
+
+def uncertain_thickness(positions_mm: ArrayLike) -> float | None:
+    """What makes the thickness of planes uncertain where no image says how thick its slices are.
+
+    Returns:
+        How far the heights vary about even steps, in mm; 0.0 where planes stand alone, so that the heights say nothing; None where they say it.
+
+    >>> uncertain_thickness([0, 3, 6, 9]), uncertain_thickness([5.0]), uncertain_thickness([0, 2.4, 6.3, 8.7, 12.4])
+    (None, 0.0, 0.78)
+    """
+    positions = np.asarray(positions_mm, float)
+    steps = np.diff(positions)
+    if steps.size == 0 or (steps > WIDEST_DRAWN_STEP_MM).all():
+        return 0.0
+    if steps.size < _REGULAR_RUN or _in_runs(steps).mean() >= 0.5:
+        return None
+    usual = float(np.median(steps))
+    # Steps of two or three slices are forgotten slices, not heights that vary.
+    off = np.abs(steps - np.maximum(np.round(steps / usual), 1) * usual)
+    varies = round(float(off.max()), 2)
+    return varies if varies > max(_EQUAL_SHARE * usual, _EQUAL_MM) else None
 
 
 def slab_bounds_mm(positions_mm: ArrayLike, spacing_mm: float) -> Floats:
@@ -175,6 +199,12 @@ def _has_own_grid(positions: Floats, slices: Floats) -> bool:
     """Whether planes were drawn on slices of another image: evenly, and not on these slices."""
     off = np.abs(positions[:, None] - slices).min(axis=1)
     return bool(off.max() > _OFF_SLICE_MM and _in_runs(np.diff(positions)).mean() >= _OWN_GRID_SHARE) if off.size > 2 else False
+
+
+def _end_steps(steps: Floats) -> Floats:
+    """The steps of a piece that say what its spacing is at its first end: the next ones where they are regular, all where heights vary."""
+    near = steps[:_STEPS_AT_END]
+    return near if steps.size <= _STEPS_AT_END or _in_runs(near).any() or _in_runs(steps).mean() >= 0.5 else steps
 
 
 def _half_end(steps: Floats, position: float, way: int, slices: Floats | None, usual: float) -> float:

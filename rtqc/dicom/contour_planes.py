@@ -33,10 +33,16 @@ _SHIFTED_SHARE = 0.75
 _LEAST_SHIFT_MM, _SHIFT_VARIES_MM = 0.1, 0.1
 #: Neighbouring slices of one organ share more than this of their area; a hole and its outline, or two pieces, share less.
 _NEIGHBOURS_SHARE = 0.5
-#: Contours stand on a grid of their own where this share of their steps are equal, and differ from the image's spacing by more than this share.
-_EVEN_SHARE, _OTHER_STEP = 0.8, 0.02
+#: Contours stand on a grid of their own where this share of their steps are equal; two steps say so only if they are under this share of the image's spacing.
+_EVEN_SHARE, _FINER = 0.8, 0.75
+#: A hole that leaves a wall has no more than this share of its outline's area.
+_WALLED_SHARE = 0.9
 #: Outlines at heights nearer than this share of the spacing are of one plane: one in the other is its hole.
 _SAME_PLANE_SHARE = 0.15
+#: An organ has no more runs of outlines that follow each other than this.
+_MOST_CHAINS = 20
+#: So many steps up and down say what the spacing of outlines is at a place.
+_STEPS_BESIDE = 3
 #: Contours this near to the middle between two slices belong to the lower one, all of them, whatever the rounding.
 _MIDDLE = 0.51
 #: More heights than this are nobody's contours of one organ: they are not merged one by one.
@@ -142,8 +148,11 @@ def _is_other_grid(rings: Sequence[Ring], levels: list[list[int]], heights: Floa
         return False
     steps = np.diff([heights[m[0]] for m in levels])
     step = float(np.median(steps))
-    multiple = max(1, round(step / spacing)) * spacing
-    if abs(step - multiple) <= _OTHER_STEP * spacing or ((np.abs(steps - step) <= max(0.02 * step, 0.02)).mean() < _EVEN_SHARE):
+    drift = abs(step - max(1, round(step / spacing)) * spacing) * steps.size
+    # Two steps are equal by chance where heights wobble, and a grid that never leaves its slices by half of one is theirs.
+    if drift < 0.5 * spacing or (len(levels) < 4 and step > _FINER * spacing):
+        return False
+    if (np.abs(steps - step) <= max(0.02 * step, 0.02)).mean() < _EVEN_SHARE:
         return False
     areas = [_union(rings, m) for m in levels]
     alike = [overlap_share(a, b) > _NEIGHBOURS_SHARE for a, b in pairwise(areas)]
@@ -154,9 +163,11 @@ def _alternate_in_size(rings: Sequence[Ring], levels: list[list[int]]) -> bool:
     """Whether each second level is smaller than both beside it all the way: holes that lie beside their outlines' heights."""
     if len(levels) < 4:
         return False
-    sizes = np.array([sum(rings[k].area.area for k in m) for m in levels])
-    turns = np.diff(np.sign(np.diff(sizes)))
-    return bool((np.abs(turns) == 2).mean() >= _EVEN_SHARE)
+    sizes = np.array([_union(rings, m).area for m in levels])
+    smaller, larger = np.minimum(sizes[1:], sizes[:-1]), np.maximum(sizes[1:], sizes[:-1])
+    walls = smaller <= _WALLED_SHARE * larger
+    turns = np.abs(np.diff(np.sign(np.diff(sizes)))) == 2
+    return bool((turns & walls[1:] & walls[:-1]).mean() >= _EVEN_SHARE)
 
 
 def _parts(rings: Sequence[Ring], members: list[int], spacing: float) -> list[list[int]]:
@@ -199,8 +210,56 @@ def _of_contours(rings: Sequence[Ring], chosen: NDArray[np.intp], slice_spacing_
     heights = np.array([rings[k].w_mm for k in chosen])
     levels = [[int(chosen[k]) for k in m] for m in _levels(heights)]
     if len(levels) <= _MOST_LEVELS:
+        levels = _with_holes(rings, levels)
         levels = _without_wobble(rings, _without_alternation(rings, levels), slice_spacing_mm)
     return [_Slice(_place(rings, m), tuple(sorted(m))) for m in levels]
+
+
+def _with_holes(rings: Sequence[Ring], levels: list[list[int]]) -> list[list[int]]:
+    """Levels whose holes and further pieces lie beside them, each by a distance of its own, joined with them.
+
+    The outlines of an organ follow each other, each like the next. What lies nearer to one of them than half the spacing there, and is not like it, is of
+    the same slice.
+    """
+    areas = [_union(rings, m) for m in levels]
+    sizes = np.array([a.area for a in areas])
+    left = list(range(len(levels)))
+    homes: dict[int, list[int]] = {}
+    walled = _alternate_in_size(rings, levels)
+    for _ in range(_MOST_CHAINS):
+        if not left:
+            break
+        start = max(left, key=lambda k: sizes[k])
+        if walled:
+            chain = [k for k in left if sizes[k] >= max(sizes[max(k - 1, 0)], sizes[min(k + 1, len(levels) - 1)])]
+        else:
+            chain = _alike(areas, left, start)
+        places = np.array([_place(rings, levels[k]) for k in chain])
+        homes |= {k: list(levels[k]) for k in chain}
+        rest = []
+        for k in (k for k in left if k not in homes):
+            away = np.abs(places - _place(rings, levels[k]))
+            nearest = int(away.argmin())
+            around = np.diff(places)[max(nearest - _STEPS_BESIDE, 0) : nearest + _STEPS_BESIDE]
+            if around.size and away[nearest] <= 0.5 * float(np.median(around)) - (0.0 if walled else SAME_PLANE_MM):
+                homes[chain[nearest]] += levels[k]
+            else:
+                rest.append(k)
+        left, walled = rest, False
+    homes |= {k: levels[k] for k in left}
+    return [homes[k] for k in sorted(homes)]
+
+
+def _alike(areas: Sequence[MultiPolygon], among: Sequence[int], start: int) -> list[int]:
+    """Numbers of the outlines that follow each other up and down from one, each like the one before."""
+    chain = [start]
+    for way in (1, -1):
+        last = start
+        for k in sorted((k for k in among if (k - start) * way > 0), reverse=way < 0):
+            if overlap_share(areas[last], areas[k]) > _NEIGHBOURS_SHARE:
+                chain.append(k)
+                last = k
+    return sorted(chain)
 
 
 def _without_alternation(rings: Sequence[Ring], levels: list[list[int]]) -> list[list[int]]:

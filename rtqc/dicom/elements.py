@@ -97,6 +97,28 @@ def number(dataset: Dataset, keyword: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
+def as_written(dataset: Dataset, keyword: str) -> str:
+    """The attribute as its characters stand in the file, stripped; empty where absent. Of numbers that pydicom would refuse or round, too."""
+    try:
+        raw: Any = dataset.get_item(Tag(keyword), keep_deferred=False)
+    except Exception:  # see ``get``
+        return ""
+    value = raw.value if raw is not None else None
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return _decoded(value).strip("\x00 ")
+    return str(getattr(value, "original_string", None) or value).strip("\x00 ")
+
+
+def _decoded(value: bytes) -> str:
+    """Characters that no number has, as they would be seen: a typographic minus is three bytes of UTF-8."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
 def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
     """A multi-valued attribute as finite floats; None where absent, of another length or not finite."""
     value = _of_decimal_string(dataset, keyword)
@@ -183,12 +205,17 @@ def decimal_string(dataset: Dataset, keyword: str) -> Decimals:
         stripped = value.strip(b"\x00 ")
         try:
             # As planning systems write them; bytes are read in half the time of text.
+            # Python reads 30_0 as 300; no decimal string has such a thing.
+            if b"_" in stripped:
+                return _unusual(_decoded(stripped))
             values = np.array(stripped.split(b"\\") if stripped else []).astype(np.float64)
         except ValueError:
-            return _unusual(stripped.decode("latin-1"))
-        return Decimals(values) if np.isfinite(values).all() else decimals_of(stripped.decode("latin-1"))
+            return _unusual(_decoded(stripped))
+        return Decimals(values) if np.isfinite(values).all() else decimals_of(_decoded(stripped))
     parts = list(value) if not isinstance(value, (str, float, int)) else [value]
     try:
+        if any(isinstance(p, str) and "_" in p for p in parts):
+            return _unusual("\\".join(str(p) for p in parts))
         return Decimals(np.array(parts).astype(np.float64))
     except (ValueError, TypeError):
         return decimals_of("\\".join(str(p) for p in parts))
@@ -204,6 +231,8 @@ def decimals_of(text: str) -> Decimals:
     """
     stripped = text.strip("\x00 ")
     parts = stripped.split("\\") if stripped else []
+    if "_" in stripped:
+        return _unusual(stripped)
     try:
         # As planning systems write them: nothing below is needed.
         values = np.array(parts).astype(np.float64)
@@ -257,6 +286,6 @@ def is_cut_off(dataset: Dataset) -> bool:
 
 def _decimal(part: Any) -> float:
     try:
-        return float(part)
+        return float("nan") if isinstance(part, str) and "_" in part else float(part)
     except (TypeError, ValueError):
         return float("nan")

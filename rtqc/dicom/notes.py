@@ -40,6 +40,18 @@ READING_RULES: dict[str, tuple[Severity, str]] = {
         "warning",
         "Contours belong to an ROI number that the structure set does not name; they were left out.",
     ),
+    "structure_set.thickness_uncertain": (
+        "warning",
+        "Without its CT, the thickness of a structure's slices is assumed, or taken from heights that vary.",
+    ),
+    "structure_set.numbers_merged": (
+        "warning",
+        "Several entries of one ROI number and one name have contours of their own; they were read as one ROI.",
+    ),
+    "structure_set.geometric_type": (
+        "warning",
+        "Contours have no Contour Geometric Type, or an unknown one; they were taken as closed.",
+    ),
     "reference.series_chosen": (
         "warning",
         "The structure set does not say on which of several CT series it was drawn; the one on whose slices its contours lie was taken.",

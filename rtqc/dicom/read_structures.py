@@ -20,6 +20,7 @@ from rtqc.core.structure import Structure
 from rtqc.dicom.contour_hash import contour_hash, told_hash
 from rtqc.dicom.contour_planes import Ring, planes_of
 from rtqc.dicom.elements import decimal_string, is_cut_off, items, text
+from rtqc.dicom.notes import note
 from rtqc.dicom.roi_numbers import RoiItem, roi_items
 from rtqc.geometry.rings import area_of_ring
 
@@ -27,6 +28,10 @@ from rtqc.geometry.rings import area_of_ring
 PLANAR_TOLERANCE_MM = 0.5
 #: Heights of one contour's points may vary by this share of the slice spacing (standard deviation), and none may leave the slice: then its mean height is its slice's.
 _PLANAR_SD_SHARE, _PLANAR_SHARE = 0.25, 0.5
+#: Contour Geometric Type's defined terms (PS3.3 C.8.8.6), from knowledge, and one that programs write for the second.
+_GEOMETRIC_TYPES = frozenset(
+    {"CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR", "POINT", "OPEN_PLANAR", "OPEN_NONPLANAR"}
+)
 #: Slice spacing where nobody says one, in mm: a usual planning CT's.
 _USUAL_SPACING_MM = 3.0
 #: More points than this on one contour are thinned out by :data:`THIN_MM`: no planning system draws so finely.
@@ -104,6 +109,7 @@ def read_structure_set(
         )
     frame = _Frame(orientation.canonical(), slices, slice_spacing_mm)
     found, findings = roi_items(dataset)
+    findings += [f for item in found for f in _of_types(item)]
     return StructureSet(
         dataset, tuple(_roi(item, frame) for item in found), text(dataset, "StructureSetLabel"), tuple(findings)
     )
@@ -134,6 +140,19 @@ def _roi(item: RoiItem, frame: _Frame) -> Roi:
         drawn_by=text(item.entry, "ROIGenerationAlgorithm"),
         unedited_draft=_is_unedited(told_hash(text(item.entry, "ROIDescription")), item.contours),
     )
+
+
+def _of_types(item: RoiItem) -> list[Finding]:
+    """That contours were taken as closed although they do not say so."""
+    kinds = [text(c, "ContourGeometricType").upper() for c in item.contours]
+    unknown = [k for k in kinds if k not in _GEOMETRIC_TYPES]
+    if not unknown:
+        return []
+    name = text(item.entry, "ROIName") or "(no name)"
+    what = "no Contour Geometric Type" if not unknown[0] else f"the unknown Contour Geometric Type '{unknown[0][:40]}'"
+    count = "1 contour" if len(unknown) == 1 else f"{len(unknown)} contours"
+    message = f"{name}: {count} of {len(kinds)} with {what}, taken as closed. Export the structure set again."
+    return [note("structure_set.geometric_type", message, structures=[name], measured=float(len(unknown)))]
 
 
 def _is_unedited(told: str, drawn: Sequence[Dataset]) -> bool:

@@ -84,6 +84,39 @@ def test_two_entries_of_one_number_and_one_name_are_one_roi(tmp_path: Path) -> N
     assert case.findings == ()
 
 
+def test_two_entries_of_one_number_and_name_with_contours_each_are_said_to_be_merged(tmp_path: Path) -> None:
+    rois = [(1, "Heart", heart()), (1, "Heart", [square(50, 70, z) for z in HEART_SLICES])]
+    write_structures(tmp_path, rois, write_ct(tmp_path))
+    case = read_case(tmp_path)
+    assert _heart(case).volume_ml == pytest.approx(BOX_ML + 0.4 * 63, rel=1e-6)
+    assert [f.rule for f in case.findings] == ["structure_set.numbers_merged"]
+
+
+@pytest.mark.parametrize(
+    "numbers", [("1.4", "1.6"), ("A", "B"), ("9007199254740993", "9007199254740992")], ids=["decimals", "letters", "long"]
+)
+def test_numbers_that_are_no_small_whole_numbers_are_still_keys(tmp_path: Path, numbers: tuple[str, str]) -> None:
+    def rename(dataset: FileDataset) -> None:
+        for keyword, sequence in (("ROINumber", "StructureSetROISequence"), ("ReferencedROINumber", "ROIContourSequence")):
+            for item, value in zip(dataset[sequence].value, numbers, strict=True):
+                raw = value.encode() + b" " * (len(value) % 2)
+                item._dict[Tag(keyword)] = RawDataElement(Tag(keyword), "IS", len(raw), raw, 0, False, True, True)
+
+    liver = [square(50, 70, z) for z in HEART_SLICES]
+    write_structures(tmp_path, [(1, "Heart", heart()), (2, "Liver", liver)], write_ct(tmp_path), edit=rename)
+    case = read_case(tmp_path)
+    assert {name: round(s.volume_ml, 1) for name, s in case.structures.items()} == {"Heart": BOX_ML, "Liver": 25.2}
+    assert case.findings == ()
+
+
+@pytest.mark.parametrize("kind", ["", "INTERPOLATED_PLANAR"])
+def test_contours_of_no_known_type_are_closed_and_said(tmp_path: Path, kind: str) -> None:
+    case = _read(tmp_path, [(kind, points) for _, points in heart()])
+    assert _heart(case).volume_ml == pytest.approx(BOX_ML, rel=1e-6)
+    (finding,) = case.findings
+    assert (finding.rule, finding.evidence.measured) == ("structure_set.geometric_type", 21.0)
+
+
 @pytest.mark.parametrize("at", [0, 1, 10, 21])
 def test_contours_of_one_roi_in_two_items_are_merged(tmp_path: Path, at: int) -> None:
     def split(dataset: FileDataset) -> None:
@@ -389,9 +422,19 @@ def test_numbers_are_read_however_they_are_written(tmp_path: Path, how: str) -> 
         (lambda v: ",".join(str(round(float(q))) for q in v).encode(), "'-30,-30"),
         (lambda v: "\\".join([*v[:4], "", *v[5:]]).encode(), "(nothing)"),
         (lambda v: "\\".join(["n/a", *v[1:]]).encode(), "'n/a'"),
+        (lambda v: "\\".join(["-30_0", *v[1:]]).encode(), "'-30_0'"),
+        (lambda v: "\\".join(["\u221230", *v[1:]]).encode(), "'\u221230'"),
         (lambda v: "\\".join(v[:-1]).encode(), "11 coordinates, no multiple of three"),
     ],
-    ids=["both separators", "commas only", "an empty number", "no number", "a coordinate missing"],
+    ids=[
+        "both separators",
+        "commas only",
+        "an empty number",
+        "no number",
+        "underscores",
+        "a typographic minus",
+        "a coordinate missing",
+    ],
 )
 def test_numbers_that_can_be_read_in_two_ways_are_refused_with_the_reason(
     tmp_path: Path, write: Callable[[list[str]], bytes], shown: str
