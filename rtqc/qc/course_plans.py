@@ -161,7 +161,8 @@ def _leave_out_superseded(
             gone.add(id(later))
             sorting.remove(later, "alternative", f"is an alternative to {earlier.label}")
         elif found.kind == "unknown":
-            doubts.append(((earlier, later), f"whether {later.label} adds to {earlier.label} or replaces it: {found.why}"))
+            names = [p.label if earlier.label != later.label else f"{p.label} of {_day(p)}" for p in (earlier, later)]
+            doubts.append(((earlier, later), f"whether {names[1]} adds to {names[0]} or replaces it: {found.why}"))
     return doubts
 
 
