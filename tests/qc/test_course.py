@@ -40,6 +40,7 @@ from rtqc.qc import (
     Judging,
     Measurements,
     Protocol,
+    applicable_constraints,
     assess_course,
     choice_within_course,
     choose_protocol,
@@ -583,6 +584,35 @@ def test_plans_of_other_fractionation_are_judged_by_what_does_as_much_in_the_pri
     assert mean.contoured * (mean.contoured / 15 + ab) == pytest.approx(effect, abs=1e-3)
     conventional = course_of(case_of(WHOLE, uniform(2.0), patient_plan("2", BOOST, uniform(1.0))))
     assert conventional.judged_in == "physical"
+
+
+LUNG = plan_of("Lung_1", 40.0, 20, target="PTV Lung")
+LUNG_REST = plan_of("Lung_2", 20.0, 10, "20260120", "PTV Lung")
+
+
+def test_parts_of_a_conventional_treatment_are_judged_by_the_limits_of_the_whole_as_published() -> None:
+    """40 Gy in 20 and 20 Gy in 10 are 60 Gy in 30, for which V50, V30 and mean 20 Gy were made."""
+    for own, other in ((LUNG, LUNG_REST), (LUNG_REST, LUNG)):
+        case = case_of(own, uniform(2.0), patient_plan("2", other, uniform(1.0)))
+        choice = choice_within_course(case, choose_protocol(case), choose_protocol)
+        assert (choice.fit, choice.protocol.name, choice.part_of_course) == ("fits", "lung", True)
+        assert "60 Gy in 30 fractions" in choice.reason
+        course = assess_course(case, replace(judging(), choose=choose_protocol))
+        assert course is not None
+        assert (course.protocol, course.judged_in) == ("lung", "physical")
+        for limits in (course.constraints, applicable_constraints(choice, case)):
+            assert {"v50_gy_percent", "v30_gy_percent", "mean_gy"} <= {c.metric for c in limits}
+            assert not any(c.converted_from for c in limits)
+            assert next(c.limit for c in limits if c.metric == "mean_gy") == 20.0
+
+
+def test_parts_that_are_no_usual_treatment_together_keep_the_warning_of_another_fractionation() -> None:
+    odd = replace(LUNG_REST, prescriptions=(Prescription(12.0, "PTV Lung"),), fractions=6)
+    case = case_of(LUNG, uniform(2.0), patient_plan("2", odd, uniform(1.0)))
+    assert choice_within_course(case, choose_protocol(case), choose_protocol).fit == "other_fractionation"
+    large = replace(LUNG_REST, fractions=5)
+    case = case_of(LUNG, uniform(2.0), patient_plan("2", large, uniform(1.0)))
+    assert choice_within_course(case, choose_protocol(case), choose_protocol).fit == "other_fractionation"
 
 
 def test_doses_in_2_gy_are_unknown_for_a_plan_of_several_fraction_groups_and_the_physical_sum_is_judged() -> None:
