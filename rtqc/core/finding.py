@@ -58,10 +58,26 @@ class Finding(BaseModel):
     evidence: Evidence = Evidence()
 
 
-#: A limit that is met with one heart and exceeded with the other decides about the plan: nothing of its severity comes before it.
-_FIRST = "constraint.flips"
+#: Rules that say that files, prescription or dose are not to be believed, cause before consequence. Every number of the heart's dose follows
+#: from these, so that what they say comes before the limits that it exceeds.
+CAUSES_FIRST = (
+    "reference.patient", "reference.same_uid", "reference.structure_set_ct", "reference.plan_structure_set", "reference.dose_plan",
+    "dose.unusable", "dose.zero", "dose.frame_of_reference", "dose.summation", "plan.prescription_implausible", "dose.level",
+    "side.contradiction",
+)  # fmt: skip
+_CAUSE_RANK = {rule: n for n, rule in enumerate(CAUSES_FIRST)}
+#: A limit that is met with one heart and exceeded with the other decides about the plan: of its severity only a cause comes before it.
+_FLIPS = "constraint.flips"
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Sorted by severity, then flipped constraints, facts before estimates, else in the order given."""
-    return sorted(findings, key=lambda f: (SEVERITY_ORDER[f.severity], f.rule != _FIRST, f.certainty != "fact"))
+    """Sorted by severity, then causes, then flipped constraints, facts before estimates, else in the order given."""
+    return sorted(
+        findings,
+        key=lambda f: (
+            SEVERITY_ORDER[f.severity],
+            _CAUSE_RANK.get(f.rule, len(CAUSES_FIRST)),
+            f.rule != _FLIPS,
+            f.certainty != "fact",
+        ),
+    )

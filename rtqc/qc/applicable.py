@@ -5,6 +5,7 @@ the left hold: the heart lies there. An optional limit of a structure that is no
 
 A physical limit holds for the number of fractions that it was made for. In a plan of another number it is converted: a dose to the
 dose with the same EQD2 at the protocol's alpha/beta, a mean as if the whole heart had it. A converted limit is called so wherever it stands.
+From :data:`LARGEST_CONVERTED_GY` a fraction on nothing is converted, from or to it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ from rtqc.core.substructures import SUBSTRUCTURE_WORDS, resolved, substructure_o
 from rtqc.core.wording import counted
 from rtqc.dosimetry import Metric, converted_dose_gy
 from rtqc.qc.choice import Choice, fits
-from rtqc.qc.conventional import holds_for_conventional_groups
+from rtqc.qc.conventional import has_conventional_limits, holds_for_conventional_groups
 from rtqc.qc.laterality import Laterality, laterality_of
 from rtqc.qc.protocol import Constraint, Protocol
+
+#: From this dose a fraction on, in Gy, the linear-quadratic model is not relied on: it is not shown to hold above about 8 to 10 Gy a fraction
+#: (Kirkpatrick, Meyer and Marks, Semin Radiat Oncol 18:240, 2008; from knowledge).
+LARGEST_CONVERTED_GY = 8.0
 
 
 class ConvertedConstraint(Constraint):
@@ -63,22 +68,33 @@ def applicable_constraints(choice: Choice, case: Case) -> tuple[Constraint, ...]
 
     Returns:
         None of them where the limits were made for another number of fractions and the plan's doses a fraction are not known or differ, but for
-        several groups of conventional fractions, for whose sum limits of about 2 Gy a fraction hold as for a course; nor for brachytherapy, since the protocols' limits are for external beams: then there is no verdict on dose.
+        several groups of conventional fractions, for whose sum limits of about 2 Gy a fraction hold as for a course; nor where either has fractions too large
+        to be converted (:func:`refuses_conversion`); nor for brachytherapy, since the protocols' limits are for external beams: then there is no verdict on dose.
     """
     protocol = choice.protocol
-    if case.plan is not None and case.plan.has_brachytherapy:
-        return ()
-    laterality = laterality_of(case)
-    kept = [c for c in protocol.constraints if _is_for(c, laterality) and _is_there(c, case)]
-    if not _needs_conversion(protocol, case):
-        return tuple(kept)
+    kept = published_constraints(choice, case)
+    if not _needs_conversion(protocol, case) or (choice.part_of_course and has_conventional_limits(protocol)):
+        return kept
     reference, fractions = protocol.reference_schedule, case.plan.alike_fractions if case.plan is not None else None
     if holds_for_conventional_groups(protocol, case.plan):
-        return tuple(kept)
-    if reference is None or not fractions:
+        return kept
+    if reference is None or not fractions or refuses_conversion(protocol, case):
         return ()
     conversion = Conversion(reference.fractions, fractions, protocol.alpha_beta.value)
     return tuple(_converted(c, conversion) for c in kept)
+
+
+def published_constraints(choice: Choice, case: Case) -> tuple[Constraint, ...]:
+    """The constraints of a protocol for a plan's side and contours, as they stand; none for brachytherapy.
+
+    Args:
+        choice: the protocol.
+        case: as read.
+    """
+    if case.plan is not None and case.plan.has_brachytherapy:
+        return ()
+    laterality = laterality_of(case)
+    return tuple(c for c in choice.protocol.constraints if _is_for(c, laterality) and _is_there(c, case))
 
 
 def _is_for(constraint: Constraint, laterality: Laterality) -> bool:
@@ -98,6 +114,15 @@ def _needs_conversion(protocol: Protocol, case: Case) -> bool:
     if fits(plan, protocol) and not (protocol.applies is not None and protocol.applies.converted):
         return False
     return plan.alike_fractions != reference.fractions
+
+
+def refuses_conversion(protocol: Protocol, case: Case) -> bool:
+    """Whether limits would have to be converted and may not, because plan or limits have too large fractions."""
+    reference, plan = protocol.reference_schedule, case.plan
+    if reference is None or plan is None or not plan.prescriptions or not _needs_conversion(protocol, case):
+        return False
+    planned_gy = plan.prescriptions[0].dose_gy / (plan.alike_fractions or float("inf"))
+    return max(planned_gy, reference.dose_gy / reference.fractions) >= LARGEST_CONVERTED_GY
 
 
 def _converted(constraint: Constraint, conversion: Conversion) -> Constraint:

@@ -55,12 +55,14 @@ class Choice:
         fit: how well it fits; ``named``: the user asked for it.
         reason: for people.
         site: what the plan's words say is treated; empty where they say nothing.
+        part_of_course: whether the protocol is for the whole course in conventional fractions that the plan is a part of.
     """
 
     protocol: Protocol
     fit: Fit
     reason: str
     site: str = ""
+    part_of_course: bool = False
 
 
 def named_choice(protocol: Protocol, case: Case) -> Choice:

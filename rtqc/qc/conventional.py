@@ -32,7 +32,12 @@ def in_conventional_fractions(plan: Plan | None) -> bool:
 
 def holds_for_conventional_groups(protocol: Protocol, plan: Plan | None) -> bool:
     """Whether a protocol's physical limits hold for the sum of several fraction groups as they are: both are conventional."""
-    reference = protocol.reference_schedule
-    if plan is None or plan.fraction_groups < 2 or reference is None:
+    if plan is None or plan.fraction_groups < 2:
         return False
-    return reference.dose_gy / reference.fractions <= CONVENTIONAL_GY and in_conventional_fractions(plan)
+    return has_conventional_limits(protocol) and in_conventional_fractions(plan)
+
+
+def has_conventional_limits(protocol: Protocol) -> bool:
+    """Whether a protocol's physical limits were made for conventional fractions."""
+    reference = protocol.reference_schedule
+    return reference is not None and reference.dose_gy / reference.fractions <= CONVENTIONAL_GY

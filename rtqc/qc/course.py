@@ -32,10 +32,10 @@ from rtqc.dosimetry import (
     metrics_of,
     moved_surface,
 )
-from rtqc.qc.applicable import applicable_constraints
+from rtqc.qc.applicable import applicable_constraints, published_constraints
 from rtqc.qc.choice import Choice
-from rtqc.qc.conventional import in_conventional_fractions
-from rtqc.qc.course_choice import prescribed_gy, whole_schedules
+from rtqc.qc.conventional import has_conventional_limits, in_conventional_fractions
+from rtqc.qc.course_choice import prescribed_gy, whole_schedules, whole_treatment
 from rtqc.qc.course_doubt import dose_doubts
 from rtqc.qc.course_plans import CoursePlans, LeftOut, course_plans
 from rtqc.qc.course_sums import planning_sums
@@ -247,7 +247,7 @@ def _judged(course: Course, case: Case, parts: Sequence[_Part], rois: tuple[Roi,
     plans = [plan for part in parts for plan in part.plans]
     primary = max(plans, key=prescribed_gy)
     as_primary = replace(case, plan=primary.plan, rois=rois)
-    choice = judging.choose(as_primary)
+    choice = _choice_for(as_primary, plans, judging)
     protocol = choice.protocol
     alpha_beta = protocol.alpha_beta
     doses = [part.of_plan for part in parts]
@@ -255,7 +255,9 @@ def _judged(course: Course, case: Case, parts: Sequence[_Part], rois: tuple[Roi,
     organs = [course_dose(s, doses, alpha_beta.value) if s is not None else OrganDose() for s in (heart, judging.draft)]
     sources = any(plan.plan is not None and plan.plan.has_brachytherapy for plan in plans)
     fractions, doubt = (None, (_SOURCES,)) if sources else _judged_fractions(plans, primary, organs)
-    constraints = () if sources else applicable_constraints(choice, as_primary)
+    as_published = has_conventional_limits(protocol) and all(in_conventional_fractions(plan.plan) for plan in plans)
+    applicable = published_constraints if as_published else applicable_constraints
+    constraints = () if sources else applicable(choice, as_primary)
     structures = as_primary.structures
     there = {c.structure: resolved(c.structure, structures) for c in constraints if c.structure}
     others = {
@@ -284,6 +286,13 @@ def _judged(course: Course, case: Case, parts: Sequence[_Part], rois: tuple[Roi,
         "constraints": tuple(_as_known(r, course.complete) for r in results),
     }
     return course.model_copy(update=update)
+
+
+def _choice_for(as_primary: Case, plans: Sequence[PatientPlan], judging: Judging) -> Choice:
+    """The protocol for the whole treatment where one is for it, else for the plan with the highest prescription."""
+    whole = whole_treatment(as_primary.plan, plans) if as_primary.plan is not None else None
+    choice = judging.choose(replace(as_primary, plan=whole)) if whole is not None else None
+    return choice if choice is not None and choice.fit == "fits" else judging.choose(as_primary)
 
 
 def _judged_fractions(

@@ -6,21 +6,20 @@ of the course: a sum with one fraction's dose of a boost in it keeps limits that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from rtqc.core.case import Case, Provenance
-from rtqc.core.finding import Finding
+from rtqc.core.finding import worst_first
 from rtqc.core.patient_plan import MULTI_PLAN, PatientPlan
 from rtqc.qc.choice import Choice
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.rule import run_rules, with_severities
 
-#: Rules whose fail says that a dose is not what its plan gives, in the order in which they are said: the cause comes before what follows from it.
+#: Rules whose fail says that a dose is not what its plan gives.
 DOSE_CONTRADICTED = ("plan.prescription_implausible", "dose.level", "side.contradiction")
 #: The same of reading.
 _DOSE_MISREAD = ("dose.zero", "dose.unusable", "dose.summation", "dose.frame_of_reference", "reference.dose_plan")
-_ORDER: Mapping[str, int] = {rule: n for n, rule in enumerate((*_DOSE_MISREAD, *DOSE_CONTRADICTED))}
 
 
 def dose_doubts(case: Case, choose: Callable[[Case], Choice]) -> Callable[[PatientPlan], str]:
@@ -65,8 +64,4 @@ def _doubt(case: Case, choose: Callable[[Case], Choice]) -> str:
     read = [f for f in case.findings if f.rule in _DOSE_MISREAD]
     found = run_rules(Measurements(case, choice=choice), choice.protocol, frozenset(DOSE_CONTRADICTED))
     fails = [f for f in (*with_severities(read, choice.protocol), *found) if f.severity == "fail"]
-    return min(fails, key=_rank).message if fails else ""
-
-
-def _rank(finding: Finding) -> int:
-    return _ORDER[finding.rule]
+    return worst_first(fails)[0].message if fails else ""

@@ -2,7 +2,8 @@
 
 A replan replaces, a boost adds. What decides, in this order: the relationship that a plan states; boost against no boost; the other side;
 versions of one label; another target or another place; phases; the same prescription; a part of a prescription. Where none of it
-decides, the answer is ``unknown``: nobody may choose silently.
+decides, the answer is ``unknown``: nobody may choose silently. Of two approved plans neither replaces the other for its label, prescription
+or beams alone.
 """
 
 from __future__ import annotations
@@ -95,9 +96,24 @@ def relation(earlier: PatientPlan, later: PatientPlan, schedules: Collection[Sch
     derived = "PREDECESSOR" in stated
     ordered = derived or order_key(earlier) != order_key(later)
     found = _compared(earlier, later, derived, schedules)
+    if found.kind == "replaces" and _both_approved(earlier.plan, later.plan) and not (derived or _says_version(earlier, later)):
+        return Relation("unknown", f"{found.why}, but both are approved")
     if found.kind == "replaces" and not ordered:
         return Relation("unknown", f"{found.why}, but which of them is the later cannot be told")
     return found
+
+
+def _both_approved(a: Plan, b: Plan) -> bool:
+    """Whether both may be treated: whoever replaces a plan withdraws its approval, or gives the new one a version or a relationship."""
+    return all(plan.approval.upper() == "APPROVED" for plan in (a, b))
+
+
+def _says_version(a: PatientPlan, b: PatientPlan) -> bool:
+    """Whether labels call one plan a version of the other (``Breast_L:1``, ``Breast_L_replan``); the same label twice does not."""
+    if a.label.strip().casefold() == b.label.strip().casefold():
+        return False
+    labels = Label.of(a.label), Label.of(b.label)
+    return _are_versions(*labels) or (_same_base(*labels) and (labels[0].continues or labels[1].continues))
 
 
 def _stated(plan: Plan, uid: str) -> frozenset[str]:

@@ -10,6 +10,7 @@ from rtqc.core.names import heart_score
 from rtqc.core.organ_names import organ_of
 from rtqc.core.substructures import substructure_of
 from rtqc.core.wording import counted
+from rtqc.qc.applicable import LARGEST_CONVERTED_GY, refuses_conversion
 from rtqc.qc.conventional import CONVENTIONAL_GY, holds_for_conventional_groups
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
@@ -191,12 +192,20 @@ def protocol_assumed(m: Measurements, limits: Limits) -> Iterable[Hit]:
     "The protocol's constraints were made for another fractionation of the site; they are converted, or there is no verdict on dose.",
 )
 def protocol_of_other_fractionation(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """The site is known, its fractionation is not a protocol's."""
-    if m.choice is None or m.choice.fit != "other_fractionation" or m.case.dose is None:
-        return
-    if _judged_as_they_are(m) or _is_brachytherapy(m):
-        return  # plan.fraction_groups says what the limits of conventional groups are worth, plan.brachytherapy that none was judged
+    """The site is known, its fractionation is not a protocol's; or limits cannot be converted, whoever chose them."""
+    if m.choice is None or m.case.dose is None or _is_brachytherapy(m):
+        return  # plan.brachytherapy says that none was judged
     name, reason = m.choice.protocol.name, m.choice.reason
+    plan = m.case.plan
+    if plan is not None and refuses_conversion(m.choice.protocol, m.case) and not m.constraints:
+        gy = plan.prescriptions[0].dose_gy
+        yield Hit(
+            f"No dose constraint was checked: protocol '{name}' has none for {gy:g} Gy in {counted(plan.fractions or 0, 'fraction')}, and limits are not converted from or to {LARGEST_CONVERTED_GY:g} Gy a fraction or more. Name one with limits for it (--protocol).",
+            measured=name,
+        )
+        return
+    if m.choice.fit != "other_fractionation" or _judged_as_they_are(m):
+        return  # plan.fraction_groups says what the limits of conventional groups are worth
     if m.constraints:
         said = f"The dose constraints are those of protocol '{name}' ({reason}){_conversion(m)}"
     else:

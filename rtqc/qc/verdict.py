@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from rtqc.core.assessment import CheckedPart, DoseComparison, Scope, Verdict
 from rtqc.core.case import Case
-from rtqc.core.finding import Finding, worst_first
+from rtqc.core.finding import CAUSES_FIRST, Finding, worst_first
 from rtqc.core.structure import Structure
 from rtqc.qc.undone import UNDONE_RULES
 
@@ -115,6 +115,10 @@ def headline_of(
         return f"No verdict is possible. {reason.message}"
     if not any(f.severity != "info" for f in ordered):
         return f"Not everything was checked: {_listed(unchecked(checked, scope))} could not be. Export the whole plan, or ask for less with --scope contour."
+    first = ordered[0]
+    if first.rule in CAUSES_FIRST and first.severity == "fail":
+        # What follows from a dose that is not to be believed is no news beside it.
+        return first.message
     contour = [
         f for f in ordered if f.rule.startswith(("contour.", "agreement.", "lungs.", "reference.")) and f.severity != "info"
     ]
@@ -122,7 +126,6 @@ def headline_of(
     contour.sort(
         key=lambda f: (f.severity != "fail" and not f.rule.endswith("_end"), f.certainty != "fact", not f.rule.endswith("_end"))
     )
-    first = ordered[0]
     if contour and (first.severity != "fail" or contour[0].severity == "fail" or first.rule in _CONSEQUENCES):
         first = contour[0]
     parts = [first.message]

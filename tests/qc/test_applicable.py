@@ -71,9 +71,40 @@ def test_stereotactic_lung_is_never_judged_by_limits_of_two_gray_a_fraction(dose
     """Mean 20 Gy and V50 of 30 fractions would let a heart of 54 Gy in 3 pass."""
     for name in (None, "lung"):
         found = limits(plan(dose, fractions, "Lung"), name)
-        assert found
+        # Limits of 2 Gy a fraction are converted up to 8 Gy a fraction only; beyond, there are those of a protocol of its own, or none.
+        assert bool(found) is (
+            dose / fractions < 8 or (name is None and choose_protocol(plan(dose, fractions, "Lung")).fit == "fits")
+        )
         assert ("mean_gy", 20.0) not in found.values()
         assert "v50_gy_percent" not in {metric for metric, _ in found.values()}
+
+
+@pytest.mark.parametrize(
+    ("label", "dose", "fractions", "protocol", "converted"),
+    [
+        ("Lung", 34.0, 1, None, False),
+        ("Breast_L", 8.0, 1, None, False),
+        ("Breast_L", 7.9, 1, None, True),
+        ("Breast_L", 28.5, 5, None, True),
+        # Limits of stereotactic fractions do not become limits of 2 Gy either.
+        ("Lung", 60.0, 30, "lung-sbrt-3", False),
+        ("Lung", 34.0, 1, "lung", False),
+    ],
+)  # fmt: skip
+def test_limits_are_not_converted_from_or_to_8_gray_a_fraction_or_more(
+    label: str, dose: float, fractions: int, protocol: str | None, converted: bool
+) -> None:
+    given = plan(dose, fractions, label)
+    case = replace(given, dose=Dose(Grid.regular((2, 2, 2), (3.0, 3.0, 3.0)), np.ones((2, 2, 2), np.float32)))
+    choice = named_choice(load_protocol(protocol), case) if protocol else choose_protocol(case)
+    found = applicable_constraints(choice, case)
+    assert bool(found) is converted
+    results = evaluate(found, OrganDose(), OrganDose())
+    said = {f.rule: f for f in run_rules(Measurements(case, choice=choice, constraints=results), choice.protocol)}
+    finding = said["protocol.other_fractionation"]
+    assert finding.severity == "warning"
+    assert ("No dose constraint was checked" in finding.message) is not converted
+    assert ("8 Gy a fraction or more" in finding.message) is not converted
 
 
 def test_hypofractionated_lung_is_judged_by_converted_limits_without_being_another_fractionation() -> None:

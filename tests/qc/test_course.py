@@ -40,6 +40,7 @@ from rtqc.qc import (
     Judging,
     Measurements,
     Protocol,
+    applicable_constraints,
     assess_course,
     choice_within_course,
     choose_protocol,
@@ -67,6 +68,8 @@ def plan_of(label: str, gy: float, fractions: int, date: str = "20260102", targe
 
 
 WHOLE = plan_of("Breast_L", 50.0, 25)
+#: The same, whose approval was withdrawn.
+RETIRED = plan_of("Breast_L", 50.0, 25, approval="UNAPPROVED")
 BOOST = plan_of("Boost_L", 16.0, 8, "20260120", "Tumor bed")
 
 
@@ -113,8 +116,8 @@ def test_plans_that_add_up(earlier: Plan, later: Plan) -> None:
         (WHOLE, plan_of("Breast_L:1", 50.0, 25, treatment_beams=beams(ISOCENTRE, 300.0, 120.0))),
         (WHOLE, plan_of("Breast_L_rev2", 50.0, 25, "20260104")),
         (plan_of("Breast_L:1", 50.0, 25), plan_of("Breast_L:2", 50.0, 25)),
-        (WHOLE, plan_of("Breast_L", 50.0, 25, "20260104", treatment_beams=beams(ISOCENTRE, 310.0, 130.0))),
-        (WHOLE, plan_of("Final", 50.0, 25, "20260104")),
+        (RETIRED, plan_of("Breast_L", 50.0, 25, "20260104", treatment_beams=beams(ISOCENTRE, 310.0, 130.0))),
+        (RETIRED, plan_of("Final", 50.0, 25, "20260104")),
         (WHOLE, plan_of("Breast_L_replan", 50.0, 25, "20260104", treatment_beams=beams(ISOCENTRE, 310.0, 130.0))),
         (WHOLE, plan_of("Breast_L:1", 40.05, 15, "20260104")),
         (BOOST, plan_of("Boost_L:1", 16.0, 8, "20260122", "Tumor bed")),
@@ -138,7 +141,12 @@ def test_plans_that_replace_the_earlier_one(earlier: Plan, later: Plan) -> None:
         (WHOLE, plan_of("Other", 45.0, 20, "20260104")),
         (WHOLE, Plan("Other", date="20260104")),
         # Which is the later?
-        (WHOLE, plan_of("Second", 50.0, 25)),
+        (RETIRED, plan_of("Second", 50.0, 25)),
+        # Both may be treated: one label and prescription, eleven months or eight days apart, with the same beams or with others.
+        (WHOLE, plan_of("Breast_L", 50.0, 25, "20261202")),
+        (WHOLE, plan_of("Breast_L", 50.0, 25, "20260110", treatment_beams=beams(ISOCENTRE, 310.0, 130.0))),
+        (WHOLE, plan_of("Final", 50.0, 25, "20260104")),
+        (plan_of("Breast_L:1", 50.0, 25), plan_of("Breast_L:1", 50.0, 25, "20260104")),
         # What it was derived from, and given before?
         (WHOLE, plan_of("Breast_L", 50.0, 25, "20260120", relations=(("1", "PRIOR"), ("1", "PREDECESSOR")))),
         # Two lesions of one name, or two versions: nothing says where they lie.
@@ -155,7 +163,7 @@ def test_an_alternative_neither_adds_nor_replaces() -> None:
 
 def test_isocentres_of_two_frames_of_reference_are_not_compared() -> None:
     moved = plan_of("Breast_L", 50.0, 25, "20260110", treatment_beams=beams((500.0, 0.0, 0.0)))
-    first = PatientPlan("1", plan=WHOLE, frame_of_reference_uid="old")
+    first = PatientPlan("1", plan=RETIRED, frame_of_reference_uid="old")
     second = PatientPlan("2", plan=moved, frame_of_reference_uid="new")
     assert relation(first, second, SCHEDULES).kind == "replaces"
 
@@ -514,6 +522,27 @@ def test_a_replan_on_another_ct_replaces_and_is_no_alarm() -> None:
     assert set(said(case_of(WHOLE, uniform(2.34), old))) == {"course.superseded"}
 
 
+@pytest.mark.parametrize(
+    ("approval", "label", "found"),
+    [("UNAPPROVED", "Breast_L", "course.superseded"), ("APPROVED", "Breast_L:1", "course.superseded"), ("APPROVED", "Breast_L", "course.not_summed")],
+)  # fmt: skip
+def test_a_replan_on_another_ct_replaces_and_is_no_alarm_unless_both_may_be_treated(
+    approval: str, label: str, found: str
+) -> None:
+    old = patient_plan("2", plan_of("Breast_L", 50.0, 25, "20251220", approval=approval), uniform(2.0), frame="another")
+    assert set(said(case_of(replace(WHOLE, label=label), uniform(2.34), old))) == {found}
+
+
+def test_two_approved_plans_of_one_label_are_summed_as_an_upper_estimate() -> None:
+    again = patient_plan("2", plan_of("Breast_L", 50.0, 25, "20261202"), uniform(2.34))
+    case = case_of(WHOLE, uniform(2.34), again)
+    found = said(case, with_mean_limit(4.0))
+    assert set(found) == {"course.uncertain", "course.may_exceed", "course.summed"}
+    assert "Breast_L of 2026-12-02 adds to Breast_L of 2026-01-02" in found["course.uncertain"].message
+    assert "both are approved" in found["course.uncertain"].message
+    assert mean_of(course_of(case)) == pytest.approx(4.68, abs=1e-4)
+
+
 SETUPS = (ApplicationSetup(1, 1, 10.0),)
 IMPLANT = plan_of(
     "Boost HDR", 10.0, 1, "20260120", "Tumor bed", kind="brachy", treatment_beams=(), application_setups=SETUPS, brachy_type="HDR"
@@ -601,6 +630,35 @@ def test_plans_of_other_fractionation_are_judged_by_what_does_as_much_in_the_pri
     assert mean.contoured * (mean.contoured / 15 + ab) == pytest.approx(effect, abs=1e-3)
     conventional = course_of(case_of(WHOLE, uniform(2.0), patient_plan("2", BOOST, uniform(1.0))))
     assert conventional.judged_in == "physical"
+
+
+LUNG = plan_of("Lung_1", 40.0, 20, target="PTV Lung")
+LUNG_REST = plan_of("Lung_2", 20.0, 10, "20260120", "PTV Lung")
+
+
+def test_parts_of_a_conventional_treatment_are_judged_by_the_limits_of_the_whole_as_published() -> None:
+    """40 Gy in 20 and 20 Gy in 10 are 60 Gy in 30, for which V50, V30 and mean 20 Gy were made."""
+    for own, other in ((LUNG, LUNG_REST), (LUNG_REST, LUNG)):
+        case = case_of(own, uniform(2.0), patient_plan("2", other, uniform(1.0)))
+        choice = choice_within_course(case, choose_protocol(case), choose_protocol)
+        assert (choice.fit, choice.protocol.name, choice.part_of_course) == ("fits", "lung", True)
+        assert "60 Gy in 30 fractions" in choice.reason
+        course = assess_course(case, replace(judging(), choose=choose_protocol))
+        assert course is not None
+        assert (course.protocol, course.judged_in) == ("lung", "physical")
+        for limits in (course.constraints, applicable_constraints(choice, case)):
+            assert {"v50_gy_percent", "v30_gy_percent", "mean_gy"} <= {c.metric for c in limits}
+            assert not any(c.converted_from for c in limits)
+            assert next(c.limit for c in limits if c.metric == "mean_gy") == 20.0
+
+
+def test_parts_that_are_no_usual_treatment_together_keep_the_warning_of_another_fractionation() -> None:
+    odd = replace(LUNG_REST, prescriptions=(Prescription(12.0, "PTV Lung"),), fractions=6)
+    case = case_of(LUNG, uniform(2.0), patient_plan("2", odd, uniform(1.0)))
+    assert choice_within_course(case, choose_protocol(case), choose_protocol).fit == "other_fractionation"
+    large = replace(LUNG_REST, fractions=5)
+    case = case_of(LUNG, uniform(2.0), patient_plan("2", large, uniform(1.0)))
+    assert choice_within_course(case, choose_protocol(case), choose_protocol).fit == "other_fractionation"
 
 
 def test_doses_in_2_gy_are_unknown_for_a_plan_of_several_fraction_groups_and_the_physical_sum_is_judged() -> None:

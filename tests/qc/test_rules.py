@@ -8,7 +8,7 @@ import pytest
 
 from rtqc.core import Case, Finding
 from rtqc.core.assessment import CheckedPart, DoseComparison, DoseMetrics
-from rtqc.core.finding import worst_first
+from rtqc.core.finding import CAUSES_FIRST, worst_first
 from rtqc.heart import Draft
 from rtqc.pipeline import Options, assess
 from rtqc.qc import RULES, Measurements, Protocol, ProtocolError, headline_of, load_protocol, rule_ids, run_rules, verdict_of
@@ -107,6 +107,35 @@ def test_a_flipped_limit_comes_before_everything_else_that_fails() -> None:
         [_finding("contour.hole"), exceeded, _finding("agreement.dice", "fail"), _finding("constraint.flips", "fail")]
     )
     assert [f.rule for f in ordered] == ["constraint.flips", "constraint.exceeded", "agreement.dice", "contour.hole"]
+
+
+@pytest.mark.parametrize(
+    "cause",
+    ["dose.level", "dose.zero", "plan.prescription_implausible", "side.contradiction", "reference.dose_plan", "reference.patient"],
+)  # fmt: skip
+def test_a_dose_or_plan_that_is_not_to_be_believed_comes_before_the_limits_that_it_exceeds(cause: str) -> None:
+    consequences = [
+        _finding(rule, "fail") for rule in ("constraint.exceeded", "constraint.flips", "course.constraint_exceeded")
+    ]
+    findings = [*consequences, _finding("agreement.dice", "fail"), _finding("contour.hole"), _finding(cause, "fail")]
+    assert worst_first(findings)[0].rule == cause
+    assert headline_of("flag", findings, None) == f"{cause} happened."
+
+
+def test_the_cause_of_a_cause_comes_first() -> None:
+    rules = ("side.contradiction", "dose.level", "plan.prescription_implausible", "reference.dose_plan")
+    ordered = worst_first(_finding(rule, "fail") for rule in rules)
+    assert [f.rule for f in ordered] == [*reversed(rules)]
+
+
+def test_a_cause_that_is_a_warning_only_does_not_come_before_a_fail() -> None:
+    findings = [_finding("dose.level"), _finding("constraint.exceeded", "fail")]
+    assert worst_first(findings)[0].rule == "constraint.exceeded"
+    assert headline_of("flag", findings, None) == "constraint.exceeded happened."
+
+
+def test_every_cause_is_a_rule() -> None:
+    assert set(CAUSES_FIRST) <= rule_ids()
 
 
 def test_a_severity_for_an_unknown_rule_names_the_nearest(tmp_path) -> None:  # type: ignore[no-untyped-def]
