@@ -134,9 +134,9 @@ def slabs_of(positions_mm: ArrayLike, slice_spacing_mm: float | None = None, sli
     upper[:-1] += np.where(bridged, steps / 2, 0.0)
     for start, stop in _pieces(bridged):
         inside = steps[start : stop - 1]
-        image = None if slices is None or _has_own_grid(positions[start:stop], slices) else slices
-        lower[start] -= _half_end(_end_steps(inside), positions[start], -1, image, usual)
-        upper[stop - 1] += _half_end(_end_steps(inside[::-1]), positions[stop - 1], 1, image, usual)
+        of_image = None if slices is None or _has_own_grid(positions[start:stop], slices) else slices
+        lower[start] -= _half_end(_end_steps(inside), positions[start], -1, of_image, usual)
+        upper[stop - 1] += _half_end(_end_steps(inside[::-1]), positions[stop - 1], 1, of_image, usual)
     return Slabs(np.stack([lower, upper], axis=1), np.asarray(bridged, bool))
 
 
