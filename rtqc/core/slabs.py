@@ -147,7 +147,7 @@ def uncertain_thickness(positions_mm: ArrayLike) -> float | None:
         How far the heights vary about even steps, in mm; 0.0 where planes stand alone, so that the heights say nothing; None where they say it.
 
     >>> uncertain_thickness([0, 3, 6, 9]), uncertain_thickness([5.0]), uncertain_thickness([0, 2.4, 6.3, 8.7, 12.4])
-    (None, 0.0, 0.78)
+    (None, 0.0, 0.85)
     """
     positions = np.asarray(positions_mm, float)
     steps = np.diff(positions)
