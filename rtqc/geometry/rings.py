@@ -146,7 +146,7 @@ def same_outline(a: MultiPolygon, b: MultiPolygon) -> bool:
     if np.abs(np.subtract(a.bounds, b.bounds)).max() > 2 * LEAST_WALL_MM:
         return False
     difference = float(shapely.symmetric_difference(a, b).area)
-    return difference <= min(LEAST_WALL_MM * min(a.length, b.length), 0.5 * min(a.area, b.area))
+    return bool(difference <= min(LEAST_WALL_MM * min(a.length, b.length), 0.5 * min(a.area, b.area)))
 
 
 def _is_hole_of(ring: MultiPolygon, other: MultiPolygon) -> bool:

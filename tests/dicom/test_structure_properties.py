@@ -49,8 +49,8 @@ def test_volume_does_not_change_with_order_wobble_repetition_and_splitting(
         pieces = [outer, hole, beside] + ([outer, beside] if repeated else [])
         contours += [(kind, [(x, y, w + shift) for x, y, w in points]) for (kind, points), shift in zip(pieces, rng.uniform(-wobble, wobble, 5), strict=False)]  # fmt: skip
     shuffled = [contours[k] for k in rng.permutation(len(contours))]
-    # Without a CT the two ends are known to the wobble only.
-    tolerance = 1e-3 if known else 1e-3 + 2 * wobble / (12 * spacing)
+    # Without a CT each end is known to the wobble only, and what lies beyond it is half a step between two planes that both wobble.
+    tolerance = 1e-3 if known else 1e-3 + 4 * wobble / (12 * spacing)
     assert _volume_ml(shuffled, slices if known else None, spacing) == pytest.approx(expected, rel=tolerance)
 
 
