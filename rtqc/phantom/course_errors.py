@@ -11,9 +11,6 @@ from rtqc.phantom.plan import SyntheticPlan
 
 #: How far the heart reaches into the whole breast's field, in mm.
 _WHOLE_BREAST_MM = 16.0
-#: Dose at the centre of the boost's fields as a part of the prescribed one: fields this deep have a hot spot below the skin, and a plan is normalised
-#: so that it stays below what the rules on the dose's level call unusual.
-_BOOST_CENTRE = 0.85
 
 
 def boost_beside(plan: SyntheticPlan, heart_in_field_mm: float, key: str = "boost", **changes: object) -> Study:
@@ -32,7 +29,7 @@ def boost_beside(plan: SyntheticPlan, heart_in_field_mm: float, key: str = "boos
     boost = replace(
         study, key=key, ct_key=study.key, rois=(), beside=(), plan_label="Boost_L", target="Tumor bed", prescription_gy=16.0,
         fractions=8, gantry_deg=beams.gantry_deg, isocentre_mm=beams.centre_mm, plan_created="20260103080000",
-        dose_created="20260103080000", dose=replace(dose, gy=(_BOOST_CENTRE * dose.gy).astype(dose.gy.dtype)),
+        dose_created="20260103080000", dose=dose,
     )  # fmt: skip
     return replace(boost, **changes)  # type: ignore[arg-type]
 
