@@ -102,8 +102,8 @@ def test_patient_coordinates_go_on_outside_the_stack_as_the_indices_do(positions
         ((0, 12), range(-5, 30), 2.0),
         # The last plane stands where spacing becomes 6 mm: it is as thick as the image says there.
         ((0, 2, 4), (-6, -4, -2, 0, 2, 4, 10, 16, 22), 8.0),
-        # Pieces 30 mm apart, evenly: nobody contours so.
-        ((0, 30, 60), range(-30, 91, 3), 9.0),
+        # Pieces 36 mm apart, evenly: nobody contours so.
+        ((0, 36, 72), range(-30, 106, 3), 9.0),
     ],
 )  # fmt: skip
 def test_planes_stand_for_as_much_as_was_drawn(planes: range, slices: range | None, total: float) -> None:
