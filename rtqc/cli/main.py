@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from contextlib import suppress
 from importlib import import_module
+from types import FrameType
 
 import click
 
@@ -83,19 +85,33 @@ def main() -> None:
     0 passed (in the scope asked for), 1 flagged, 2 could not assess (or could not say so: the reader of the output has gone), 130 interrupted.
     """
     prepare_streams()
+    interrupts: list[int] = []
+    _note_interrupts(interrupts)
     if not os.environ.get("RTQC_DEBUG") and not sys.warnoptions:
         warnings.simplefilter("ignore")
     try:
-        status = _run()
+        status = _run(interrupts)
         sys.stdout.flush()
     except OutputLostError as lost:
         # What could not be printed was not said: a script must not take the status for a verdict, and least of all for "flagged".
         _say(f"rtqc: what was found could not be printed ({lost})")
         status = EXIT_NOT_ASSESSED
-    sys.exit(status)
+    # An interrupt may come out of a library as an error of its own: what was interrupted is 130 all the same.
+    sys.exit(EXIT_INTERRUPTED if interrupts else status)
 
 
-def _run() -> int:
+def _note_interrupts(interrupts: list[int]) -> None:
+    """Remember that Ctrl-C came, and raise KeyboardInterrupt as Python does; a service sets a handler of its own."""
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        signal.default_int_handler(number, frame)
+
+    with suppress(ValueError):  # a thread that is not the main one may set none
+        signal.signal(signal.SIGINT, interrupted)
+
+
+def _run(interrupts: list[int]) -> int:
     try:
         result = cli.main(standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -108,6 +124,9 @@ def _run() -> int:
         error.show()
         return EXIT_NOT_ASSESSED
     except Exception as error:
+        if interrupts:
+            _say("rtqc: stopped")
+            return EXIT_INTERRUPTED
         if os.environ.get("RTQC_DEBUG"):
             raise
         reason = f"{type(error).__name__}: {error}"

@@ -104,12 +104,12 @@ def test_output_that_cannot_be_written_is_no_verdict_and_no_fault_of_the_program
 
 
 def _wait_until_at_work(process: subprocess.Popen[bytes]) -> None:
-    """Until the command has loaded numpy, so that the signal meets our code and not the interpreter's start."""
+    """Until the command has loaded the runtime of the model, so that the signal meets our code and no import."""
     maps = Path(f"/proc/{process.pid}/maps")
     if not maps.exists():
         absent("/proc")
     deadline = time.monotonic() + 60
-    while "numpy" not in maps.read_text() and time.monotonic() < deadline and process.poll() is None:
+    while "onnxruntime" not in maps.read_text() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
 
 
