@@ -6,13 +6,19 @@ WHEELHOUSE ?= wheelhouse
 # A plain "torch" is gigabytes of CUDA where no index of CPU builds is known. Named beside what needs it, or torchvision (of nnunetv2) brings a newer one.
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint types layers bench format model wheelhouse clean
+.PHONY: demo test test-fast lint types layers bench format model wheelhouse clean
 
 demo: $(VENV)/.installed
 	$(BIN)/rtqc demo --out demo --force
 
+# Files of tests side by side, one a core. A number of processes: make test JOBS=1; one after the other in this process: JOBS=0.
+JOBS ?= auto
 test: $(VENV)/.installed-test lint types layers
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=10
+
+# What is heard of in minutes: everything but whole nights, nodes, trainings and installations.
+test-fast: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=10 -m "not slow"
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -28,6 +28,18 @@ HEARTS = ("0187", "0506", "0909")
 SMALL = Resolution(pixels=128, slice_mm=3.0)
 
 
+#: Folders of tests that take minutes: services, processes, networks that learn. ``-m "not slow"`` leaves them out.
+SLOW = frozenset({"examples", "nightly", "node", "packaging", "training"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow by its folder."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 def absent(what: str) -> None:
     """Skip with a reason, or fail where everything must be there."""
     if REQUIRED:
