@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from rtqc.cli.streams import json_on_stdout
+from rtqc.defaults import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,7 +59,7 @@ def device_options(function: Function) -> Function:
 
 def model_options(function: Function) -> Function:
     """``--model``, ``--device`` and ``--threads``."""
-    model = click.option("--model", default="heart-v1", show_default=True, metavar="NAME|DIR", help="Heart model.")
+    model = click.option("--model", default=DEFAULT_MODEL, show_default=True, metavar="NAME|DIR", help="Heart model.")
     return model(device_options(function))
 
 

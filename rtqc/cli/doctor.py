@@ -9,13 +9,14 @@ from pathlib import Path
 import click
 
 from rtqc.cli.console import PathArgument, console, json_option, plain
+from rtqc.defaults import DEFAULT_MODEL
 
 
 @click.command("doctor")
 @click.option("--archive", type=PathArgument(exists=False), metavar="DIR", help="The archive that is to be read.")
 @click.option("--out", type=PathArgument(exists=False), metavar="DIR", help="The folder that dashboard and reports go to.")
 @click.option("--store", metavar="URL|FILE", help="The store.")
-@click.option("--model", default="heart-v1", show_default=True, metavar="NAME|DIR", help="Heart model.")
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, metavar="NAME|DIR", help="Heart model.")
 @json_option
 def command(archive: Path | None, out: Path | None, store: str | None, model: str, as_json: bool) -> None:
     """Look at everything that rtqc needs: versions, devices, model, archive, output, store, encodings, long paths.

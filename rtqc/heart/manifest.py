@@ -11,8 +11,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from rtqc.core.resources import resource_folder
+from rtqc.defaults import DEFAULT_MODEL
 
-DEFAULT_MODEL = "heart-v1"
 MANIFEST_FILE = "manifest.toml"
 WEIGHTS_FILE = "model.onnx"
 CARD_FILE = "MODEL_CARD.md"

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rtqc.core.settings import load_settings
+from rtqc.defaults import DEFAULT_MODEL
 from rtqc.dicom import Caller, Door, Peer, Tls
 from rtqc.report import FILES, Kind
 
@@ -85,7 +86,7 @@ class NodeConfig(_Strict):
     give_up_days: float = Field(default=7.0, gt=0)
     protocol: str | None = None
     scope: Literal["plan", "contour"] = "plan"
-    model: str = "heart-v1"
+    model: str = DEFAULT_MODEL
     device: Literal["auto", "cpu", "cuda", "tensorrt", "directml", "coreml"] = "auto"
     threads: int = Field(default=0, ge=0)
     destinations: tuple[Destination, ...] = ()
@@ -165,7 +166,7 @@ most_object_mib = 512          # an object is held in memory until it is written
 most_associations = 10
 # protocol = "breast-40-15"    # left out: the one that each plan asks for
 scope = "plan"                 # what a pass must cover: "plan" (contour, dose, plan, image), or "contour" (contour and image only)
-model = "heart-v1"
+model = "heart-v2"
 device = "auto"
 
 [[callers]]                    # who may send; left out with `anybody = true`: everybody

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from rtqc.defaults import DEFAULT_MODEL
 from rtqc.dicom import write_volume
 from rtqc.nightly.cohort.measures import COLUMNS, MeasuresFolder, MeasuresRow
 from rtqc.phantom import SyntheticPlan
@@ -42,7 +43,7 @@ def test_a_cohort_is_measured_once_and_goes_on(scans: Path, tmp_path: Path) -> N
     volumes = [float(r["heart_volume_ml"]) for r in told]
     assert volumes[0] == pytest.approx(volumes[1], rel=0.01)  # the same patient in another file
     assert {r["agatston"] for r in told} == {"0"}
-    assert {r["model"] for r in told} == {"heart-v1"}
+    assert {r["model"] for r in told} == {DEFAULT_MODEL}
     table = pq.read_table(out / "measures.parquet").to_pylist()
     assert [r["heart_volume_ml"] for r in table] == pytest.approx(volumes, rel=1e-5)
     # Killed while it wrote the second line: that scan is measured again, and only that one.

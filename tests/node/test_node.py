@@ -17,6 +17,7 @@ import pydicom
 import pytest
 
 from rtqc.core.settings import SettingsError
+from rtqc.defaults import DEFAULT_MODEL
 from rtqc.dicom import Peer, PeerError, fingerprint, index_folder, is_complete, plan_cases, store
 from rtqc.node import Destination, Inbox, Outbox, example_config, load_config
 from rtqc.node.inbox import SETTLE_SECONDS
@@ -315,7 +316,7 @@ def test_settings_are_checked_and_the_example_is_good(tmp_path: Path) -> None:
     config = load_config(path)
     assert config.state == tmp_path / "rtqc-node"
     assert config.destinations[0].name == "pacs"
-    assert (config.protocol, config.model) == (None, "heart-v1")
+    assert (config.protocol, config.model) == (None, DEFAULT_MODEL)
     (tmp_path / "mine.toml").write_text('extends = "breast"\nname = "mine"\n')
     path.write_text('state = "x"\nanybody = true\nprotocol = "mine.toml"\n')
     assert load_config(path).protocol == str(tmp_path / "mine.toml")
