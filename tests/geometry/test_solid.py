@@ -251,9 +251,9 @@ def test_depth_is_the_distance_to_the_outline_positive_inside() -> None:
             at = Point(j + 0.5, i + 0.5)
             truth = area.boundary.distance(at)
             assert (depth[i, j] > 0) == area.contains(at), (i, j)
-            # Where the outline runs it is exact; elsewhere each takes the tangent of a neighbour a pixel away, which may be another edge's.
+            # Where the outline runs it is right to 0.1 pixels (at a corner); elsewhere each takes the tangent of a neighbour a pixel away, which may be another edge's.
             crossed = area.boundary.intersects(box(j + 0.01, i + 0.01, j + 0.99, i + 0.99))
-            assert abs(depth[i, j]) == pytest.approx(truth, abs=0.01 if crossed else 1 + 0.1 * truth), (i, j)
+            assert abs(depth[i, j]) == pytest.approx(truth, abs=0.1 if crossed else 1 + 0.1 * truth), (i, j)
     # Off the corners it is exact: beside the boot's long side and inside the lower leg, 4.1 + 7.2 px down to its sole's upper side.
     assert depth[18, :3] == pytest.approx([-2.7, -1.7, -0.7], abs=0.01)
     assert depth[20, 3:9] == pytest.approx([0.3, 1.3, 2.3, 3.3, 2.3, 1.3], abs=0.01)
