@@ -20,8 +20,8 @@ from tests.mutants.operators import Mutant
 from tests.mutants.rooms import ROOT, Room
 from tests.mutants.tracing import LineMap, Tracer, clock, state_of
 
-#: A mutant may take this many times as long as its tests do, and so many seconds more.
-_TIMES, _SECONDS_MORE = 6.0, 5.0
+#: A mutant may take this many times the processor's time that its tests do, and so many seconds more; of the clock's, with many others at work, several times that.
+_TIMES, _SECONDS_MORE, _BESIDE_OTHERS = 6.0, 5.0, 8.0
 #: Memory that a mutant may ask for, in bytes: a step of nearly nothing makes arrays without end.
 _MEMORY = 10 * 2**30
 _NOTICED, _UNNOTICED = 3, 0
@@ -125,9 +125,9 @@ class Runner:
         pid = os.fork()
         if pid == 0:
             os.close(read)
-            _in_child(mutant, items, write, folder)
+            _in_child(mutant, items, write, folder, _TIMES * expected + _SECONDS_MORE)
         os.close(write)
-        return _Child(pid, read, began + _TIMES * expected + _SECONDS_MORE, began, folder, mutant)
+        return _Child(pid, read, began + _BESIDE_OTHERS * (_TIMES * expected + _SECONDS_MORE), began, folder, mutant)
 
     def _wait(self, running: list[_Child]) -> None:
         """Until one of them is done."""
@@ -149,7 +149,7 @@ class Runner:
         os.close(child.pipe)
         shutil.rmtree(child.folder, ignore_errors=True)
         seconds = clock() - child.began
-        if status is None:
+        if status is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
             state = "timeout"
         else:
             state = "survived" if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _UNNOTICED else "killed"
@@ -180,9 +180,11 @@ class _Stop:
         os._exit(_NOTICED)
 
 
-def _in_child(mutant: Mutant, items: Sequence[pytest.Item], pipe: int, folder: str) -> None:
+def _in_child(mutant: Mutant, items: Sequence[pytest.Item], pipe: int, folder: str, seconds: float) -> None:
     os.setpgid(0, 0)
     _quiet()
+    # What a forked process has used counts from nothing.
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 5))
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     stop = _Stop(pipe)
     try:
