@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from shapely.geometry import MultiPolygon, Polygon
+from shapely.geometry import MultiPolygon, Polygon, box
 
 from rtqc.core import Dose, Grid, Orientation, Structure
 
@@ -86,3 +86,14 @@ def field_dose(grid: Grid, gy: Callable[[np.ndarray], np.ndarray]) -> Dose:
     """A dose given as a function of patient coordinates (n, 3), in Gy."""
     index = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), axis=-1).reshape(-1, 3)
     return Dose(grid, np.asarray(gy(grid.patient_mm(index)), np.float32).reshape(grid.shape))
+
+
+def prism_of(*positions: float) -> Structure:
+    """100 mm² on each plane."""
+    return prism(box(0, 0, 20, 5), positions, slice_spacing_mm=3.0)
+
+
+def box_dose() -> Dose:
+    """Some dose, where only matters that there is one."""
+    grid = Grid.regular((2, 2, 2), (3.0, 3.0, 3.0))
+    return Dose(grid, np.ones(grid.shape, np.float32))
