@@ -76,7 +76,12 @@ def prism(area: Polygon | MultiPolygon, positions: Iterable[float], name: str = 
 
 
 def cone(
-    radius: float, slope: float, positions: Iterable[float], centre: tuple[float, float] = (0, 0), name: str = "Cone", **more: Any
+    radius: float,
+    slope: float,
+    positions: Iterable[float],
+    centre: tuple[float, float] = (0, 0),
+    name: str = "Cone",
+    **more: Any,
 ) -> Structure:
     """A cone along z: ``radius + slope * z`` mm wide."""
     return stack({float(w): circle(*centre, radius + slope * w) for w in positions}, name, **more)

@@ -116,7 +116,9 @@ def test_planes_that_lie_near_are_one_and_others_are_interpolated() -> None:
     slices, _ = compare_slices(a, off)
     assert [s.position_mm for s in slices] == [0, 1, 3, 4, 6, 7]
     # B begins half a spacing below its first plane; between its planes it is a cone.
-    assert [s.area_b_mm2 for s in slices] == pytest.approx([np.pi * 21**2, *(np.pi * (20 + w) ** 2 for w in (1, 3, 4, 6, 7))], rel=0.005)
+    assert [s.area_b_mm2 for s in slices] == pytest.approx(
+        [np.pi * 21**2, *(np.pi * (20 + w) ** 2 for w in (1, 3, 4, 6, 7))], rel=0.005
+    )
     assert [s.area_a_mm2 for s in slices][:5] == pytest.approx([np.pi * (20 + w) ** 2 for w in (0, 1, 3, 4, 6)], rel=0.005)
     assert all(s.missing is None for s in slices)
 
@@ -176,7 +178,9 @@ def test_planes_that_cut_across_mean_the_same_solid(orientation: Orientation) ->
     g = compare(ball, drawn)
     assert g.centroid_shift_mm == pytest.approx((-3, 0, 0), abs=0.1)
     points = np.random.default_rng(0).uniform(-20, 20, (200_000, 3))
-    inside = (np.abs(orientation.to_frame(points)) <= (12, 15, 18)).all(axis=1) & (np.linalg.norm(points - (3, 0, 0), axis=1) <= 15)
+    inside = (np.abs(orientation.to_frame(points)) <= (12, 15, 18)).all(axis=1) & (
+        np.linalg.norm(points - (3, 0, 0), axis=1) <= 15
+    )
     shared = inside.mean() * 40**3 / 1000
     assert g.dice == pytest.approx(2 * shared / (ball.volume_ml + 24 * 30 * 36 / 1000), abs=0.01)
     assert g.volume_difference_ml == pytest.approx(24 * 30 * 36 / 1000 - ball.volume_ml, abs=0.01)
@@ -217,7 +221,11 @@ def test_masks_of_unequal_voxels_have_the_numbers_of_their_boxes() -> None:
     assert g.hausdorff_mm == pytest.approx(np.sqrt(4 + 36 + 16), abs=0.8)
     assert g.hausdorff_at_mm is not None
     assert g.hausdorff_at_mm == pytest.approx((14.5, -17, 11.5), abs=1.0)
-    assert [(s.missing, round(s.area_a_mm2), round(s.area_b_mm2)) for s in g.slices] == [(None, 120, 120), (None, 120, 120), ("b", 120, 0)]
+    assert [(s.missing, round(s.area_a_mm2), round(s.area_b_mm2)) for s in g.slices] == [
+        (None, 120, 120),
+        (None, 120, 120),
+        ("b", 120, 0),
+    ]
 
 
 def test_a_mask_of_nothing_is_nothing() -> None:

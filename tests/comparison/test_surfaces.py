@@ -42,7 +42,11 @@ def test_each_side_is_named_after_where_it_lies(side: str) -> None:
 def test_each_octant_is_named_after_where_it_lies(octant: tuple[int, int, int]) -> None:
     a = pieces((tuple(MIDDLE + np.array(octant) * (3, 7, 5)), 1.5, 2.0))
     names = [r.name for r in SurfaceDistances(a, NOTHING).regions(MIDDLE)]
-    words = [("right", "left")[octant[0] > 0], ("anterior", "posterior")[octant[1] > 0], ("inferior", "superior")[octant[2] > 0]]
+    words = [
+        ("right", "left")[octant[0] > 0],
+        ("anterior", "posterior")[octant[1] > 0],
+        ("inferior", "superior")[octant[2] > 0],
+    ]
     assert names == [words[1], " ".join(words)]
 
 
@@ -82,7 +86,9 @@ def test_every_number_has_both_surfaces_in_it_by_their_area() -> None:
     assert BOTH.hausdorff_percentile_mm(50) == 1.0
     assert BOTH.mean_mm == pytest.approx(((60 + 14 + 114) / 100 + (180 + 27 + 34) / 200) / 2)
     assert BOTH.signed_mean_mm == pytest.approx((60 - 14 + 114) / 100)
-    assert [BOTH.surface_dice(t) for t in (0.9, 1.0, 2.0, 3.0, 7.0, 9.0)] == pytest.approx([x / 300 for x in (0, 240, 257, 295, 297, 300)])
+    assert [BOTH.surface_dice(t) for t in (0.9, 1.0, 2.0, 3.0, 7.0, 9.0)] == pytest.approx(
+        [x / 300 for x in (0, 240, 257, 295, 297, 300)]
+    )
 
 
 def test_the_other_way_round_it_is_the_others_surface_and_sign() -> None:
@@ -93,7 +99,10 @@ def test_the_other_way_round_it_is_the_others_surface_and_sign() -> None:
     assert (far.hausdorff_mm, far.hausdorff_at_mm) == (12.0, (1.0, 2.0, 3.0))
 
 
-@pytest.mark.parametrize(("axis", "sign", "word"), [(0, -1, "right"), (0, 1, "left"), (1, -1, "anterior"), (1, 1, "posterior"), (2, -1, "inferior"), (2, 1, "superior")])
+@pytest.mark.parametrize(
+    ("axis", "sign", "word"),
+    [(0, -1, "right"), (0, 1, "left"), (1, -1, "anterior"), (1, 1, "posterior"), (2, -1, "inferior"), (2, 1, "superior")],
+)
 def test_a_shift_is_said_in_the_word_of_its_way(axis: int, sign: int, word: str) -> None:
     def along(mm: float) -> tuple[float, float, float]:
         x, y, z = (sign * mm if k == axis else 0.0 for k in range(3))
@@ -131,7 +140,9 @@ def test_a_percentile_of_many_is_that_of_all_of_them_sorted(percent: float) -> N
 def test_points_are_told_in_patient_coordinates_whatever_the_frame() -> None:
     """Cones drawn feet first and on oblique planes, one 5 mm longer than the other: the tip is furthest away."""
     for orientation in (FEET_FIRST, OBLIQUE):
-        short, long = (cone(14, -0.9, np.arange(0.0, n, 2.0), (21, 8), orientation=orientation, slice_spacing_mm=2.0) for n in (11, 16))
+        short, long = (
+            cone(14, -0.9, np.arange(0.0, n, 2.0), (21, 8), orientation=orientation, slice_spacing_mm=2.0) for n in (11, 16)
+        )
         both = surface_distances(surface_of(long), surface_of(short))
         # The long one's end, of 1.4 mm radius, lies between 14 and 15 mm around (21, 8) of its frame; the short one's flat end at 11 mm.
         assert both.hausdorff_mm == pytest.approx(3.6, abs=0.5)

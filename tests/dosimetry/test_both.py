@@ -25,7 +25,10 @@ PLANES = np.arange(-4.5, 5, 3)
 HEART = prism(boot(-15, -20), PLANES, "Heart", slice_spacing_mm=3.0)
 DRAFT = prism(boot(-7, -24), PLANES - 6, "Draft", slice_spacing_mm=3.0)
 #: The same on one plane each, where only what is there matters.
-FLAT, FLAT_DRAFT = prism(boot(-15, -20), (0.0,), "Heart", slice_spacing_mm=3.0), prism(boot(-7, -24), (-3.0,), "Draft", slice_spacing_mm=3.0)
+FLAT, FLAT_DRAFT = (
+    prism(boot(-15, -20), (0.0,), "Heart", slice_spacing_mm=3.0),
+    prism(boot(-7, -24), (-3.0,), "Draft", slice_spacing_mm=3.0),
+)
 TISSUE = AlphaBeta(2.5, "a source")
 #: Two ROIs; the first is not the heart.
 ROI = Roi(7, HEART)
@@ -38,7 +41,13 @@ def mean_of(structure: Structure) -> float:
     return float(20 + structure.centroid_mm @ GRADIENT)
 
 
-def told(case: Case = CASE, heart: Structure | None = FLAT, draft: Structure | None = FLAT_DRAFT, roi: Roi | None = ROI, **more: object) -> DoseComparison:
+def told(
+    case: Case = CASE,
+    heart: Structure | None = FLAT,
+    draft: Structure | None = FLAT_DRAFT,
+    roi: Roi | None = ROI,
+    **more: object,
+) -> DoseComparison:
     found = BothHearts.of(case, roi, heart, draft, TISSUE).comparison(**more)  # type: ignore[arg-type]
     assert found is not None
     return found
@@ -225,7 +234,9 @@ def test_organs_are_found_by_the_names_that_protocols_have_for_them() -> None:
 
 
 def constraint(name: str, **more: object) -> Constraint:
-    return Constraint.model_validate({"id": name, "description": name, "metric": "mean_gy", "limit": 4.0, "unit": "Gy", "source": "test"} | more)
+    return Constraint.model_validate(
+        {"id": name, "description": name, "metric": "mean_gy", "limit": 4.0, "unit": "Gy", "source": "test"} | more
+    )
 
 
 def test_the_drafts_error_is_known_for_the_hearts_limits_and_grows_with_eqd2() -> None:
@@ -244,6 +255,10 @@ def test_the_drafts_error_is_known_for_the_hearts_limits_and_grows_with_eqd2() -
     assert errors["eqd2"] == pytest.approx(errors["mean"] * slope, rel=0.1)
     unknown = BothHearts.of(replace(CASE, plan=None), ROI, HEART, DRAFT, TISSUE, band)
     assert list(unknown.draft_errors(wanted)) == ["mean"]
-    for without in (BothHearts.of(CASE, ROI, HEART, DRAFT, TISSUE), BothHearts.of(CASE, ROI, HEART, None, TISSUE, band), BothHearts.of(replace(CASE, dose=None), ROI, HEART, DRAFT, TISSUE, band)):
+    for without in (
+        BothHearts.of(CASE, ROI, HEART, DRAFT, TISSUE),
+        BothHearts.of(CASE, ROI, HEART, None, TISSUE, band),
+        BothHearts.of(replace(CASE, dose=None), ROI, HEART, DRAFT, TISSUE, band),
+    ):
         assert without.moved is None
         assert without.draft_errors(wanted) == {}

@@ -63,10 +63,19 @@ def test_metrics_are_of_what_has_a_dose_and_say_how_much_that_is() -> None:
 
 def test_a_dose_or_volume_on_a_cell_counts_that_cell() -> None:
     h = histogram((2, 40), (7, 30), (22, 10))
-    assert [h.volume_at_dose_percent(x) for x in (0, 2, 2.001, 7, 7.001, 22, 22.001)] == pytest.approx([100, 100, 50, 50, 12.5, 12.5, 0])
+    assert [h.volume_at_dose_percent(x) for x in (0, 2, 2.001, 7, 7.001, 22, 22.001)] == pytest.approx(
+        [100, 100, 50, 50, 12.5, 12.5, 0]
+    )
     assert [h.dose_at_volume_gy(x) for x in (0, 10, 10.001, 40, 40.001, 80, 500)] == [22, 22, 7, 7, 2, 2, 2]
     assert [h.dose_at_percent_gy(x) for x in (12.5, 12.6, 50, 50.1, 100)] == [22, 7, 7, 2, 2]
-    for number in (NOTHING.mean_gy, NOTHING.max_gy, NOTHING.min_gy, NOTHING.dose_at_volume_gy(1), NOTHING.dose_at_percent_gy(1), NOTHING.volume_at_dose_percent(1)):
+    for number in (
+        NOTHING.mean_gy,
+        NOTHING.max_gy,
+        NOTHING.min_gy,
+        NOTHING.dose_at_volume_gy(1),
+        NOTHING.dose_at_percent_gy(1),
+        NOTHING.volume_at_dose_percent(1),
+    ):
         assert np.isnan(number)
 
 
@@ -80,7 +89,10 @@ def test_a_metric_by_name_is_the_histograms_number(name: str, value: float) -> N
 
 
 def test_draft_minus_contour_key_by_key() -> None:
-    found = difference(DoseMetrics(mean_gy=3.0, max_gy=10.0, covered_percent=90, v5_gy_percent=20), DoseMetrics(mean_gy=4.5, max_gy=7.0, covered_percent=100))
+    found = difference(
+        DoseMetrics(mean_gy=3.0, max_gy=10.0, covered_percent=90, v5_gy_percent=20),
+        DoseMetrics(mean_gy=4.5, max_gy=7.0, covered_percent=100),
+    )
     assert found == DoseMetrics(mean_gy=-1.5, max_gy=3.0, covered_percent=-10)
 
 
@@ -124,11 +136,18 @@ def test_the_curve_is_cumulative_and_says_what_the_histogram_says() -> None:
 
 
 def constraint(metric: str, limit: float, **more: object) -> Constraint:
-    fields = {"id": metric, "description": f"about {metric}", "metric": metric, "limit": limit, "unit": Metric.named(metric).unit, "source": "a source"}
+    fields = {
+        "id": metric,
+        "description": f"about {metric}",
+        "metric": metric,
+        "limit": limit,
+        "unit": Metric.named(metric).unit,
+        "source": "a source",
+    }
     return Constraint.model_validate(fields | more)
 
 
-def result(one: Constraint, heart: OrganDose, draft: OrganDose = OrganDose(), **more: object) -> ConstraintResult:  # noqa: B008
+def result(one: Constraint, heart: OrganDose, draft: OrganDose = OrganDose(), **more: object) -> ConstraintResult:
     (found,) = evaluate([one], heart, draft, **more)  # type: ignore[arg-type]
     return found
 
@@ -140,13 +159,23 @@ def organ(gy: float, eqd2: float | None = None) -> OrganDose:
 def test_a_limit_is_met_up_to_it_and_exceeded_above() -> None:
     found = result(constraint("mean_gy", 4.0), organ(4.0), organ(4.001))
     assert (found.contoured, found.draft, found.contoured_met, found.draft_met) == (4.0, 4.001, True, False)
-    assert (found.id, found.description, found.limit, found.unit, found.source, found.tier, found.structure) == ("mean_gy", "about mean_gy", 4.0, "Gy", "a source", "acceptable", "")
+    assert (found.id, found.description, found.limit, found.unit, found.source, found.tier, found.structure) == (
+        "mean_gy",
+        "about mean_gy",
+        4.0,
+        "Gy",
+        "a source",
+        "acceptable",
+        "",
+    )
 
 
 @pytest.mark.parametrize(("contour", "draft", "error", "flips"), [
     (3, 5, None, True), (5, 3, None, True), (3, 5, 1.9, True), (3, 5, 2.0, False), (5, 3, 1.9, True), (5, 3, 2.0, False), (3, 3.9, None, False), (5, 9, None, False),
 ])  # fmt: skip
-def test_an_outcome_flips_both_ways_and_only_beyond_the_drafts_error(contour: float, draft: float, error: float | None, flips: bool) -> None:
+def test_an_outcome_flips_both_ways_and_only_beyond_the_drafts_error(
+    contour: float, draft: float, error: float | None, flips: bool
+) -> None:
     errors = {} if error is None else {"mean_gy": error, "max_gy": 99.0}
     found = result(constraint("mean_gy", 4.0), organ(contour), organ(draft), draft_errors=errors)
     assert (found.outcome_flips, found.draft_error) == (flips, error)
@@ -164,7 +193,13 @@ def test_another_organs_limit_is_held_against_that_organ_and_no_draft() -> None:
 def test_a_limit_in_fractions_of_two_gray_is_held_against_those() -> None:
     one = constraint("mean_gy", 4.0, eqd2=True, tier="ideal")
     found = result(one, organ(5, 3), organ(2, 6))
-    assert (found.contoured, found.draft, found.contoured_met, found.draft_met, found.outcome_flips) == (3, 6, True, False, True)
+    assert (found.contoured, found.draft, found.contoured_met, found.draft_met, found.outcome_flips) == (
+        3,
+        6,
+        True,
+        False,
+        True,
+    )
     assert (found.eqd2, found.converted_from, found.tier) == (True, one.converted_from, "ideal")
     assert result(one, organ(5), organ(2)).contoured_met is None
     assert result(constraint("mean_gy", 4.0), organ(5, 3)).contoured_met is False
@@ -218,7 +253,10 @@ def test_slices_add_what_the_draft_has_more_and_take_what_it_has_less_largest_fi
     assert slice_contributions(contour, contour, planes) == ()
 
 
-@pytest.mark.parametrize(("dose", "fractions", "alpha_beta", "eqd2"), [(50, 25, 3, 50), (40, 15, 3, 40 * (40 / 15 + 3) / 5), (40, 15, 10, 40 * (40 / 15 + 10) / 12), (26, 5, 3, 42.64)])
+@pytest.mark.parametrize(
+    ("dose", "fractions", "alpha_beta", "eqd2"),
+    [(50, 25, 3, 50), (40, 15, 3, 40 * (40 / 15 + 3) / 5), (40, 15, 10, 40 * (40 / 15 + 10) / 12), (26, 5, 3, 42.64)],
+)
 def test_the_linear_quadratic_model_there_and_back(dose: float, fractions: int, alpha_beta: float, eqd2: float) -> None:
     assert eqd2_gy(float(dose), fractions, alpha_beta) == pytest.approx(eqd2)
     assert in_fractions_gy(eqd2, fractions, alpha_beta) == pytest.approx(dose)
@@ -254,7 +292,9 @@ def test_sources_are_converted_at_a_high_dose_rate_and_never_with_beams() -> Non
 
     setups = (ApplicationSetup(1, 1),)
     assert eqd2_fractions(case(Plan(fractions=3, application_setups=setups, brachy_type="HDR", kind="brachy"))) == 3
-    assert "of type LDR does not" in why_no_eqd2(case(Plan(fractions=3, application_setups=setups, brachy_type="LDR", kind="brachy")))
+    assert "of type LDR does not" in why_no_eqd2(
+        case(Plan(fractions=3, application_setups=setups, brachy_type="LDR", kind="brachy"))
+    )
     assert "of type unknown" in why_no_eqd2(case(Plan(fractions=3, application_setups=setups, kind="brachy")))
     both = Plan(fractions=3, application_setups=setups, brachy_type="HDR", treatment_beams=(Beam(1),))
     assert "beams and brachytherapy lie in one dose" in why_no_eqd2(case(both))
@@ -319,7 +359,12 @@ def test_the_second_calculation_has_each_number_in_its_place(monkeypatch: pytest
         asked.append(arguments)
         values = {2: 31.0, 50: 17.0, 98: 1.5}
         return SimpleNamespace(
-            volume=200.0, counts=counts, mean=16.25, max=32.5, min=0.125, dose_constraint=lambda percent: SimpleNamespace(value=values[percent])
+            volume=200.0,
+            counts=counts,
+            mean=16.25,
+            max=32.5,
+            min=0.125,
+            dose_constraint=lambda percent: SimpleNamespace(value=values[percent]),
         )
 
     monkeypatch.setattr(second_check, "_histogram", fake)

@@ -70,7 +70,9 @@ def test_nothing_is_covered_by_nothing() -> None:
 
 def test_edges_go_round_outer_rings_one_way_and_round_holes_the_other_and_know_their_area() -> None:
     ring = boot().difference(box(2, 2, 9, 7))
-    start, end, owner = polygon_edges([multi(boot(scale=0.5)), MultiPolygon(), multi(Polygon(ring.exterior.coords[::-1], [r.coords for r in ring.interiors]))])
+    start, end, owner = polygon_edges(
+        [multi(boot(scale=0.5)), MultiPolygon(), multi(Polygon(ring.exterior.coords[::-1], [r.coords for r in ring.interiors]))]
+    )
     assert owner.tolist() == [0] * 6 + [2] * 10
     cross = (start[:, 0] * end[:, 1] - end[:, 0] * start[:, 1]) / 2
     # Counter-clockwise: the areas come out positive, the hole's is taken away.
@@ -92,7 +94,9 @@ def test_any_polygon_covers_every_pixel_exactly(points: list[tuple[float, float]
 
 
 def test_only_areas_are_kept_of_a_geometry() -> None:
-    mixed = shapely.GeometryCollection([Point(1, 1), boot(), LineString([(0, 0), (1, 1)]), multi(box(50, 0, 51, 1), box(60, 0, 61, 2))])
+    mixed = shapely.GeometryCollection(
+        [Point(1, 1), boot(), LineString([(0, 0), (1, 1)]), multi(box(50, 0, 51, 1), box(60, 0, 61, 2))]
+    )
     assert [p.area for p in as_multipolygon(mixed).geoms] == [668, 1, 2]
     assert as_multipolygon(Polygon()).is_empty
     assert as_multipolygon(Point(1, 2)).is_empty

@@ -25,7 +25,9 @@ GROWING = stack({w: boot(5, -33, 1 + 0.05 * w) for w in HEIGHTS}, "Boot", kind="
 def grid_of(orientation: Orientation, row_mm: float = 2.0, column_mm: float = 1.0) -> Grid:
     """Slices of 3 mm from -9 to 9 mm; 100 x 100 mm around the axis, from the corner at which this orientation begins."""
     normal = np.array(orientation.normal)
-    sides = (100 / column_mm - 1) / 2 * column_mm * np.array(orientation.row) + (100 / row_mm - 1) / 2 * row_mm * np.array(orientation.column)
+    sides = (100 / column_mm - 1) / 2 * column_mm * np.array(orientation.row) + (100 / row_mm - 1) / 2 * row_mm * np.array(
+        orientation.column
+    )
     corner = -sides - 9 * normal
     return Grid.regular((7, int(100 / row_mm), int(100 / column_mm)), (3.0, row_mm, column_mm), corner, orientation)
 
@@ -117,7 +119,12 @@ def test_a_grid_that_cuts_across_holds_the_solid_where_it_is(orientation: Orient
     solid = cone(14, 0.4, range(-15, 16, 3), (9, -4), slice_spacing_mm=3.0)
     size, spacing = (30, 44, 34), (2.0, 1.5, 2.0)
     half = (np.array(size) - 1) / 2 * np.array(spacing)
-    corner = np.array([9.0, -4, 0]) - half[2] * np.array(orientation.row) - half[1] * np.array(orientation.column) - half[0] * np.array(orientation.normal)
+    corner = (
+        np.array([9.0, -4, 0])
+        - half[2] * np.array(orientation.row)
+        - half[1] * np.array(orientation.column)
+        - half[0] * np.array(orientation.normal)
+    )
     grid = Grid.regular(size, spacing, corner, orientation)
     points = centres_of(grid)
     away = (14 + 0.4 * points[..., 2]) - np.hypot(points[..., 0] - 9, points[..., 1] + 4)
@@ -224,7 +231,9 @@ def test_a_solid_is_cut_across_where_it_lies() -> None:
 
 
 def test_a_structure_drawn_on_sagittal_planes_lands_on_axial_slices() -> None:
-    drawn = Structure("Boot", {float(w): MultiPolygon([boot(5, -33)]) for w in range(-12, 13, 3)}, SAGITTAL, slice_spacing_mm=3.0)
+    drawn = Structure(
+        "Boot", {float(w): MultiPolygon([boot(5, -33)]) for w in range(-12, 13, 3)}, SAGITTAL, slice_spacing_mm=3.0
+    )
     grid = Grid.regular((9, 50, 50), (4.0, 1.0, 1.0), (-25, -25, -20))
     found = on_slices(drawn, grid)
     assert found.orientation == AXIAL

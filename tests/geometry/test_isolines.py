@@ -87,7 +87,9 @@ def test_rings_are_closed_and_tell_by_their_way_what_they_are() -> None:
     # A hole of nothing is nothing; pieces that overlap are one.
     assert assemble([small[::-1]]).is_empty
     assert assemble([ring, np.array(boot(40, 0).exterior.coords)]).area == pytest.approx(2 * 668)
-    assert assemble([small[::-1], ring, np.array(boot(0.5, 0.5, 0.02).exterior.coords)]).area == pytest.approx(668 * 0.96 + 0, abs=0.3)
+    assert assemble([small[::-1], ring, np.array(boot(0.5, 0.5, 0.02).exterior.coords)]).area == pytest.approx(
+        668 * 0.96 + 0, abs=0.3
+    )
     # A ring that crosses itself becomes what it encloses.
     bow = np.array([(0, 0), (10, 10), (10, 0), (0, 12), (0, 0)], float)
     assert assemble([bow]).is_valid

@@ -47,7 +47,9 @@ def test_a_leaning_boot_lies_between_its_planes() -> None:
     low, high = solid.planes[0.0], solid.planes[3.0]
     assert between.difference(low.union(high)).area < 2
     assert low.intersection(high).difference(between).area < 2
-    assert np.array(between.centroid.coords[0]) == pytest.approx((np.array(low.centroid.coords[0]) + high.centroid.coords[0]) / 2, abs=1.0)
+    assert np.array(between.centroid.coords[0]) == pytest.approx(
+        (np.array(low.centroid.coords[0]) + high.centroid.coords[0]) / 2, abs=1.0
+    )
 
 
 def test_a_plane_that_lies_near_is_taken_as_it_is_and_beyond_an_end_for_half_a_spacing() -> None:
@@ -195,7 +197,13 @@ def sample_solid_step(structure: Structure) -> float:
     from rtqc.geometry.solid import _pixel_mm
 
     widths = [2 * a.area / a.length for a in structure.planes.values()]
-    return _pixel_mm(structure, 1.5) if len(structure.planes) > 50 else float(sample_solid(structure).step[1]) if max(widths) else 0.0
+    return (
+        _pixel_mm(structure, 1.5)
+        if len(structure.planes) > 50
+        else float(sample_solid(structure).step[1])
+        if max(widths)
+        else 0.0
+    )
 
 
 def test_what_cannot_be_sampled_is_said() -> None:
@@ -215,7 +223,9 @@ def test_a_field_is_read_linearly_along_each_axis_and_so_is_its_slope() -> None:
     a, b, c = index.T
     value, slope = trilinear(field, index)
     assert value == pytest.approx(2 + 3 * a + 5 * b + 7 * c + 0.5 * a * b - 0.25 * b * c + 0.1 * a * c, rel=1e-6)
-    assert slope == pytest.approx(np.stack([3 + 0.5 * b + 0.1 * c, 5 + 0.5 * a - 0.25 * c, 7 - 0.25 * b + 0.1 * a], axis=1), abs=1e-5)
+    assert slope == pytest.approx(
+        np.stack([3 + 0.5 * b + 0.1 * c, 5 + 0.5 * a - 0.25 * c, 7 - 0.25 * b + 0.1 * a], axis=1), abs=1e-5
+    )
     outside, _ = trilinear(field, np.array([(-2.0, 9, 7), (5, -1, -1)]))
     assert outside == pytest.approx([field[0, 4, 5], field[3, 0, 0]])
 

@@ -75,7 +75,17 @@ def test_a_mask_holds_its_voxels_and_nothing_beside_them() -> None:
     surface = surface_of_mask(mask_of((slice(3, 5), slice(3, 6), slice(3, 7)), (slice(5, 6), slice(3, 4), slice(3, 4))))
     # From 12.5 to 16.5, from -15 to -9, from 7.5 to 16.5; one voxel above, up to 21.5.
     inside = [(12.6, -14.9, 7.6), (16.4, -9.1, 16.4), (14, -12, 11.6), (13.1, -13.9, 21.4)]
-    outside = [(12.4, -12, 12), (16.6, -12, 12), (14, -15.2, 12), (14, -8.8, 12), (14, -12, 7.4), (14, -12, 16.6), (13.1, -13.9, 21.6), (-500, 0, 0), (14, 900, 12)]
+    outside = [
+        (12.4, -12, 12),
+        (16.6, -12, 12),
+        (14, -15.2, 12),
+        (14, -8.8, 12),
+        (14, -12, 7.4),
+        (14, -12, 16.6),
+        (13.1, -13.9, 21.6),
+        (-500, 0, 0),
+        (14, 900, 12),
+    ]
     assert surface.holds(np.array(inside)).tolist() == [True] * 4
     assert surface.holds(np.array(outside, float)).tolist() == [False] * 9
 
@@ -96,7 +106,10 @@ def test_masks_are_cut_to_what_either_holds_and_a_slice_more_at_either_end() -> 
     assert one.grid.origin_mm == (11.0, -12.0)
     assert (one.array.sum(), other.array.sum()) == (a.array.sum(), b.array.sum())
     assert (one.volume_ml, other.volume_ml) == pytest.approx((a.volume_ml, b.volume_ml))
-    low, high = cropped(mask_of((slice(0, 1), slice(0, 2), slice(0, 1)))), cropped(mask_of((slice(6, 7), slice(11, 12), slice(14, 15))))
+    low, high = (
+        cropped(mask_of((slice(0, 1), slice(0, 2), slice(0, 1)))),
+        cropped(mask_of((slice(6, 7), slice(11, 12), slice(14, 15)))),
+    )
     assert (low[0].grid.shape, high[0].grid.shape) == ((2, 2, 1), (2, 1, 1))
     assert (low[0].grid.slice_positions_mm[0], high[0].grid.slice_positions_mm[-1]) == (0.0, 24.0)
     nothing = mask_of()
@@ -115,7 +128,12 @@ def test_a_point_is_as_far_from_a_triangle_as_the_nearest_point_of_it() -> None:
     places = [(a + b + c) / 3 + 2 * normal, (a + b + c) / 3 - 3 * normal, a, (a + b) / 2]
     for p, q, r in ((a, b, c), (b, c, a), (c, a, b)):
         beside = (p + q) / 2 - 0.7 * (r - (p + q) / 2)
-        places += [beside + normal, p + 1.3 * (p - (q + r) / 2) - 2 * normal, p + 0.9 * (p - q) + 0.3 * normal, p + 0.8 * (p - r)]
+        places += [
+            beside + normal,
+            p + 1.3 * (p - (q + r) / 2) - 2 * normal,
+            p + 0.9 * (p - q) + 0.3 * normal,
+            p + 0.8 * (p - r),
+        ]
 
     def nearest(point: np.ndarray) -> float:
         def away(share: np.ndarray) -> float:
@@ -123,7 +141,10 @@ def test_a_point_is_as_far_from_a_triangle_as_the_nearest_point_of_it() -> None:
             return float(np.sum((point - a - s * (b - a) - t * (c - a)) ** 2))
 
         starts = ((0.2, 0.2), (0.9, 0.1), (0.1, 0.9), (0.5, 0.5))
-        return min(minimize(away, s, bounds=[(0, 1), (0, 1)], method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-10}).fun for s in starts)
+        return min(
+            minimize(away, s, bounds=[(0, 1), (0, 1)], method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-10}).fun
+            for s in starts
+        )
 
     found = _to_triangles(np.array(places), np.repeat(triangle[None], len(places), axis=0))
     assert found == pytest.approx([nearest(p) for p in places], abs=1e-5)
@@ -133,7 +154,9 @@ def test_a_point_is_as_far_from_a_triangle_as_the_nearest_point_of_it() -> None:
 
 
 def test_triangles_have_their_areas() -> None:
-    triangles = np.array([[(0, 0, 0), (3, 0, 0), (0, 4, 0)], [(1, 1, 1), (1, 1, 6), (1, 3, 1)], [(5, 5, 5), (5, 5, 5), (6, 6, 6)]], float)
+    triangles = np.array(
+        [[(0, 0, 0), (3, 0, 0), (0, 4, 0)], [(1, 1, 1), (1, 1, 6), (1, 3, 1)], [(5, 5, 5), (5, 5, 5), (6, 6, 6)]], float
+    )
     assert triangle_areas(triangles).tolist() == [6, 5, 0]
 
 
@@ -175,7 +198,13 @@ def test_surfaces_in_two_frames_are_as_far_apart_as_in_one(other: Orientation) -
     a = surface_of(prism(boot(4, -9), range(0, 19, 3)))
     shifted = surface_of(prism(boot(6, -14), range(3, 22, 3)))
     turn = AXIAL.transform_to(other).T
-    turned = replace(shifted, orientation=other, centres=shifted.centres @ turn, triangles=shifted.triangles @ turn, solid=_Turned(shifted, other))
+    turned = replace(
+        shifted,
+        orientation=other,
+        centres=shifted.centres @ turn,
+        triangles=shifted.triangles @ turn,
+        solid=_Turned(shifted, other),
+    )
     for own, ends in (((a, shifted), (a, turned)), ((shifted, a), (turned, a))):
         truth, found = own[0].distances_to(own[1]), ends[0].distances_to(ends[1])
         assert found.mm.max() == pytest.approx(truth.mm.max(), abs=1e-6)

@@ -32,7 +32,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes at once (all cores)")
     parser.add_argument("--slowest", type=float, default=10.0, help="seconds that a test may take to be asked (10)")
     parser.add_argument("--goal", type=float, default=85.0, help="percent that must be noticed (85)")
-    parser.add_argument("--known", action="store_true", help="only the wrong changes of known/*.toml, all of which must be noticed")
+    parser.add_argument(
+        "--known", action="store_true", help="only the wrong changes of known/*.toml, all of which must be noticed"
+    )
     parser.add_argument("--file", default="", help="only files whose name begins so")
     options = parser.parse_args()
     unknown = [name for name in options.rooms if name not in ROOMS]
@@ -49,7 +51,9 @@ def main() -> int:
 
 
 def _made(room: Room, options: argparse.Namespace) -> int:
-    every = [m for f in room.files if f.name.startswith(options.file) for m in mutants_of(os.path.relpath(f, ROOT), f.read_text())]
+    every = [
+        m for f in room.files if f.name.startswith(options.file) for m in mutants_of(os.path.relpath(f, ROOT), f.read_text())
+    ]
     results = Results(WORK / f"{room.name}.json", state_of(room))
     order = list(every)
     random.Random(options.seed).shuffle(order)
@@ -75,7 +79,9 @@ def _run(room: Room, options: argparse.Namespace, mutants: Iterable[Mutant]) -> 
         return mutants
 
     runner = Runner(room, WORK, options.slowest, wanted, options.workers, options.budget)
-    code = pytest.main([*room.tests, "-q", "-p", "no:cacheprovider", "--ignore", str(Path("tests") / "mutants")], plugins=[runner])
+    code = pytest.main(
+        [*room.tests, "-q", "-p", "no:cacheprovider", "--ignore", str(Path("tests") / "mutants")], plugins=[runner]
+    )
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         raise SystemExit(f"pytest could not collect the tests of {room.name}")
     if runner.lines.failed:

@@ -83,4 +83,6 @@ def import_anew(file: str, source: str) -> None:
 
 
 def _ours() -> Iterator[str]:
-    return (name for name in list(sys.modules) if name.split(".")[0] in ("rtqc", "tests") and not name.startswith("tests.mutants"))
+    return (
+        name for name in list(sys.modules) if name.split(".")[0] in ("rtqc", "tests") and not name.startswith("tests.mutants")
+    )

@@ -50,7 +50,9 @@ class Known:
         first = source.count("\n", 0, before) + 1
         last = first + self.old.count("\n")
         text = self.old.splitlines()[0].strip()
-        return Mutant(self.file, _within(source, first, last), first, text, self.user, "known", 0, range(first, last + 1), changed)
+        return Mutant(
+            self.file, _within(source, first, last), first, text, self.user, "known", 0, range(first, last + 1), changed
+        )
 
 
 def known_mutants(room: str | None = None) -> Iterator[Known]:
@@ -68,7 +70,12 @@ def _within(source: str, first: int, last: int) -> str:
     body = ast.parse(source).body
     while True:
         holder = next(
-            (n for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.body[0].lineno <= first and last <= (n.end_lineno or 0)), None
+            (
+                n
+                for n in body
+                if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.body[0].lineno <= first and last <= (n.end_lineno or 0)
+            ),
+            None,
         )
         if holder is None:
             return ".".join(names)

@@ -49,7 +49,9 @@ class Results:
         self._path.write_text(json.dumps(self._kept, indent=0, sort_keys=True))
 
 
-def summary(room: str, found: list[tuple[Mutant, Outcome]], total: int, excused: list[Equivalent]) -> tuple[str, list[str], float]:
+def summary(
+    room: str, found: list[tuple[Mutant, Outcome]], total: int, excused: list[Equivalent]
+) -> tuple[str, list[str], float]:
     """A line for a room, a line for each survivor, and the rate in percent of those that are not equivalent."""
     equal = {m.key for m, o in found if o.state not in NOTICED and any(e.is_of(m) for e in excused)}
     counted = [(m, o) for m, o in found if m.key not in equal]
@@ -60,7 +62,9 @@ def summary(room: str, found: list[tuple[Mutant, Outcome]], total: int, excused:
         f"{room}: {noticed} of {len(counted)} noticed ({rate:.1f} %); {states['survived']} survived, {states['unseen']} on lines that no test runs, "
         f"{len(equal)} equivalent; {len(found)} of {total} made"
     )
-    survivors = [f"{m.file}:{m.line} ({o.state}) {m.text}\n    {m.old} -> {m.new}" for m, o in counted if o.state not in NOTICED]
+    survivors = [
+        f"{m.file}:{m.line} ({o.state}) {m.text}\n    {m.old} -> {m.new}" for m, o in counted if o.state not in NOTICED
+    ]
     return line, survivors, rate
 
 

@@ -55,7 +55,9 @@ class _Child:
 class Runner:
     """A plugin of pytest that, in place of running the collected tests, makes the wrong changes and runs those tests that could notice."""
 
-    def __init__(self, room: Room, work: Path, slowest: float, wanted: Callable[[LineMap], Iterable[Mutant]], workers: int, budget: float) -> None:
+    def __init__(
+        self, room: Room, work: Path, slowest: float, wanted: Callable[[LineMap], Iterable[Mutant]], workers: int, budget: float
+    ) -> None:
         """See the class.
 
         Args:
@@ -66,7 +68,14 @@ class Runner:
             workers: processes at once.
             budget: seconds after which none is begun.
         """
-        self._room, self._work, self._slowest, self._wanted, self._workers, self._budget = room, work, slowest, wanted, workers, budget
+        self._room, self._work, self._slowest, self._wanted, self._workers, self._budget = (
+            room,
+            work,
+            slowest,
+            wanted,
+            workers,
+            budget,
+        )
         self.outcomes: list[tuple[Mutant, Outcome]] = []
         self.lines = LineMap({}, [], {})
         self._kills: dict[str, int] = {}
@@ -196,10 +205,19 @@ def _in_child(mutant: Mutant, items: Sequence[pytest.Item], pipe: int, folder: s
                 config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             os._exit(_UNNOTICED)
         import_anew(mutant.file, mutant.source)
-        arguments = [*(i.nodeid for i in items), "-p", "no:cacheprovider", "-q", "--rootdir", str(ROOT), "--basetemp", f"{folder}/own"]
+        arguments = [
+            *(i.nodeid for i in items),
+            "-p",
+            "no:cacheprovider",
+            "-q",
+            "--rootdir",
+            str(ROOT),
+            "--basetemp",
+            f"{folder}/own",
+        ]
         code = pytest.main(arguments, plugins=[stop])
         os._exit(_UNNOTICED if code == pytest.ExitCode.OK else _NOTICED)
-    except BaseException as error:  # noqa: BLE001 - whatever a wrong change raises is noticed
+    except BaseException as error:
         stop.end(type(error).__name__)
 
 

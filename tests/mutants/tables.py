@@ -55,4 +55,20 @@ COMMUTATIVE = frozenset({
 })  # fmt: skip
 
 #: Keywords that change how something is computed, not what.
-HOW = frozenset({"dtype", "strict", "workers", "balanced_tree", "compact_nodes", "copy", "repr", "compare", "init", "frozen", "eq", "slots", "maxsize"})
+HOW = frozenset(
+    {
+        "dtype",
+        "strict",
+        "workers",
+        "balanced_tree",
+        "compact_nodes",
+        "copy",
+        "repr",
+        "compare",
+        "init",
+        "frozen",
+        "eq",
+        "slots",
+        "maxsize",
+    }
+)
