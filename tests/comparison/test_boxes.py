@@ -10,6 +10,7 @@ from rtqc.comparison import compare
 from rtqc.comparison.agreement import shared_volume_ml
 from rtqc.comparison.slices import compare_slices
 from rtqc.core import AXIAL, Agreement, Grid, Mask, Orientation, Structure
+from rtqc.geometry import trace
 from tests.shapes import FEET_FIRST, OBLIQUE, boot, circle, cone, prism, stack
 
 #: A: 30 by 20 mm, 0 to 24 mm high; B: 4 mm further to the left, 2 mm less at the front, 6 mm less at the top.
@@ -104,6 +105,9 @@ def test_a_tab_on_a_alone_is_drawn_and_one_on_b_alone_is_what_lies_beside_it() -
     _, erased = compare_slices(plain, tabbed)
     assert drawn == pytest.approx(2 * (22 - 2), abs=2.1)
     assert erased == pytest.approx(2 * (10 - 2), abs=2.1)
+    # The tab is 6 mm long; from where it begins on the plain side it is 5 mm to either root.
+    for pair in ((tabbed, plain), (plain, tabbed)):
+        assert [s.hausdorff_mm for s in compare_slices(*pair)[0]] == pytest.approx([6, 6], abs=0.05)
 
 
 def test_planes_that_lie_near_are_one_and_others_are_interpolated() -> None:
@@ -234,3 +238,27 @@ def test_a_mask_of_nothing_is_nothing() -> None:
         g = compare(*pair)
         assert (g.dice, g.hausdorff_mm, g.centroid_shift_mm, {s.missing for s in g.slices}) == (0, None, None, {missing})
     assert compare(nothing, nothing).dice == 1
+
+
+def test_outlines_of_masks_on_one_grid_are_as_far_apart_as_their_voxels() -> None:
+    a, b = voxels(slice(1, 4), slice(2, 8), slice(5, 15)), voxels(slice(1, 3), slice(5, 11), slice(7, 17))
+    direct, outlines, mixed = (
+        compare(a, b),
+        compare(trace(a), trace(b)),
+        compare(trace(a), Structure("B", trace(b).planes, slice_spacing_mm=3.0)),
+    )
+    for name in ("hausdorff_mm", "hausdorff95_mm", "mean_surface_distance_mm", "surface_dice_3mm"):
+        assert getattr(outlines, name) == getattr(direct, name), name
+    # What was drawn has no voxels: a smooth surface, whose corner lies up to a voxel's half sides elsewhere.
+    assert mixed.hausdorff_mm != direct.hausdorff_mm
+    assert mixed.hausdorff_mm == pytest.approx(direct.hausdorff_mm, abs=1.2)
+    assert compare(trace(a), trace(voxels(slice(0, 0), slice(0, 0), slice(0, 0)))).hausdorff_mm is None
+
+
+def test_what_is_too_thin_to_be_cut_across_shares_nothing() -> None:
+    hair = prism(
+        box(-10, -0.002, 10, 0.002), (0.0, 3.0), "Hair", orientation=Orientation((0, 1, 0), (0, 0, -1)), slice_spacing_mm=3.0
+    )
+    g = compare(A, hair)
+    assert (g.dice, g.hausdorff_mm) == (0, None)
+    assert {s.missing for s in g.slices} == {"b"}

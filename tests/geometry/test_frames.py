@@ -15,7 +15,11 @@ from rtqc.geometry.rasterize import in_frame, in_pixels
 from rtqc.geometry.reslice import resliced
 from tests.shapes import FEET_FIRST, FEET_FIRST_PRONE, HEAD_FIRST, HEAD_FIRST_PRONE, OBLIQUE, boot, circle, cone, prism, stack
 
-STORED = {"HFS": HEAD_FIRST, "FFS": FEET_FIRST, "HFP": HEAD_FIRST_PRONE, "FFP": FEET_FIRST_PRONE}
+STORED = {
+    "HFS": HEAD_FIRST, "FFS": FEET_FIRST, "HFP": HEAD_FIRST_PRONE, "FFP": FEET_FIRST_PRONE,
+    # On the side: rows run to the back, or to the front and feet first.
+    "HFDR": Orientation((0, 1, 0), (-1, 0, 0)), "FFDL": Orientation((0, -1, 0), (-1, 0, 0)),
+}  # fmt: skip
 SAGITTAL, CORONAL = Orientation((0, 1, 0), (0, 0, -1)), Orientation((1, 0, 0), (0, 0, -1))
 #: A boot that grows upwards, away from the middle of everything, on slices of 3 mm.
 HEIGHTS = (-6.0, -3.0, 0.0, 3.0, 6.0)
@@ -243,3 +247,13 @@ def test_a_structure_drawn_on_sagittal_planes_lands_on_axial_slices() -> None:
         width = 30 if 0 < v < 12 else 11
         assert area.bounds == pytest.approx((-13.5, 5, 13.5, 5 + width), abs=0.5), z
     assert Polygon(found.planes[0.0].geoms[0].exterior).area == pytest.approx(27 * 11, rel=0.05)
+
+
+def test_a_slice_takes_a_plane_within_a_quarter_of_its_spacing_and_interpolates_else() -> None:
+    solid = cone(20, 1.0, (0.0, 3.0, 6.0), slice_spacing_mm=3.0)
+    for off, drawn in ((0.7, True), (0.8, False)):
+        grid = Grid.regular((2, 60, 120), (3.0, 1.0, 0.5), (-29.75, -29.5, off))
+        areas = cover(solid, grid).sum(axis=(1, 2)) * 0.5
+        radii = (20, 23) if drawn else (20 + off, 23 + off)
+        # A plane is covered exactly, a section between planes to 0.3 %.
+        assert areas == pytest.approx([np.pi * r**2 for r in radii], rel=1e-5 if drawn else 4e-3), off

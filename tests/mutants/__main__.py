@@ -36,6 +36,9 @@ def main() -> int:
         "--known", action="store_true", help="only the wrong changes of known/*.toml, all of which must be noticed"
     )
     parser.add_argument("--file", default="", help="only files whose name begins so")
+    parser.add_argument(
+        "--tests", nargs="+", default=[], help="only these tests are asked, as pytest is given them; instead of all of the room"
+    )
     options = parser.parse_args()
     unknown = [name for name in options.rooms if name not in ROOMS]
     if unknown:
@@ -54,7 +57,7 @@ def _made(room: Room, options: argparse.Namespace) -> int:
     every = [
         m for f in room.files if f.name.startswith(options.file) for m in mutants_of(os.path.relpath(f, ROOT), f.read_text())
     ]
-    results = Results(WORK / f"{room.name}.json", state_of(room))
+    results = Results(WORK / f"{room.name}.json", state_of(room, tuple(options.tests)))
     order = list(every)
     random.Random(options.seed).shuffle(order)
     runner = _run(room, options, results.todo(order))
@@ -78,7 +81,8 @@ def _run(room: Room, options: argparse.Namespace, mutants: Iterable[Mutant]) -> 
     def wanted(_: LineMap) -> Iterable[Mutant]:
         return mutants
 
-    runner = Runner(room, WORK, options.slowest, wanted, options.workers, options.budget)
+    state = state_of(room, tuple(options.tests))
+    runner = Runner(room, WORK, state, options.slowest, wanted, options.workers, options.budget)
     code = pytest.main(
         [*room.tests, "-q", "-p", "no:cacheprovider", "--ignore", str(Path("tests") / "mutants")], plugins=[runner]
     )

@@ -168,7 +168,9 @@ def _is_declaration(node: ast.Assign | ast.AnnAssign) -> bool:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     called = node.value.func if isinstance(node.value, ast.Call) else None
     alias = (
-        isinstance(node.value, ast.Subscript) and isinstance(node.value.value, ast.Name) and node.value.value.id[:1].isupper()
+        isinstance(node.value, ast.Subscript)
+        and isinstance(node.value.value, ast.Name)
+        and (node.value.value.id[:1].isupper() or node.value.value.id in ("list", "dict", "tuple", "set"))
     )
     return (
         alias

@@ -18,7 +18,7 @@ import pytest
 from tests.mutants.apply import import_anew, put_into_function
 from tests.mutants.operators import Mutant
 from tests.mutants.rooms import ROOT, Room
-from tests.mutants.tracing import LineMap, Tracer, clock, state_of
+from tests.mutants.tracing import LineMap, Tracer, clock
 
 #: A mutant may take this many times the processor's time that its tests do, and so many seconds more; of the clock's, with many others at work, several times that.
 _TIMES, _SECONDS_MORE, _BESIDE_OTHERS = 6.0, 5.0, 8.0
@@ -56,26 +56,28 @@ class Runner:
     """A plugin of pytest that, in place of running the collected tests, makes the wrong changes and runs those tests that could notice."""
 
     def __init__(
-        self, room: Room, work: Path, slowest: float, wanted: Callable[[LineMap], Iterable[Mutant]], workers: int, budget: float
+        self,
+        room: Room,
+        work: Path,
+        state: str,
+        slowest: float,
+        wanted: Callable[[LineMap], Iterable[Mutant]],
+        workers: int,
+        budget: float,
     ) -> None:
         """See the class.
 
         Args:
             room: whose files and tests.
             work: folder for what is kept.
+            state: of the room's files and tests: what was found in another is not believed.
             slowest: tests that take longer are left out, in seconds.
             wanted: given the map, the mutants in the order in which they are made.
             workers: processes at once.
             budget: seconds after which none is begun.
         """
-        self._room, self._work, self._slowest, self._wanted, self._workers, self._budget = (
-            room,
-            work,
-            slowest,
-            wanted,
-            workers,
-            budget,
-        )
+        self._room, self._work, self._state, self._slowest = room, work, state, slowest
+        self._wanted, self._workers, self._budget = wanted, workers, budget
         self.outcomes: list[tuple[Mutant, Outcome]] = []
         self.lines = LineMap({}, [], {})
         self._kills: dict[str, int] = {}
@@ -100,10 +102,8 @@ class Runner:
         return True
 
     def _line_map(self, session: pytest.Session) -> LineMap:
-        path = self._work / f"{self._room.name}-{state_of(self._room)}.map.json"
+        path = self._work / f"{self._room.name}-{self._state}.map.json"
         if not path.exists():
-            for old in self._work.glob(f"{self._room.name}-*.map.json"):
-                old.unlink()
             pid = os.fork()
             if pid == 0:
                 tracer = Tracer(self._room)

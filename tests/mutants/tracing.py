@@ -48,9 +48,9 @@ class LineMap:
         return cls(found["seconds"], found["failed"], lines)
 
 
-def state_of(room: Room) -> str:
-    """Changes where a source file of the room or any test of it does."""
-    digest = sha256()
+def state_of(room: Room, asked: tuple[str, ...] = ()) -> str:
+    """Changes where a source file of the room or any test of it does, and with the tests that are asked (none: all)."""
+    digest = sha256(" ".join(asked).encode())
     tests = [*(ROOT / "tests" / room.name).rglob("*.py"), *(ROOT / "tests").glob("*.py")]
     for file in sorted({*room.files, *tests}):
         digest.update(file.read_bytes())
