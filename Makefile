@@ -6,7 +6,7 @@ WHEELHOUSE ?= wheelhouse
 # A plain "torch" is gigabytes of CUDA where no index of CPU builds is known. Named beside what needs it, or torchvision (of nnunetv2) brings a newer one.
 TORCH := torch==2.13.0
 
-.PHONY: demo test test-fast lint types layers bench format model wheelhouse clean
+.PHONY: demo test test-fast lint types layers bench mutants format model wheelhouse clean
 
 demo: $(VENV)/.installed
 	$(BIN)/rtqc demo --out demo --force
@@ -32,6 +32,11 @@ layers: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.bench
+
+# Wrong changes, one at a time, that the tests of their room must notice (docs/tests.md): ROOMS="geometry dosimetry", BUDGET in seconds a room, MUTANTS="--known".
+BUDGET ?= 240
+mutants: $(VENV)/.installed-test
+	$(BIN)/python -m tests.mutants $(ROOMS) --budget $(BUDGET) $(MUTANTS)
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

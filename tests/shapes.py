@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-from shapely.geometry import MultiPolygon, Polygon
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from rtqc.core import Structure
+import numpy as np
+from shapely.geometry import MultiPolygon, Polygon, box
+
+from rtqc.core import Dose, Grid, Orientation, Structure
 
 #: Points on a circle; its polygon's area is right to 1e-5 after scaling.
 _POINTS = 720
@@ -46,3 +49,56 @@ def cylinder(
         area = area.difference(circle(*centre, hole))
     positions = np.arange(low + spacing / 2, high, spacing)
     return Structure("Cylinder", {float(w): MultiPolygon([area]) for w in positions}, slice_spacing_mm=spacing)
+
+
+#: Directions in which planning CTs are stored: head first and feet first, on the back and on the belly.
+HEAD_FIRST, FEET_FIRST = Orientation((1, 0, 0), (0, 1, 0)), Orientation((-1, 0, 0), (0, 1, 0))
+HEAD_FIRST_PRONE, FEET_FIRST_PRONE = Orientation((-1, 0, 0), (0, -1, 0)), Orientation((1, 0, 0), (0, -1, 0))
+#: A slice that is tilted about two axes.
+OBLIQUE = Orientation((0.8, 0.6, 0.0), (-0.48, 0.64, 0.6))
+
+
+def boot(x: float = 0.0, y: float = 0.0, scale: float = 1.0) -> Polygon:
+    """An L without any symmetry, 30 by 40 mm at most: 668 mm² times the square of its scale; its inner corner is at (11, 12)."""
+    corners = np.array([(0, 0), (30, 0), (30, 12), (11, 12), (11, 40), (0, 40)], float)
+    return Polygon(corners * scale + (x, y))
+
+
+def stack(areas: Mapping[float, Polygon | MultiPolygon], name: str = "Stack", **more: Any) -> Structure:
+    """A structure of one area a plane, by its position."""
+    planes = {w: area if isinstance(area, MultiPolygon) else MultiPolygon([area]) for w, area in areas.items()}
+    return Structure(name, planes, **more)
+
+
+def prism(area: Polygon | MultiPolygon, positions: Iterable[float], name: str = "Prism", **more: Any) -> Structure:
+    """The same area on every plane."""
+    return stack(dict.fromkeys(map(float, positions), area), name, **more)
+
+
+def cone(
+    radius: float,
+    slope: float,
+    positions: Iterable[float],
+    centre: tuple[float, float] = (0, 0),
+    name: str = "Cone",
+    **more: Any,
+) -> Structure:
+    """A cone along z: ``radius + slope * z`` mm wide."""
+    return stack({float(w): circle(*centre, radius + slope * w) for w in positions}, name, **more)
+
+
+def field_dose(grid: Grid, gy: Callable[[np.ndarray], np.ndarray]) -> Dose:
+    """A dose given as a function of patient coordinates (n, 3), in Gy."""
+    index = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), axis=-1).reshape(-1, 3)
+    return Dose(grid, np.asarray(gy(grid.patient_mm(index)), np.float32).reshape(grid.shape))
+
+
+def prism_of(*positions: float) -> Structure:
+    """100 mm² on each plane."""
+    return prism(box(0, 0, 20, 5), positions, slice_spacing_mm=3.0)
+
+
+def box_dose() -> Dose:
+    """Some dose, where only matters that there is one."""
+    grid = Grid.regular((2, 2, 2), (3.0, 3.0, 3.0))
+    return Dose(grid, np.ones(grid.shape, np.float32))

@@ -133,7 +133,8 @@ def weighted_percentile(values: Floats, weights: Floats, percent: float) -> floa
     """
     total, wanted = float(weights.sum()), percent / 100
     # What is wanted is near the top: leave the lower values unsorted where they hold too little weight to matter.
-    cut = np.partition(values, int(values.size * max(2 * wanted - 1, 0)))[int(values.size * max(2 * wanted - 1, 0))]
+    lowest = min(int(values.size * max(2 * wanted - 1, 0)), values.size - 1)
+    cut = np.partition(values, lowest)[lowest]
     upper = values >= cut
     below = total - float(weights[upper].sum())
     if below >= wanted * total:

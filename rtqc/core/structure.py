@@ -100,7 +100,9 @@ class Structure:
         if self.is_empty:
             raise ValueError(f"{self.name} is empty: it has no centroid")
         weights = self.areas_mm2 * self.thickness_mm
-        frame = np.array([[a.centroid.x, a.centroid.y, w] for w, a in self.planes.items()])
+        # A slab reaches further up than down where the spacing grows: its middle is not its plane.
+        middles = self.slab_bounds_mm.mean(axis=1)
+        frame = np.array([[a.centroid.x, a.centroid.y, w] for a, w in zip(self.planes.values(), middles, strict=True)])
         return np.asarray(self.orientation.to_patient((weights @ frame / weights.sum())[None])[0])
 
     def renamed(self, name: str) -> Structure:

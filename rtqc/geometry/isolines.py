@@ -58,8 +58,10 @@ def assemble(rings: list[NDArray[np.float64]]) -> MultiPolygon:
     own: list[list[NDArray[np.float64]]] = [[] for _ in outer]
     order = np.argsort([p.area for p in outer])
     for hole in holes:
-        point = shapely.Point(Polygon(hole).representative_point())
-        home = next((i for i in order if outer[i].contains(point)), None)
+        gap = Polygon(hole)
+        point = shapely.Point(gap.representative_point())
+        # The point may lie in an island of the hole, which is smaller than the hole.
+        home = next((i for i in order if outer[i].area > gap.area and outer[i].contains(point)), None)
         if home is not None:
             own[home].append(hole)
     built = [Polygon(p.exterior, inner) for p, inner in zip(outer, own, strict=True)]
