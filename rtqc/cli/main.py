@@ -13,6 +13,7 @@ from types import FrameType
 import click
 
 from rtqc.cli.streams import OutputLostError, prepare_streams
+from rtqc.core.secrets import masked
 
 #: Exit statuses that are no verdict; those of verdicts stand in :data:`rtqc.cli.console.EXIT_STATUS`.
 EXIT_NOT_ASSESSED, EXIT_INTERRUPTED = 2, 130
@@ -130,7 +131,7 @@ def _run(interrupts: list[int]) -> int:
             return EXIT_INTERRUPTED
         if os.environ.get("RTQC_DEBUG"):
             raise
-        reason = f"{type(error).__name__}: {error}"
+        reason = masked(f"{type(error).__name__}: {error}")
         _say(f"rtqc: could not go on ({reason}). Run again with RTQC_DEBUG=1 and report what it prints.")
         return EXIT_NOT_ASSESSED
 

@@ -31,7 +31,7 @@ _PACKAGES = (
     "alembic",
     "onnxruntime-gpu",
     "onnxruntime",
-    "psycopg",
+    "pg8000",
     "pyarrow",
 )
 #: A night of reports fits into so much, in bytes: 500 flagged plans of 2 MB.

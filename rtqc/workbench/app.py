@@ -90,11 +90,11 @@ class Pages:
         form = await _form_fields(request)
         token = request.cookies.get(self._form_cookie, "")
         if not token or not _same(form.get("token", ""), token):
-            return self._form(request, "The form was too old: try again.", 403)
+            return self._form(request, "The form was too old: try again.", 403, form.get("next"))
         name, address = form.get("name", "")[:200], _address(request)
         wait = self._throttle.wait_seconds(name, address)
         if wait > 0:
-            response = self._form(request, f"Too many wrong passwords: wait {int(wait) + 1} s and try again.", 429)
+            response = self._form(request, f"Too many wrong passwords: wait {int(wait) + 1} s and try again.", 429, form.get("next"))
             response.headers["Retry-After"] = str(int(wait) + 1)
             return response
         # Counted before it is tried: a hundred tries at once are a hundred tries.
@@ -104,7 +104,7 @@ class Pages:
             # Passwords are typed into the field of the name: only names that exist are recorded.
             known = identity.accounts.find(name)
             self._audit.record("refused", known.name if known else "", address, why="password")
-            return self._form(request, "This name and password do not fit.", 403)
+            return self._form(request, "This name and password do not fit.", 403, form.get("next"))
         self._throttle.succeeded(name, address)
         signed_in = self._signed_in(account, address)
         response = RedirectResponse(may_return_to(form.get("next", "/")), 303)
@@ -250,10 +250,11 @@ class Pages:
         if not _same(request.headers.get(CSRF_HEADER, ""), user.session.csrf):
             raise RefusedError("this page is of an older rtqc or an older session: load it again, or run rtqc nightly once")
 
-    def _form(self, request: Request, wrong: str = "", status: int = 200) -> Response:
+    def _form(self, request: Request, wrong: str = "", status: int = 200, back: str | None = None) -> Response:
+        back = may_return_to(back if back is not None else request.query_params.get("next", "/"))
         nonce, token = secrets.token_urlsafe(16), secrets.token_urlsafe(32)
         page = templates().get_template("login.html.j2").render(
-            nonce=nonce, token=token, wrong=wrong, has_form=self._identity.has_form, next=may_return_to(request.query_params.get("next", "/"))
+            nonce=nonce, token=token, wrong=wrong, has_form=self._identity.has_form, next=back
         )  # fmt: skip
         policy = f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         response = Response(page, status, {"Content-Security-Policy": policy}, "text/html; charset=utf-8")
