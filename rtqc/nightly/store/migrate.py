@@ -48,8 +48,12 @@ def is_foreign_file(path: Path) -> bool:
     stamp = int.from_bytes(header[68:72], "big")
     if stamp not in (0, _APPLICATION_ID):
         return True
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        # Somebody writes, or was cut off: the file alone is not the whole. It has a log already, so that opening it changes nothing; bring_up_to_date looks then.
+        return False
     try:
-        # immutable: no lock, no journal. What a log beside it holds is seen later, by bring_up_to_date.
+        # immutable: no lock, no journal.
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             names = {n for (n,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")}
     except sqlite3.Error:
