@@ -39,7 +39,9 @@ def licence_of(package: Distribution, name: str) -> str:
     expression = told.get("License-Expression")
     if expression:
         return str(expression)
-    classifiers = [c.rpartition(" :: ")[2] for c in told.get_all("Classifier") or () if c.startswith("License :: OSI Approved :: ")]
+    classifiers = [
+        c.rpartition(" :: ")[2] for c in told.get_all("Classifier") or () if c.startswith("License :: OSI Approved :: ")
+    ]
     if classifiers:
         return ", ".join(_SHORT.get(c, c) for c in classifiers)
     first = str(told.get("License") or "").strip().splitlines()
@@ -62,23 +64,35 @@ def page() -> str:
     lines = [
         "# Licences of what rtqc brings along",
         "",
-        f"Made by `python -m tools.licences`. rtqc itself is under the Apache License 2.0 ([NOTICE](../NOTICE)). `pip install rtqc` brings the core, `make wheelhouse` also",
+        "Made by `python -m tools.licences`. rtqc itself is under the Apache License 2.0 ([NOTICE](../NOTICE)). `pip install rtqc` brings the core, `make wheelhouse` also",
         f"the extras {', '.join(wheelhouse_extras())}. No package under GPL, LGPL or AGPL is in either (`tests/packaging/test_licences.py`).",
         "",
         "| package | licence | in |",
         "| --- | --- | --- |",
     ]
-    for name in sorted(house.packages):
-        lines.append(f"| {name} | {licence_of(house.packages[name], name)} | {'core' if name in core.packages else 'wheelhouse'} |")
+    lines += [
+        f"| {name} | {licence_of(package, name)} | {'core' if name in core.packages else 'wheelhouse'} |"
+        for name, package in sorted(house.packages.items())
+    ]
     lines += ["", "Files under MPL-2.0, used unchanged:", ""]
     lines += [f"- {name}: {why}." for name, why in sorted(FILE_COPYLEFT.items()) if name in house.packages]
-    lines += ["", "## Libraries inside wheels", "", "Wheels for Linux bring shared libraries under licences of their own; their texts are in each package's folder.", ""]
+    lines += [
+        "",
+        "## Libraries inside wheels",
+        "",
+        "Wheels for Linux bring shared libraries under licences of their own; their texts are in each package's folder.",
+        "",
+    ]
     for name in sorted(house.packages):
         libraries = bundled_libraries(house.packages[name])
         if libraries:
             said = f" {BUNDLED[name][1]}." if name in BUNDLED else ""
             lines.append(f"- {name}: {', '.join(libraries)}.{said}")
-    lines += ["", "The extra `gpu` adds onnxruntime-gpu (MIT), which loads NVIDIA's CUDA and cuDNN (proprietary, installed by whoever wants them, not by rtqc).", ""]
+    lines += [
+        "",
+        "The extra `gpu` adds onnxruntime-gpu (MIT), which loads NVIDIA's CUDA and cuDNN (proprietary, installed by whoever wants them, not by rtqc).",
+        "",
+    ]
     return "\n".join(lines)
 
 

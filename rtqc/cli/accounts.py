@@ -55,7 +55,9 @@ def add(name: str, path: Path, role: str | None, password_stdin: bool, no_passwo
     from rtqc.workbench import Accounts
 
     with _said():
-        done = Accounts(path).add(name, "reviewer" if role == "reviewer" else "reader", None if no_password else _password(password_stdin))
+        done = Accounts(path).add(
+            name, "reviewer" if role == "reviewer" else "reader", None if no_password else _password(password_stdin)
+        )
     click.echo(f"{printable(done.name)} may sign in as {done.role}")
 
 
@@ -74,7 +76,10 @@ def show(path: Path, as_json: bool) -> None:
         return
     out = console()
     for account in known:
-        out.print(f"{plain(account.name)}  {account.role}{'' if account.password_hash else '  (by a reverse proxy only)'}", soft_wrap=True)
+        out.print(
+            f"{plain(account.name)}  {account.role}{'' if account.password_hash else '  (by a reverse proxy only)'}",
+            soft_wrap=True,
+        )
 
 
 @command.command("remove")
@@ -126,6 +131,8 @@ def audit(file: Path) -> None:
     except OSError as error:
         stop(f"{file} cannot be read: {error.strerror or error}")
     if broken is not None:
-        click.echo(f"{printable(str(file))}: line {broken} does not follow from the lines before it: something was changed or removed")
+        click.echo(
+            f"{printable(str(file))}: line {broken} does not follow from the lines before it: something was changed or removed"
+        )
         sys.exit(1)
     click.echo(f"{printable(str(file))} is whole")

@@ -10,7 +10,8 @@ _USER_INFO = re.compile(r"(?P<before>//[^/?#\s:@]*:)[^/?#\s]*@")
 _BROKEN_USER_INFO = re.compile(r"(?P<before>//[^/?#\s:@]*:)[^\s@]*@")
 #: ``?password=secret``, ``&sslpassword=``, ``password=secret`` of libpq's other form, in any case, escaped or not.
 _PARAMETER = re.compile(
-    r"(?P<before>\b(?:[a-z_]*(?:password|passwd|passphrase|secret|token|api_?key)|pwd)(?:=|%3d)\s*)(?:'[^']*'|[^&\s,;'\")]+)", re.IGNORECASE
+    r"(?P<before>\b(?:[a-z_]*(?:password|passwd|passphrase|secret|token|api_?key)|pwd)(?:=|%3d)\s*)(?:'[^']*'|[^&\s,;'\")]+)",
+    re.IGNORECASE,
 )
 _HIDDEN = r"\g<before>***"
 

@@ -20,9 +20,9 @@ from rtqc.heart.manifest import (
     Model,
     ModelError,
     file_hash,
-    refuse_external_data,
     load_model,
     read_manifest,
+    refuse_external_data,
 )
 
 

@@ -48,7 +48,9 @@ def _any_external(content: mmap.mmap, start: int, end: int, kind: str, depth: in
     if depth > _DEEPEST:
         raise NotOnnxError("too deep")
     if kind == "tensor":
-        return any(n == _EXTERNAL_DATA or (n == _DATA_LOCATION and v == _EXTERNAL) for n, v, _, _ in _fields(content, start, end))
+        return any(
+            n == _EXTERNAL_DATA or (n == _DATA_LOCATION and v == _EXTERNAL) for n, v, _, _ in _fields(content, start, end)
+        )
     into = _INTO[kind]
     return any(
         _any_external(content, begin, stop, into[number], depth + 1)

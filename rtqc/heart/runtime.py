@@ -9,7 +9,14 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 #: Every package that holds the module onnxruntime.
-RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-rocm", "onnxruntime-silicon")
+RUNTIMES = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-openvino",
+    "onnxruntime-rocm",
+    "onnxruntime-silicon",
+)
 #: What makes one of them whole again.
 REPAIR = "pip uninstall -y {all}; pip install --no-deps --force-reinstall {wanted}"
 

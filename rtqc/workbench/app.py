@@ -39,7 +39,14 @@ class Pages:
     """All endpoints, with what they need."""
 
     def __init__(
-        self, out: Path, store: Store, identity: Identity, audit: AuditTrail, *, is_secure: bool, throttle: Throttle | None = None
+        self,
+        out: Path,
+        store: Store,
+        identity: Identity,
+        audit: AuditTrail,
+        *,
+        is_secure: bool,
+        throttle: Throttle | None = None,
     ) -> None:
         """Take what was opened.
 
@@ -94,7 +101,9 @@ class Pages:
         name, address = form.get("name", "")[:200], _address(request)
         wait = self._throttle.wait_seconds(name, address)
         if wait > 0:
-            response = self._form(request, f"Too many wrong passwords: wait {int(wait) + 1} s and try again.", 429, form.get("next"))
+            response = self._form(
+                request, f"Too many wrong passwords: wait {int(wait) + 1} s and try again.", 429, form.get("next")
+            )
             response.headers["Retry-After"] = str(int(wait) + 1)
             return response
         # Counted before it is tried: a hundred tries at once are a hundred tries.
@@ -134,7 +143,9 @@ class Pages:
     async def session(self, request: Request) -> Response:
         """Who has signed in, and the token for what changes something."""
         user = self._user(request)
-        return JSONResponse({"name": user.name, "role": user.role, "csrf": user.session.csrf, "can_leave": self._identity.has_form})
+        return JSONResponse(
+            {"name": user.name, "role": user.role, "csrf": user.session.csrf, "can_leave": self._identity.has_form}
+        )
 
     async def reviews(self, request: Request) -> Response:
         """The last review of every result."""
@@ -151,7 +162,9 @@ class Pages:
             raise RefusedError("your account may look, not review: ask for the role reviewer")
         try:
             asked = json.loads(await request.body())
-            key, outcome, note = (_text(asked, name, most) for name, most in (("key", _MOST_KEY), ("outcome", 16), ("note", _MOST_NOTE)))
+            key, outcome, note = (
+                _text(asked, name, most) for name, most in (("key", _MOST_KEY), ("outcome", 16), ("note", _MOST_NOTE))
+            )
             if outcome not in _OUTCOMES or not key:
                 raise ValueError("the outcome is contour, model, accepted or empty, and the key is that of a report")
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -259,7 +272,9 @@ class Pages:
         policy = f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         response = Response(page, status, {"Content-Security-Policy": policy}, "text/html; charset=utf-8")
         if self._identity.has_form:
-            response.set_cookie(self._form_cookie, token, max_age=900, path="/", secure=self._is_secure, httponly=True, samesite="strict")
+            response.set_cookie(
+                self._form_cookie, token, max_age=900, path="/", secure=self._is_secure, httponly=True, samesite="strict"
+            )
         return response
 
 

@@ -91,7 +91,7 @@ class BoundedLoop(asyncio.SelectorEventLoop):
 
     handshake_seconds = Limits.header_seconds
 
-    async def create_server(self, *arguments: Any, **more: Any) -> asyncio.Server:  # type: ignore[override]
+    async def create_server(self, *arguments: Any, **more: Any) -> asyncio.Server:
         """As asyncio's, with a deadline for handshakes."""
         if more.get("ssl") is not None:
             more["ssl_handshake_timeout"] = self.handshake_seconds

@@ -29,7 +29,12 @@ def served_file(out: Path, path: str) -> Path | None:
         out: the folder of all runs.
         path: of the request, decoded; it begins with a slash.
     """
-    if not _SERVED.fullmatch(path) or not path.isprintable() or "\\" in path or any(p in ("", ".", "..") for p in path[1:].split("/")):
+    if (
+        not _SERVED.fullmatch(path)
+        or not path.isprintable()
+        or "\\" in path
+        or any(p in ("", ".", "..") for p in path[1:].split("/"))
+    ):
         return None
     try:
         file = (out / path[1:]).resolve()
@@ -49,7 +54,9 @@ def file_response(file: Path, path: str) -> FileResponse:
         script = f"script-src 'sha256-{own[1].decode('ascii')}'; " if own else ""
         response.headers["Content-Security-Policy"] = _PAGE_POLICY.format(script=script)
     elif ending == "svg":
-        response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
+        response.headers["Content-Security-Policy"] = (
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
+        )
     return response
 
 

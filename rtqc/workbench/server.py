@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import getpass
+import signal
 import socket
 import ssl
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -110,7 +113,7 @@ class WebServer:
 
     def run(self) -> None:
         """Answer until :meth:`stop`, Ctrl-C or a signal to end; then close everything."""
-        with self._held:
+        with self._held, _ended_by_signal():
             self._audit.record("started", "", "")
             try:
                 self._server.run(sockets=[self._socket])
@@ -120,6 +123,19 @@ class WebServer:
     def stop(self) -> None:
         """Let :meth:`run` end, from another thread."""
         self._server.should_exit = True
+
+
+@contextmanager
+def _ended_by_signal() -> Iterator[None]:
+    """Uvicorn sends the signal that ended it once more, to whoever had it before: by default that kills the process before its end is recorded."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _check(settings: ServerSettings) -> None:
@@ -152,7 +168,9 @@ def _identity(settings: ServerSettings) -> Identity:
         return LinkIdentity(getpass.getuser(), sessions)
     accounts = Accounts(settings.accounts)
     if not accounts.all():
-        raise AccountError(f"{settings.accounts} holds no account: add one with rtqc accounts add NAME --accounts {settings.accounts}")
+        raise AccountError(
+            f"{settings.accounts} holds no account: add one with rtqc accounts add NAME --accounts {settings.accounts}"
+        )
     if settings.proxies:
         return ProxyIdentity(accounts, sessions, settings.proxies, settings.proxy_header)
     return PasswordIdentity(accounts, sessions)
@@ -168,7 +186,9 @@ def _hosts(settings: ServerSettings) -> tuple[str, ...] | None:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
     listening = socket.socket(family, kind, protocol)
     try:
         if hasattr(socket, "SO_REUSEADDR") and not hasattr(socket, "SO_EXCLUSIVEADDRUSE"):

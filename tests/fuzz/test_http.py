@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from rtqc.nightly import Store
+from rtqc.workbench.connections import Limits
 from tests.workbench.conftest import Client, Start, accounts_file, kept, out, start, trail  # noqa: F401
 from tests.workbench.conftest import _accounts_made as _accounts_made  # noqa: PLC0414
-from rtqc.workbench.connections import Limits
 
 SEED = int(os.environ.get("RTQC_FUZZ_SEED", "20261127"))
 COUNT = int(os.environ.get("RTQC_FUZZ_COUNT", "1500"))
@@ -80,7 +80,7 @@ def test_garbage_is_answered_or_hung_up_on_and_decides_nothing(
         b"GET /session HTTP/1.1\r\n" + signed + b"\r\n",
         b"POST /reviews HTTP/1.1\r\n" + signed + b'X-CSRF-Token: x\r\nContent-Length: 15\r\n\r\n{"key": "00003"}',
         b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 27\r\n\r\ntoken=x&name=a&password=b&c",
-        b"POST /reviews HTTP/1.1\r\n" + signed + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{\"key\r\n0\r\n\r\n",
+        b"POST /reviews HTTP/1.1\r\n" + signed + b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"key\r\n0\r\n\r\n',
         *SEEDS,
     )
     chance = random.Random(SEED)

@@ -27,7 +27,9 @@ def graph(where: str) -> onnx.ModelProto:
     else:
         branch = helper.make_graph([helper.make_node("Identity", ["w"], ["y"])], "b", [], [value], [tensor])
         condition = helper.make_tensor_value_info("c", TensorProto.BOOL, [])
-        inner = helper.make_graph([helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)], "g", [condition], [value])
+        inner = helper.make_graph(
+            [helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)], "g", [condition], [value]
+        )
     return helper.make_model(inner)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import rtqc.heart.runtime as runtime
-from rtqc.heart import engine
+from rtqc.heart import engine, runtime
 from tests.cli.run import rtqc
 
 

@@ -33,7 +33,11 @@ def database(path: Path, *statements: str) -> bytes:
     "statements",
     [
         ("CREATE TABLE patients (id INTEGER)",),
-        ("CREATE TABLE alembic_version (version_num TEXT)", "INSERT INTO alembic_version VALUES ('abc')", "CREATE TABLE patients (id INTEGER)"),
+        (
+            "CREATE TABLE alembic_version (version_num TEXT)",
+            "INSERT INTO alembic_version VALUES ('abc')",
+            "CREATE TABLE patients (id INTEGER)",
+        ),
         ("PRAGMA application_id = 1196444487", "CREATE TABLE alembic_version (version_num TEXT)"),
         ("CREATE TABLE run (id INTEGER)", "CREATE TABLE result (id INTEGER)"),
     ],
@@ -137,7 +141,9 @@ def test_the_address_of_a_server_is_read_as_libpq_does(tmp_path: Path, monkeypat
     for name in ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD"):
         monkeypatch.delenv(name, raising=False)
     passwords = tmp_path / "pgpass"
-    passwords.write_text("# comment\nother:5432:*:ann:no\nh:5433:*:ann:a\\:b\\\\c\n*:*:rtqc:ben:second\nlocalhost:5432:d:ann:unix\n")
+    passwords.write_text(
+        "# comment\nother:5432:*:ann:no\nh:5433:*:ann:a\\:b\\\\c\n*:*:rtqc:ben:second\nlocalhost:5432:d:ann:unix\n"
+    )
     monkeypatch.setenv("PGPASSFILE", str(passwords))
     passwords.chmod(0o600)
 

@@ -22,7 +22,10 @@ def test_no_cell_begins_a_formula_whatever_separates_columns(value: str, separat
     for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
         for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting):
             for cell in row:
-                assert cell.lstrip(" \"'\v\f\u2028")[:1] not in ("=", "+", "-", "@", "＝") or "'" in cell[: len(cell) - len(cell.lstrip(" \"'\v\f\u2028"))], cell
+                assert (
+                    cell.lstrip(" \"'\v\f\u2028")[:1] not in ("=", "+", "-", "@", "＝")
+                    or "'" in cell[: len(cell) - len(cell.lstrip(" \"'\v\f\u2028"))]
+                ), cell
 
 
 def test_what_is_no_formula_stays_as_it_is() -> None:

@@ -29,7 +29,16 @@ def test_no_copyleft_package_is_in_the_core_or_the_wheelhouse() -> None:
         assert "MPL" not in licence or name in FILE_COPYLEFT, name
 
 
-@pytest.mark.parametrize("licence", ["GPL-3.0-only", "LGPL-3.0", "GNU Lesser General Public License v3 (LGPLv3)", "AGPL-3.0-or-later", "GNU General Public License v3"])
+@pytest.mark.parametrize(
+    "licence",
+    [
+        "GPL-3.0-only",
+        "LGPL-3.0",
+        "GNU Lesser General Public License v3 (LGPLv3)",
+        "AGPL-3.0-or-later",
+        "GNU General Public License v3",
+    ],
+)
 def test_copyleft_is_recognised(licence: str) -> None:
     assert STRONG.search(licence)
 
@@ -37,7 +46,9 @@ def test_copyleft_is_recognised(licence: str) -> None:
 def test_every_package_and_its_licence_stand_on_the_page() -> None:
     told = PAGE.read_text("utf-8")
     for name, package in closure_of(wheelhouse_extras()).packages.items():
-        assert re.search(rf"^\| {re.escape(name)} \| \S.* \| (core|wheelhouse) \|$", told, re.MULTILINE), f"run python -m tools.licences: {name}"
+        assert re.search(rf"^\| {re.escape(name)} \| \S.* \| (core|wheelhouse) \|$", told, re.MULTILINE), (
+            f"run python -m tools.licences: {name}"
+        )
         assert f"| {name} | {licence_of(package, name)} |" in told, f"run python -m tools.licences: {name}"
 
 
@@ -65,7 +76,20 @@ def test_pip_takes_the_file_with_this_hash_and_no_other(tmp_path: Path) -> None:
     digest = line[-64:]
     for told, status in ((line, 0), (line.replace(digest, digest[::-1]), 1)):
         (tmp_path / "one.txt").write_text(told + "\n")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--no-cache-dir", "-d", tmp_path / "d", "-r", tmp_path / "one.txt"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--require-hashes",
+            "--no-cache-dir",
+            "-d",
+            tmp_path / "d",
+            "-r",
+            tmp_path / "one.txt",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == status, done.stderr
     assert "DO NOT MATCH" in done.stderr
@@ -76,7 +100,9 @@ def test_the_bill_of_materials_is_valid_and_whole(tmp_path: Path) -> None:
     from referencing import Registry, Resource
 
     out = tmp_path / "sbom.json"
-    done = subprocess.run([sys.executable, "-m", "tools.sbom", "--out", out], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.sbom", "--out", out], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     document = json.loads(out.read_text("utf-8"))
     schemas = files("cyclonedx.schema") / "_res"

@@ -43,11 +43,21 @@ def test_what_cannot_be_an_account_is_said(tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(AccountError, match=words):
             accounts.add(name, "reader", password)
-    for change in (lambda: accounts.remove("b"), lambda: accounts.set_role("b", "reader"), lambda: accounts.set_password("b", PASSWORD)):
+    for change in (
+        lambda: accounts.remove("b"),
+        lambda: accounts.set_role("b", "reader"),
+        lambda: accounts.set_password("b", PASSWORD),
+    ):
         with pytest.raises(AccountError, match="no account 'b'"):
             change()
     assert accounts.all() == [Account("ann", "reader", accounts.all()[0].password_hash)]
-    for content in (b"", b"{}", b"[" * 100_000, b'{"version": 1, "accounts": [{"name": "x", "role": "root", "password_hash": ""}]}', b"\xff"):
+    for content in (
+        b"",
+        b"{}",
+        b"[" * 100_000,
+        b'{"version": 1, "accounts": [{"name": "x", "role": "root", "password_hash": ""}]}',
+        b"\xff",
+    ):
         (tmp_path / "bad.json").touch(mode=0o600)
         (tmp_path / "bad.json").write_bytes(content)
         with pytest.raises(AccountError, match="no file of accounts"):
@@ -164,7 +174,12 @@ def test_a_changed_or_removed_line_of_the_trail_is_found(tmp_path: Path) -> None
         audit.record("saw", "ben", "")
     assert broken_line(path) is None
     assert rtqc("accounts", "audit", path).status == 0
-    for changed in ([*lines[:2], lines[2].replace(b'"2"', b'"9"'), *lines[3:]], [*lines[:2], *lines[3:]], [lines[1], lines[0], *lines[2:]], lines[1:]):
+    for changed in (
+        [*lines[:2], lines[2].replace(b'"2"', b'"9"'), *lines[3:]],
+        [*lines[:2], *lines[3:]],
+        [lines[1], lines[0], *lines[2:]],
+        lines[1:],
+    ):
         path.write_bytes(b"".join(changed))
         assert broken_line(path) is not None
         outcome = rtqc("accounts", "audit", path)
@@ -190,10 +205,13 @@ def test_accounts_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         done = CliRunner().invoke(cli, ["accounts", *arguments, "--accounts", path], input=told)
         return done.exit_code, done.output
 
-    assert run("add", "ann", "--role", "reviewer", "--password-stdin", told=PASSWORD + "\n") == (0, "ann may sign in as reviewer\n")
+    assert run("add", "ann", "--role", "reviewer", "--password-stdin", told=PASSWORD + "\n") == (
+        0,
+        "ann may sign in as reviewer\n",
+    )
     assert run("add", "ben", told=f"{PASSWORD}\n{PASSWORD}\n")[0] == 0
     assert run("add", "cid", "--no-password")[0] == 0
-    status, text = run("list", "--json")
+    text = run("list", "--json")[1]
     assert json.loads(text)["accounts"] == [
         {"name": "ann", "role": "reviewer", "has_password": True},
         {"name": "ben", "role": "reader", "has_password": True},

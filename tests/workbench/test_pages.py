@@ -103,7 +103,10 @@ def test_every_answer_carries_the_headers_that_keep_it_where_it_belongs(client: 
     picture = next((out / "reports").rglob("thumbnail.svg")).relative_to(out)
     anonymous = [client.ask(path) for path in ("/", "/login", "/absent", "/reviews")]
     client.sign_in()
-    for answer in [*anonymous, *(client.ask(p) for p in ("/latest/index.html", "/latest/plans.csv", f"/{picture}", "/session"))]:
+    for answer in [
+        *anonymous,
+        *(client.ask(p) for p in ("/latest/index.html", "/latest/plans.csv", f"/{picture}", "/session")),
+    ]:
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "same-origin"

@@ -130,7 +130,9 @@ def test_who_takes_nothing_of_an_answer_loses_it(start: Start, accounts_file: Pa
         (b"\x16\x03\x01\x02\x00\x01", 400),
     ],
 )
-def test_what_is_no_request_is_refused_with_a_status(server: WebServer, sent: bytes, status: int, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_request_is_refused_with_a_status(
+    server: WebServer, sent: bytes, status: int, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert said(server.port, sent).split(b" ", 2)[1] == str(status).encode()
     told = capfd.readouterr()
     assert "Traceback" not in told.err + told.out
@@ -170,7 +172,8 @@ def test_a_proxy_is_believed_at_its_own_address_only(start: Start, tmp_path: Pat
     assert client.ask("/reviews", "POST", body, X_Remote_User="ann").status == 403
     assert client.ask("/reviews", "POST", body, X_Remote_User="ann", X_CSRF_Token=token).document["by"] == "ann"
     assert said(
-        server.port, b"GET /session HTTP/1.1\r\nHost: x\r\nX-Remote-User: ann\r\nX-Remote-User: ben\r\nConnection: close\r\n\r\n"
+        server.port,
+        b"GET /session HTTP/1.1\r\nHost: x\r\nX-Remote-User: ann\r\nX-Remote-User: ben\r\nConnection: close\r\n\r\n",
     ).startswith(b"HTTP/1.1 401")
     assert trail(out)[-1]["who"] == "ann"
 
@@ -227,7 +230,9 @@ def test_what_would_let_strangers_in_is_refused(out: Path, kept: Store, accounts
 def test_with_accounts_and_a_word_it_listens_everywhere(start: Start, accounts_file: Path) -> None:
     server = start(host="0.0.0.0", accounts=accounts_file, allow_plain=True)
     assert Client(server.port, host="anything.example").ask("/login").status == 200
-    named = start(host="127.0.0.1", accounts=accounts_file, names=("rtqc.example",), audit=accounts_file.with_name("other.jsonl"))
+    named = start(
+        host="127.0.0.1", accounts=accounts_file, names=("rtqc.example",), audit=accounts_file.with_name("other.jsonl")
+    )
     assert Client(named.port, host="rtqc.example").ask("/login").status == 200
     assert Client(named.port, host="127.0.0.1").ask("/login").status == 200
     assert Client(named.port, host="evil.example").ask("/login").status == 403

@@ -105,9 +105,7 @@ def intraclass_correlation(ratings: ArrayLike) -> IntraclassCorrelation:
         return IntraclassCorrelation(1.0, 1.0, 1.0)
     a = k * value / (n * (1 - value))
     b = 1 + k * value * (n - 1) / (n * (1 - value))
-    degrees = (a * of_raters + b * of_error) ** 2 / (
-        (a * of_raters) ** 2 / (k - 1) + (b * of_error) ** 2 / ((n - 1) * (k - 1))
-    )
+    degrees = (a * of_raters + b * of_error) ** 2 / ((a * of_raters) ** 2 / (k - 1) + (b * of_error) ** 2 / ((n - 1) * (k - 1)))
     rest = k * of_raters + (k * n - k - n) * of_error
     upper_f = float(fisher.ppf(0.975, n - 1, degrees))
     lower_f = float(fisher.ppf(0.975, degrees, n - 1))

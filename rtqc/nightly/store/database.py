@@ -214,7 +214,9 @@ class Database:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _given_up(self, error: DBAPIError) -> StoreError:
-        return StoreError(f"{self.shown}: {_why(error, self._engine.url)}. What was stored before stays; start again when this is mended.")
+        return StoreError(
+            f"{self.shown}: {_why(error, self._engine.url)}. What was stored before stays; start again when this is mended."
+        )
 
     def _may_pass(self, error: DBAPIError) -> bool:
         """Whether it may work in a moment: a server that restarts, a file that another process writes."""
@@ -262,4 +264,6 @@ def _server_said(error: Exception) -> dict[str, str]:
 
 
 def _foreign(shown: str) -> str:
-    return f"{shown} is a database of another program and stays as it is: give a new file, or a database of its own, with --store"
+    return (
+        f"{shown} is a database of another program and stays as it is: give a new file, or a database of its own, with --store"
+    )

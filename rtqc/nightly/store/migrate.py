@@ -55,7 +55,12 @@ def is_foreign_file(path: Path) -> bool:
     try:
         # immutable: no lock, no journal.
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
-            names = {n for (n,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")}
+            names = {
+                n
+                for (n,) in connection.execute(
+                    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+                )
+            }
     except sqlite3.Error:
         return False
     return bool(names) and not names >= _OURS

@@ -51,10 +51,22 @@ def prepared(url: URL) -> tuple[URL, dict[str, Any]]:
     in_query = query.pop("password", None)
     asked_user = query.pop("user", None)
     if query:
-        raise AddressError(f"the parameter '{sorted(query)[0]}' is not known: host, port, user, password, sslmode and sslrootcert are")
-    user = url.username or (None if asked_user is None else _single(asked_user, "user")) or os.environ.get("PGUSER") or getpass.getuser()
+        raise AddressError(
+            f"the parameter '{sorted(query)[0]}' is not known: host, port, user, password, sslmode and sslrootcert are"
+        )
+    user = (
+        url.username
+        or (None if asked_user is None else _single(asked_user, "user"))
+        or os.environ.get("PGUSER")
+        or getpass.getuser()
+    )
     database = url.database or user
-    password = url.password or (None if in_query is None else _single(in_query, "password")) or os.environ.get("PGPASSWORD") or _kept_password(host, port, database, user)
+    password = (
+        url.password
+        or (None if in_query is None else _single(in_query, "password"))
+        or os.environ.get("PGPASSWORD")
+        or _kept_password(host, port, database, user)
+    )
     return URL.create(DRIVER, user, password, None if host.startswith("/") else host, port, database), told
 
 
