@@ -6,7 +6,7 @@ WHEELHOUSE ?= wheelhouse
 # A plain "torch" is gigabytes of CUDA where no index of CPU builds is known. Named beside what needs it, or torchvision (of nnunetv2) brings a newer one.
 TORCH := torch==2.13.0
 
-.PHONY: demo test test-fast lint types layers bench mutants format model wheelhouse clean
+.PHONY: demo test test-fast lint types layers bench mutants format model wheelhouse supply clean
 
 demo: $(VENV)/.installed
 	$(BIN)/rtqc demo --out demo --force
@@ -42,7 +42,7 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The shipped model once more, from ../shared/data and synthetic patients: an hour and a half on two cores; with RESUME=--resume it goes on.
+# The model before the default once more, from ../shared/data and synthetic patients: an hour and a half on two cores; with RESUME=--resume it goes on.
 model: $(VENV)/.installed-test
 	$(BIN)/rtqc train ../shared/data/heart-ct --settings rtqc/training/recipes/heart-v1.toml --out build/heart-v1 $(RESUME) \
 	  --licence "Apache-2.0; training data CC BY 3.0" \
@@ -62,6 +62,12 @@ $(VENV)/.installed-test: $(VENV)/.installed
 wheelhouse: $(VENV)/.installed
 	rm -rf $(WHEELHOUSE)
 	$(BIN)/python -m pip wheel --quiet --wheel-dir $(WHEELHOUSE) '.[postgresql,parquet,outcomes]'
+
+# Versions with hashes, licences and the bill of materials, from what is installed here and what pip would choose today.
+supply: $(VENV)/.installed-test
+	$(BIN)/python -m tools.constraints
+	$(BIN)/python -m tools.licences
+	$(BIN)/python -m tools.sbom
 
 clean:
 	rm -rf $(VENV) build dist demo wheelhouse .mypy_cache .ruff_cache .pytest_cache

@@ -41,7 +41,7 @@
   const served = location.protocol.startsWith("http");
   const dialog = document.getElementById("review"), form = dialog.querySelector("form"), wrong = dialog.querySelector(".wrong");
   const noted = r => `${r.by}, ${r.made}${r.note ? ": " + r.note : ""}`;
-  let asked = null;
+  let asked = null, session = null;
   const ask = p => {
     asked = p;
     wrong.textContent = "";
@@ -51,10 +51,11 @@
   form.addEventListener("submit", async e => {
     if (e.submitter.value !== "keep") return;
     e.preventDefault();
-    const told = { key: asked[KEY], by: form.elements.by.value, outcome: form.elements.outcome.value, note: form.elements.note.value };
+    const told = { key: asked[KEY], outcome: form.elements.outcome.value, note: form.elements.note.value };
     try {
-      const answer = await fetch("/reviews", { method: "POST", headers: { "Content-Type": "application/json", "X-Rtqc": "review" }, body: JSON.stringify(told) });
+      const answer = await fetch("/reviews", { method: "POST", headers: { "Content-Type": "application/json", "X-CSRF-Token": session.csrf }, body: JSON.stringify(told) });
       const review = await answer.json();
+      if (answer.status === 401) throw new Error("your session has ended, load the page again to sign in");
       if (!answer.ok) throw new Error(review.error);
       asked[REVIEW] = noted(review);
       dialog.close();
@@ -91,7 +92,7 @@
     const review = cell(row, "review", p[REVIEW]);
     if (p[VERDICT] !== "pass") {
       review.append(p[REVIEW] ? document.createElement("br") : "", make("small", "", p[KEY]));
-      if (served) review.append(Object.assign(make("button", "", "Review"), { type: "button", onclick: () => ask(p) }));
+      if (session?.role === "reviewer") review.append(Object.assign(make("button", "", "Review"), { type: "button", onclick: () => ask(p) }));
     }
     return row;
   };
@@ -129,12 +130,24 @@
   if (!plans.some(p => p[NIGHT])) when.value = "all";
   update();
   if (served) {
-    fetch("/reviews").then(answer => answer.json()).then(reviews => {
+    const told = path => fetch(path).then(answer => answer.ok ? answer.json() : Promise.reject(new Error(`${path}: ${answer.status}`)));
+    Promise.all([told("/session"), told("/reviews")]).then(([who, reviews]) => {
+      session = who;
+      const account = document.getElementById("account");
+      account.textContent = `${who.name}, ${who.role}`;
+      account.hidden = false;
+      if (who.can_leave) {
+        const leave = async () => {
+          await fetch("/logout", { method: "POST", headers: { "X-CSRF-Token": session.csrf } });
+          location.assign("/login");
+        };
+        account.append(" ", Object.assign(make("button", "", "Sign out"), { type: "button", onclick: leave }));
+      }
       for (const [key, review] of Object.entries(reviews)) {
         const plan = plans.find(p => key.startsWith(p[KEY]));
         if (plan) plan[REVIEW] = noted(review);
       }
       update();
-    });
+    }).catch(error => { shown.textContent = `reviews could not be loaded (${error.message}): load the page again`; });
   }
 })();

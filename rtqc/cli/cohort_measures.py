@@ -120,7 +120,7 @@ def report(
     """Survival by calcium class (Kaplan-Meier, log-rank), Cox models, and agreement with a reader: page, tables and figures for a paper."""
     try:
         import lifelines  # noqa: F401
-        import pingouin  # noqa: F401
+        import statsmodels  # noqa: F401
 
         from rtqc.nightly.cohort.outcomes import OutcomesError, outcomes_of, read_table
         from rtqc.nightly.cohort.outcomes_page import FILES, PAGE_FILE, p_text, write_outcomes

@@ -13,6 +13,7 @@ from types import FrameType
 import click
 
 from rtqc.cli.streams import OutputLostError, prepare_streams
+from rtqc.core.secrets import masked
 
 #: Exit statuses that are no verdict; those of verdicts stand in :data:`rtqc.cli.console.EXIT_STATUS`.
 EXIT_NOT_ASSESSED, EXIT_INTERRUPTED = 2, 130
@@ -26,7 +27,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cardiac": ("rtqc.cli.cardiac", "Heart volume, epicardial fat and coronary calcium of chest CTs."),
     "protocol": ("rtqc.cli.protocol", "List, show or check protocols: thresholds and dose constraints."),
     "nightly": ("rtqc.cli.nightly", "Check every plan of an archive; a page for the morning."),
-    "serve": ("rtqc.cli.serve", "The dashboard from a local server, where flags are marked as reviewed."),
+    "serve": ("rtqc.cli.serve", "The dashboard from a server with sign-in, where flags are marked as reviewed."),
+    "accounts": ("rtqc.cli.accounts", "Who may sign in at rtqc serve, and whether its record is whole."),
     "doctor": ("rtqc.cli.doctor", "Would a night work here? Versions, devices, archive, output, store."),
     "cohort": ("rtqc.cli.cohort", "What a whole cohort says: agreement, failures, how small an error is found."),
     "store": ("rtqc.cli.store", "What the nights have found: review, export, forget."),
@@ -129,7 +131,7 @@ def _run(interrupts: list[int]) -> int:
             return EXIT_INTERRUPTED
         if os.environ.get("RTQC_DEBUG"):
             raise
-        reason = f"{type(error).__name__}: {error}"
+        reason = masked(f"{type(error).__name__}: {error}")
         _say(f"rtqc: could not go on ({reason}). Run again with RTQC_DEBUG=1 and report what it prints.")
         return EXIT_NOT_ASSESSED
 

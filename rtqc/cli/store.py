@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rtqc.cli.console import PathArgument, console, plain, stop
+from rtqc.core.secrets import masked
 
 if TYPE_CHECKING:
     from rtqc.nightly import Store
@@ -35,7 +36,7 @@ def opened(url: str) -> Iterator[Store]:
     except StoreError as error:
         stop(str(error))
     except OSError as error:
-        stop(f"{error.filename or url}: {error.strerror or error}")
+        stop(f"{error.filename or masked(url)}: {error.strerror or error}")
 
 
 @click.group("store")
@@ -110,7 +111,7 @@ def forget(store_url: str, older_than: float, superseded: bool, out: Path | None
     """Delete old results for good."""
     from rtqc.nightly import Places
 
-    if not yes and not click.confirm(f"Delete results older than {older_than:g} days from {store_url}?", err=True):
+    if not yes and not click.confirm(f"Delete results older than {older_than:g} days from {masked(store_url)}?", err=True):
         stop("nothing was deleted")
     with opened(store_url) as store, store.locked():
         keys = store.forget(older_than, only_superseded=superseded)

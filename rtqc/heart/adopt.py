@@ -22,6 +22,7 @@ from rtqc.heart.manifest import (
     file_hash,
     load_model,
     read_manifest,
+    refuse_external_data,
 )
 
 
@@ -45,6 +46,7 @@ def adopt_onnx(weights: Path, manifest: Path | Mapping[str, Any], out: Path, car
         raise FileExistsError(f"{out} holds a model already: give another --out")
     if not weights.is_file():
         raise ModelError(f"there is no ONNX file {weights}")
+    refuse_external_data(weights)
     digest = file_hash(weights)
     known = read_manifest(manifest, sha256=digest) if isinstance(manifest, Path) else Manifest(**{**manifest, "sha256": digest})
     if known.sha256 != digest:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rtqc.heart.intensity import scaled
 from rtqc.heart.manifest import Manifest, Model, ModelError
+from rtqc.heart.runtime import REPAIR, RUNTIMES, installed_runtimes, runtime_clash
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt", "directml", "coreml"]
 DEVICES: tuple[str, ...] = get_args(Device)
@@ -154,6 +155,9 @@ def _session(weights: Path, digest: str, device: Device, threads: int) -> tuple[
     """A session; ``digest`` is part of its name, so that a file that changed is loaded again."""
     import onnxruntime as ort  # takes half a second to import: wait until a draft is asked for
 
+    if not hasattr(ort, "InferenceSession"):
+        # What pip leaves where one of two packages in the same folder was uninstalled.
+        raise ModelError(f"ONNX Runtime is damaged: {REPAIR.format(all=' '.join(RUNTIMES[:2]), wanted='onnxruntime')}")
     ort.set_default_logger_severity(4)
     options = ort.SessionOptions()
     options.log_severity_level = 4
@@ -185,6 +189,14 @@ def _offers(device: str, offered: list[str]) -> bool:
 
 
 def _absent(device: str) -> str:
+    clash = runtime_clash()
+    if clash:
+        return f"--device {device} was asked for, but {clash}"
+    if device in ("cuda", "tensorrt") and "onnxruntime-gpu" not in installed_runtimes():
+        return (
+            f"--device {device} was asked for, but the installed ONNX Runtime is the one for CPUs: pip uninstall -y onnxruntime; pip install onnxruntime-gpu "
+            "(docs/installation.md), or use --device auto"
+        )
     if device in ("cuda", "tensorrt"):
         return f"--device {device} was asked for, but ONNX Runtime finds no usable NVIDIA GPU here: install driver and CUDA libraries, or use --device auto"
     return f"--device {device} was asked for, but this ONNX Runtime does not offer it: install its build for {device}, or use --device auto"

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from rtqc.core.resources import resource_folder
 from rtqc.defaults import DEFAULT_MODEL
+from rtqc.heart.external_data import NotOnnxError, keeps_weights_elsewhere
 
 MANIFEST_FILE = "manifest.toml"
 WEIGHTS_FILE = "model.onnx"
@@ -205,7 +206,7 @@ def load_model(name_or_folder: str | Path = DEFAULT_MODEL, verify: bool = True) 
         verify: whether to check the weights against the manifest's hash.
 
     Raises:
-        ModelError: not found, manifest damaged, weights absent or changed.
+        ModelError: not found, manifest damaged, weights absent, changed, or in other files.
     """
     folder = Path(name_or_folder)
     if not (folder / MANIFEST_FILE).is_file():
@@ -225,7 +226,27 @@ def load_model(name_or_folder: str | Path = DEFAULT_MODEL, verify: bool = True) 
         raise ModelError(
             f"{model.weights} is not the file that {path} describes (SHA-256 differs): copy the whole model folder again"
         )
+    refuse_external_data(model.weights)
     return model
+
+
+def refuse_external_data(weights: Path) -> None:
+    """A hash of one file says nothing of weights in another.
+
+    Raises:
+        ModelError: the ONNX file keeps weights in other files, or is none.
+    """
+    try:
+        elsewhere = keeps_weights_elsewhere(weights)
+    except NotOnnxError as error:
+        raise ModelError(f"{weights} is no ONNX model ({error}): copy the whole model folder again") from error
+    except OSError as error:
+        raise ModelError(f"{weights} cannot be read: {error.strerror or error}") from error
+    if elsewhere:
+        raise ModelError(
+            f"{weights} keeps weights in other files, which its hash does not cover: save it as one file "
+            "(onnx.save_model(onnx.load('model.onnx'), 'one.onnx', save_as_external_data=False)) and import that"
+        )
 
 
 def read_manifest(path: Path, **known: object) -> Manifest:

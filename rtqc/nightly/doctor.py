@@ -16,6 +16,7 @@ from typing import Literal
 
 from rtqc.core.version import rtqc_version
 from rtqc.heart import Engine, ModelError, load_model
+from rtqc.heart.runtime import runtime_clash
 from rtqc.nightly.engine import WORKER_BYTES, Crew
 from rtqc.nightly.places import PlaceError, Places, nearest_there, size_free
 from rtqc.nightly.store import StoreError, open_store
@@ -31,7 +32,7 @@ _PACKAGES = (
     "alembic",
     "onnxruntime-gpu",
     "onnxruntime",
-    "psycopg",
+    "pg8000",
     "pyarrow",
 )
 #: A night of reports fits into so much, in bytes: 500 flagged plans of 2 MB.
@@ -115,6 +116,10 @@ def _devices(model: str) -> Check:
         device = Engine(load_model(model), "auto").device
     except Exception as error:  # the runtime raises its own types
         return Check("device", "fail", f"the model cannot be loaded ({error})", "install onnxruntime again")
+    clash = runtime_clash()
+    if clash:
+        found, _, do = clash.partition(": ")
+        return Check("device", "warning", f"auto takes {device}; {found}", do)
     return Check("device", "ok", f"auto takes {device}")
 
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rtqc.core.whole_file import whole_file
+
+#: Where a formula would begin: at the start of a cell, and behind whatever another country's spreadsheet takes for the end of one (a comma is inside quotes, a
+#: semicolon is not). Full-width signs count in Japanese ones.
+_FORMULA = re.compile(r"""(?:(?<=[;\t|\r\n\v\f\x85\u2028\u2029])|^)(?=[\s"']*[=+\-@＝＋－＠]|[\t\r])""")
 
 
 def write_spreadsheet(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -24,7 +29,7 @@ def spreadsheet_text(columns: Sequence[str], rows: Iterable[Sequence[object]], e
     """A table as the text of a CSV file, without a mark at its beginning; ``ending`` is that of its lines."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator=ending)
-    writer.writerow(columns)
+    writer.writerow([_cell(name) for name in columns])
     writer.writerows([_cell(value) for value in row] for row in rows)
     return text.getvalue()
 
@@ -35,6 +40,4 @@ def _cell(value: object) -> object:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value
+    return _FORMULA.sub("'", value) if isinstance(value, str) else value

@@ -1,6 +1,7 @@
 """What the heart's measures say about what became of people: survival by calcium class, hazard ratios, and agreement with readers.
 
-Kaplan-Meier, log-rank, Cox and Harrell's C are lifelines'; weighted kappa is statsmodels', intraclass correlation pingouin's; none is ours.
+Kaplan-Meier, log-rank, Cox and Harrell's C are lifelines'; weighted kappa is statsmodels'. The intraclass correlation is
+our own (:mod:`rtqc.nightly.cohort.statistics`): the library that has it is under the GPL.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from rtqc.core.version import rtqc_version
-from rtqc.nightly.cohort.statistics import BlandAltman, bland_altman
+from rtqc.nightly.cohort.statistics import BlandAltman, bland_altman, intraclass_correlation
 
 #: Order of the classes; the first is what the others are held against.
 CLASSES = ("0", "1-100", "101-300", ">300")
@@ -374,8 +375,6 @@ def _cox(name: str, columns: Any, table: Any, time: str, event: str) -> Model | 
 
 
 def _readers(table: Any, reader: str) -> Readers | None:
-    import pandas as pd
-    import pingouin
     from statsmodels.stats.inter_rater import cohens_kappa
 
     from rtqc.cardiac import calcium_class
@@ -390,17 +389,9 @@ def _readers(table: Any, reader: str) -> Readers | None:
     counts = np.zeros((len(CLASSES), len(CLASSES)), int)
     np.add.at(counts, (a, b), 1)
     kappa = cohens_kappa(counts, wt="linear")
-    long = pd.DataFrame({
-        "person": [*range(len(theirs))] * 2,
-        "who": ["reader"] * len(theirs) + ["rtqc"] * len(theirs),
-        "score": np.log(np.concatenate([theirs, ours]) + 1),
-    })  # fmt: skip
-    icc = pingouin.intraclass_corr(long, targets="person", raters="who", ratings="score")
-    kind = next(k for k in ("ICC(A,1)", "ICC2") if (icc["Type"] == k).any())
-    row = icc[icc["Type"] == kind].iloc[0]
-    interval = row[next(c for c in icc.columns if c.startswith("CI95"))]
+    icc = intraclass_correlation(np.log(np.column_stack([theirs, ours]) + 1))
     return Readers(
-        len(theirs), float(kappa.kappa), float(kappa.kappa_low), float(kappa.kappa_upp), float(row["ICC"]), float(interval[0]), float(interval[1]),
+        len(theirs), float(kappa.kappa), float(kappa.kappa_low), float(kappa.kappa_upp), icc.value, icc.low, icc.high,
         bland_altman(theirs, ours), tuple(tuple(int(v) for v in line) for line in counts), int(np.trace(counts)),
     )  # fmt: skip
 
@@ -417,5 +408,5 @@ def _methods(table: Any, adjust: Sequence[str], reader: str) -> str:
         f"those of Cox models with Efron's method for ties, {adjusted}; discrimination is Harrell's C (lifelines {version('lifelines')})."
     )
     if reader:
-        text += f" Agreement with the reader is linearly weighted kappa of the classes (statsmodels {version('statsmodels')}), ICC(2,1) of log(score + 1) (pingouin {version('pingouin')}) and limits of agreement (Bland and Altman 1986)."
+        text += f" Agreement with the reader is linearly weighted kappa of the classes (statsmodels {version('statsmodels')}), ICC(2,1) of log(score + 1) (Shrout and Fleiss 1979; interval of McGraw and Wong 1996) and limits of agreement (Bland and Altman 1986)."
     return text

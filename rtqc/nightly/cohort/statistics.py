@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import f as fisher
 from scipy.stats import t as student_t
 
 #: Of a normal distribution, for 95 %.
@@ -54,3 +55,60 @@ def bland_altman(first: ArrayLike, second: ArrayLike) -> BlandAltman | None:
     # Of three pairs the normal distribution's interval is less than half as wide as it must be.
     error = float(student_t.ppf(0.975, differences.size - 1)) * sd / float(np.sqrt(differences.size))
     return BlandAltman(differences.size, bias, bias - _Z * sd, bias + _Z * sd, bias - error, bias + error)
+
+
+@dataclass(frozen=True)
+class IntraclassCorrelation:
+    """Absolute agreement of raters who all rated the same things: ICC(2,1) of Shrout and Fleiss, ICC(A,1) of McGraw and Wong.
+
+    Attributes:
+        value: 1: all the same; not a number where nothing varies at all.
+        low, high: its 95 % interval.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def intraclass_correlation(ratings: ArrayLike) -> IntraclassCorrelation:
+    """Two-way random effects, absolute agreement, single rater.
+
+    Shrout and Fleiss, Psychol Bull 86:420 (1979); interval of McGraw and Wong, Psychol Methods 1:30 (1996), table 7.
+
+    Args:
+        ratings: a row a thing, a column a rater; at least two of each, none missing.
+
+    Raises:
+        ValueError: there are fewer, or some are no numbers.
+
+    The six targets and four judges of Shrout and Fleiss, table 2 (their table 4: 0.29):
+
+    >>> found = intraclass_correlation([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]])
+    >>> round(found.value, 4), round(found.low, 3), round(found.high, 3)
+    (0.2898, 0.019, 0.761)
+    """
+    table = np.asarray(ratings, float)
+    if table.ndim != 2 or min(table.shape) < 2 or not np.isfinite(table).all():
+        raise ValueError("ratings must be finite, of at least two things by at least two raters")
+    n, k = table.shape
+    mean = table.mean()
+    of_things = k * float(((table.mean(axis=1) - mean) ** 2).sum()) / (n - 1)
+    of_raters = n * float(((table.mean(axis=0) - mean) ** 2).sum()) / (k - 1)
+    residual = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0, keepdims=True) + mean
+    of_error = float((residual**2).sum()) / ((n - 1) * (k - 1))
+    whole = of_things + (k - 1) * of_error + k / n * (of_raters - of_error)
+    if of_things <= 0 or whole <= 0:
+        return IntraclassCorrelation(float("nan"), float("nan"), float("nan"))
+    value = (of_things - of_error) / whole
+    if of_error + of_raters <= np.finfo(float).eps * of_things:
+        return IntraclassCorrelation(1.0, 1.0, 1.0)
+    a = k * value / (n * (1 - value))
+    b = 1 + k * value * (n - 1) / (n * (1 - value))
+    degrees = (a * of_raters + b * of_error) ** 2 / ((a * of_raters) ** 2 / (k - 1) + (b * of_error) ** 2 / ((n - 1) * (k - 1)))
+    rest = k * of_raters + (k * n - k - n) * of_error
+    upper_f = float(fisher.ppf(0.975, n - 1, degrees))
+    lower_f = float(fisher.ppf(0.975, degrees, n - 1))
+    low = n * (of_things - upper_f * of_error) / (upper_f * rest + n * of_things)
+    high = n * (lower_f * of_things - of_error) / (rest + n * lower_f * of_things)
+    return IntraclassCorrelation(value, low, high)

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, CursorResult, Engine, Select, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from rtqc.core.secrets import masked, without
 from rtqc.core.version import rtqc_version
 from rtqc.nightly.lock import whole_lock
-from rtqc.nightly.store.migrate import NewerStoreError, bring_up_to_date
+from rtqc.nightly.store.migrate import ForeignDatabaseError, NewerStoreError, bring_up_to_date, is_foreign_file
+from rtqc.nightly.store.postgresql import DRIVER, AddressError, prepared, without_deadline
 
 #: A server that is away for so long, in s, ends the night; until then it is asked again.
 PATIENCE_SECONDS = 600.0
@@ -50,7 +52,7 @@ def open_database(
         StoreError: not reachable, not a store, of a newer version, or not writable.
     """
     parsed = _parsed(url)
-    shown = parsed.render_as_string(hide_password=True)
+    shown = masked(parsed.render_as_string(hide_password=True))
     is_file = parsed.get_backend_name() == "sqlite"
     if is_file:
         path = Path(parsed.database or "")
@@ -62,14 +64,21 @@ def open_database(
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{path.parent} cannot be made: {error.strerror or error}") from error
+        if is_foreign_file(path):
+            raise StoreError(_foreign(shown))
+    connect_arguments: dict[str, Any] = {}
+    if parsed.drivername == DRIVER:
+        try:
+            parsed, connect_arguments = prepared(parsed)
+        except AddressError as error:
+            raise StoreError(f"{shown}: {error}") from error
     try:
-        engine = create_engine(parsed, pool_pre_ping=not is_file, connect_args={} if is_file else {"connect_timeout": 10})
+        engine = create_engine(parsed, pool_pre_ping=not is_file, connect_args=connect_arguments)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise StoreError(
             f"{shown} needs a database driver that is not installed ({error}): pip install 'rtqc[postgresql]'"
         ) from error
-    if is_file:
-        event.listen(engine, "connect", _careful_sqlite)
+    event.listen(engine, "connect", _careful_sqlite if is_file else without_deadline)
     try:
         copy = bring_up_to_date(engine, change=upgrade)
     except NewerStoreError as error:
@@ -77,10 +86,13 @@ def open_database(
         raise StoreError(
             f"{shown} was made by a newer rtqc (revision {error}); this is {rtqc_version()}: install the newer one, or give another --store"
         ) from error
-    except SQLAlchemyError as error:
+    except ForeignDatabaseError as error:
+        engine.dispose()
+        raise StoreError(_foreign(shown)) from error
+    except (SQLAlchemyError, OSError) as error:
         engine.dispose()
         raise StoreError(
-            f"{shown} cannot be used: {_why(error)}. Check the address, that the server runs, and your permissions."
+            f"{shown} cannot be used: {_why(error, parsed)}. Check the address, that the server runs, and your permissions."
         ) from error
     if copy is not None and told is not None:
         told(f"{shown} was of an older rtqc and was brought up to date; a copy from before is {copy.name}")
@@ -101,7 +113,7 @@ class Database:
     @property
     def shown(self) -> str:
         """Its URL without a password."""
-        return self._engine.url.render_as_string(hide_password=True)
+        return masked(self._engine.url.render_as_string(hide_password=True))
 
     def do(self, work: Callable[[Session], Answer]) -> Answer:
         """Do it in one transaction. A server that went away is asked again: everything we write may be written twice.
@@ -202,13 +214,17 @@ class Database:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _given_up(self, error: DBAPIError) -> StoreError:
-        return StoreError(f"{self.shown}: {_why(error)}. What was stored before stays; start again when this is mended.")
+        return StoreError(
+            f"{self.shown}: {_why(error, self._engine.url)}. What was stored before stays; start again when this is mended."
+        )
 
     def _may_pass(self, error: DBAPIError) -> bool:
         """Whether it may work in a moment: a server that restarts, a file that another process writes."""
         if self._engine.dialect.name == "sqlite":
             return "locked" in str(error.orig)
-        return error.connection_invalidated or isinstance(error, OperationalError)
+        lost = error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+        # Classes of SQLSTATE: connection, resources, operator's intervention (a server that stops or starts), system.
+        return lost or _server_said(error).get("C", "")[:2] in ("08", "53", "57", "58")
 
 
 def _careful_sqlite(connection: Any, _record: Any) -> None:
@@ -227,13 +243,27 @@ def _parsed(url: str | Path) -> URL:
         return URL.create("sqlite", database=str(Path(told)))
     try:
         parsed = make_url(told)
-    except ArgumentError as error:
-        raise StoreError(f"'{told}' is not a database URL: give a file, or postgresql://user@host/database") from error
+    except (ArgumentError, ValueError):
+        raise StoreError(f"'{masked(told)}' is not a database URL: give a file, or postgresql://user@host/database") from None
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise StoreError(f"a store is SQLite or PostgreSQL, not {parsed.get_backend_name()}")
-    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername in ("postgresql", "postgres") else parsed
+    return parsed.set(drivername=DRIVER) if parsed.drivername in ("postgresql", "postgres") else parsed
 
 
-def _why(error: SQLAlchemyError) -> str:
+def _why(error: Exception, url: URL) -> str:
     reason = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return str(reason).strip().splitlines()[0] if str(reason).strip() else type(reason).__name__
+    text = (_server_said(error).get("M") or str(reason)).strip()
+    return without(text.splitlines()[0] if text else type(error).__name__, url.password)
+
+
+def _server_said(error: Exception) -> dict[str, str]:
+    """What a PostgreSQL server said, by the letters of its protocol: C the SQLSTATE, M the sentence."""
+    reason = error.orig if isinstance(error, DBAPIError) else None
+    told = reason.args[0] if reason is not None and reason.args else None
+    return {str(k): str(v) for k, v in told.items()} if isinstance(told, dict) else {}
+
+
+def _foreign(shown: str) -> str:
+    return (
+        f"{shown} is a database of another program and stays as it is: give a new file, or a database of its own, with --store"
+    )
