@@ -10,8 +10,7 @@ import shapely
 from rtqc.core.case import DefectKind
 from rtqc.core.slabs import half_slices_mm, local_spacings_mm
 from rtqc.core.structure import Structure
-from rtqc.core.wording import counted
-from rtqc.dicom import named
+from rtqc.core.wording import counted, listed
 from rtqc.geometry.pieces import piece_volume_ml
 from rtqc.geometry.rasterize import in_frame
 from rtqc.qc.measurements import Measurements, holes_of
@@ -44,7 +43,7 @@ _DEFECTS: dict[DefectKind, str] = {
 def contour_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """No heart among the names."""
     if m.case.has_structure_set and not m.candidates:
-        names = named(sorted(m.case.structures), most=12) or "none"
+        names = listed(sorted(m.case.structures), most=12) or "none"
         yield Hit(
             f"The structure set has no heart contour (its structures: {names}): contour the heart, or add its name to the protocol.",
             files=(m.case.provenance.structure_set_file,),

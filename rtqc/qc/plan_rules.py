@@ -151,12 +151,17 @@ def prescription_implausible(m: Measurements, limits: Limits) -> Iterable[Hit]:
             measured=beams,
             limit=limit,
         )
-    if dose > limit.value:
+    if is_implausible(plan, limits):
         yield Hit(
             f"The plan prescribes {dose:g} Gy, more than any treatment ({limit.value:g} Gy): it may be meant in cGy ({dose / 100:g} Gy). Correct it in the planning system and export again.",
             measured=dose,
             limit=limit,
         )
+
+
+def is_implausible(plan: Plan, limits: Limits) -> bool:
+    """Whether a prescription of a plan is larger than any treatment's, so that nothing can be held against it."""
+    return plan.kind != "brachy" and any(p.dose_gy > limits.prescription_total.value for p in plan.prescriptions)
 
 
 def _beams_gy_a_fraction(plan: Plan) -> float:

@@ -10,7 +10,7 @@ from rtqc.core.assessment import Agreement, Assessment, DoseMetrics
 from rtqc.core.finding import Finding
 
 #: Verdict -> word on the page, mark beside it (colour never carries meaning alone).
-VERDICTS = {"pass": ("Passed", "✓"), "flag": ("Flagged", "⚑"), "error": ("No verdict", "?")}
+MARKS = {"pass": "✓", "flag": "⚑", "error": "?"}
 SEVERITY_MARKS = {"fail": "✕", "warning": "!", "info": "i"}
 
 #: Rows of the dose table: key, name after TG-263 / ICRU 83, unit, decimals.
