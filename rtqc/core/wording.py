@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable
+
+#: What rounds to nothing has no sign, as a decimal or before a unit; a name such as ``A-0`` has none of both.
+_NEGATIVE_ZERO = re.compile(r"(?<![\w.,)\]])[-\u2212](0[.]0+(?!\d)|0(?= (?:mm|cm|ml|Gy|HU|%|°)))")
+_SPACES = re.compile(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
 def counted(count: float, noun: str, plural: str = "") -> str:
@@ -38,3 +44,14 @@ def listed(things: Iterable[str], most: int | None = 3, total: int | None = None
     if left > 0:
         return f"{between.join(shown)} and {left} more"
     return last.join([between.join(shown[:-1]), shown[-1]]) if len(shown) > 1 else between.join(shown)
+
+
+def sentence(text: str) -> str:
+    r"""A sentence as it may stand in a table, a terminal or a log: on one line, without control characters out of files' names, and no -0.0.
+
+    >>> sentence("Heart\nPASSED\x1b[2J at -0.0 mm, -0.04 mm off, A-0.0")
+    'Heart PASSED[2J at 0.0 mm, -0.04 mm off, A-0.0'
+    """
+    if not text.isprintable():
+        text = "".join(c for c in _SPACES.sub(" ", text).replace("\t", " ") if unicodedata.category(c) not in ("Cc", "Cs"))
+    return _NEGATIVE_ZERO.sub(r"\1", text)

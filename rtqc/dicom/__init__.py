@@ -24,7 +24,7 @@ from rtqc.dicom.read_structures import (
     StructureSetError,
     read_structure_set,
     structure_set_of_file,
-    structures_of_file,
+    structures_by_name,
 )
 from rtqc.dicom.receive import Caller, Door, Receiver
 from rtqc.dicom.rtstruct_items import Writing
@@ -95,7 +95,7 @@ __all__ = [
     "store",
     "stray_doses",
     "structure_set_of_file",
-    "structures_of_file",
+    "structures_by_name",
     "write_pdf",
     "write_rtstruct",
     "write_seg",

@@ -289,6 +289,7 @@ def _provenance(
         files=files,
         structure_set_file=name_for(_whose(parts), parts.structure_set) if parts.structure_set else "",
         slice_uids=tuple((h.sop_class, h.uid) for h in series.slices),
+        slice_frames=series.frames,
         slice_paths=tuple(h.path for h in series.slices),
         structure_set_path=parts.structure_set.path if parts.structure_set else None,
         dose_paths=tuple(h.path for h in doses),

@@ -36,6 +36,8 @@ class Series:
     slices: tuple[Header, ...]
     first: Dataset | None
     findings: tuple[Finding, ...]
+    #: Number of each slice's frame, from 1; 0 for a file of its own.
+    frames: tuple[int, ...] = ()
 
 
 def read_series(headers: list[Header], referenced: Callable[[], frozenset[str]] | None = None) -> Series:
@@ -89,7 +91,7 @@ def read_series(headers: list[Header], referenced: Callable[[], frozenset[str]] 
         message = f"RescaleSlope or RescaleIntercept is absent in {len(names)} {'slice' if len(names) == 1 else 'slices'} ({listed(names)}): 1 and 0 were assumed, so the CT numbers may be off by 1024 HU."
         findings.append(note("ct.rescale_absent", message, files=names))
     image = _assemble(slices, findings)
-    return Series(image, tuple(s.header for s in slices), first, tuple(findings))
+    return Series(image, tuple(s.header for s in slices), first, tuple(findings), tuple(s.frame for s in slices))
 
 
 def _asked_once(referenced: Callable[[], frozenset[str]] | None) -> Callable[[], frozenset[str]]:

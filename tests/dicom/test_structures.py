@@ -20,7 +20,7 @@ from pydicom.tag import Tag
 from rtqc.comparison import compare
 from rtqc.core import AXIAL, Case, Grid, Structure
 from rtqc.core.names import heart_score
-from rtqc.dicom import read_case, read_structure_set, structures_of_file
+from rtqc.dicom import read_case, read_structure_set, structure_set_of_file, structures_by_name
 from rtqc.geometry import rasterize
 from rtqc.qc import Measurements, choose_protocol, run_rules
 from tests.conftest import real
@@ -45,7 +45,7 @@ def _findings(case: Case, only: str) -> list[str]:
 
 
 def _without_ct(folder: Path, name: str = "Heart") -> Structure:
-    return structures_of_file(folder / "RS.dcm", None, 3.0)[name]
+    return structures_by_name(structure_set_of_file(folder / "RS.dcm", None, 3.0).rois)[name]
 
 
 def _volumes(folder: Path, case: Case) -> list[float]:
