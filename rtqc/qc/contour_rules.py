@@ -149,6 +149,26 @@ def contour_repeated(m: Measurements, limits: Limits) -> Iterable[Hit]:
         )
 
 
+@rule(
+    "contour.hole_or_piece",
+    "warning",
+    "fact",
+    "A contour lies across the overlap of others: whether it is a hole or a piece, the file does not say.",
+)
+def contour_hole_or_piece(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Outlines inside several that overlap together, and inside none of them."""
+    found = [d for d in m.roi.defects if d.kind == "across"] if m.roi is not None else []
+    if found and m.roi is not None:
+        where = sorted({d.position_mm for d in found if d.position_mm is not None})
+        count = f"{counted(len(found), 'contour')} of {m.roi.structure.name} {'lies' if len(found) == 1 else 'lie'}"
+        yield Hit(
+            f"{count} across the overlap of other pieces, at {at_positions(where)}, and may be meant as {'a hole' if len(found) == 1 else 'holes'}: taken as {'a piece' if len(found) == 1 else 'pieces'}. Unite the pieces and draw the hole again.",
+            tuple(where),
+            float(len(found)),
+            structures=(m.roi.structure.name,),
+        )
+
+
 @rule("contour.off_plane", "warning", "fact", "Contours lie between CT slices.")
 def contour_off_plane(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Planes without a slice, and contours that were moved onto theirs."""
