@@ -57,7 +57,7 @@ def contour_empty(m: Measurements, limits: Limits) -> Iterable[Hit]:
         count = m.roi.contour_count
         why = "none of its contours can be used" if count else "it has no contours"
         yield Hit(
-            f"{m.roi.structure.name} is empty: {why}. Contour the heart.",
+            f"{m.roi.structure.name} is empty: {why}. Contour it.",
             structures=(m.roi.structure.name,),
             measured=float(count),
         )

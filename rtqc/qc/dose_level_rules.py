@@ -13,10 +13,10 @@ from rtqc.qc.dose_level import (
     cause_of,
     expected_of,
     is_direct,
+    is_implausible,
     is_stereotactic,
 )
 from rtqc.qc.measurements import Measurements
-from rtqc.qc.plan_rules import is_implausible
 from rtqc.qc.protocol import Limit, Limits
 from rtqc.qc.rule import Hit, rule
 

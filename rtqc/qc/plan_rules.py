@@ -12,6 +12,7 @@ from rtqc.core.substructures import substructure_of
 from rtqc.core.wording import counted
 from rtqc.qc.applicable import LARGEST_CONVERTED_GY, refuses_conversion
 from rtqc.qc.conventional import CONVENTIONAL_GY, holds_for_conventional_groups
+from rtqc.qc.dose_level import is_implausible
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
 from rtqc.qc.rule import Hit, rule
@@ -157,11 +158,6 @@ def prescription_implausible(m: Measurements, limits: Limits) -> Iterable[Hit]:
             measured=dose,
             limit=limit,
         )
-
-
-def is_implausible(plan: Plan, limits: Limits) -> bool:
-    """Whether a prescription of a plan is larger than any treatment's, so that nothing can be held against it."""
-    return plan.kind != "brachy" and any(p.dose_gy > limits.prescription_total.value for p in plan.prescriptions)
 
 
 def _beams_gy_a_fraction(plan: Plan) -> float:
