@@ -17,8 +17,9 @@ _CHECKED = """
 import hashlib, os, sys
 if sys.argv[2] == "one" and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-from rtqc import assess, read_case
-print(assess(read_case(sys.argv[1]), device="cpu").model_dump_json(exclude={"run"}))
+from rtqc.dicom import read_case
+from rtqc.pipeline import Options, assess
+print(assess(read_case(sys.argv[1]), Options(device="cpu", second_check=False)).model_dump_json(exclude={"run"}))
 """
 
 
