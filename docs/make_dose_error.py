@@ -102,7 +102,7 @@ def main() -> None:
     """Run what is missing and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, help="folder in which finished patients are kept")
-    parser.add_argument("--threads", type=int, default=0, help="of the model; 0: all cores")
+    parser.add_argument("--threads", type=int, default=0, help="of the model; 0: as many as everywhere")
     options = parser.parse_args()
     engine = Engine(load_model(DEFAULT_MODEL), "cpu", options.threads)
     version = f"{engine.manifest.sha256[:12]}-{sha256(Path(draft_error.__file__).read_bytes()).hexdigest()[:12]}"

@@ -31,6 +31,7 @@ from rtqc.core.assessment import (
 from rtqc.core.case import Case, DoseAttributes, Roi
 from rtqc.core.finding import Finding, worst_first
 from rtqc.core.names import find_hearts, heart_score
+from rtqc.core.repeatable import repeatable
 from rtqc.core.structure import Structure
 from rtqc.core.version import rtqc_version
 from rtqc.dicom import DrawnBy, Writing, append_rtstruct
@@ -79,7 +80,7 @@ class Options:
         protocol: thresholds, constraints and names; None: the shipped one that the plan asks for (:mod:`rtqc.qc.choice`).
         model: shipped model's name or model folder.
         device: ``auto``, ``cpu``, ``cuda`` ...
-        threads: of the model on the CPU; 0: all cores.
+        threads: of the model on the CPU; 0: as many as give every machine the same result.
         scope: ``plan``: the verdict covers contour, dose, plan and image, and a plan without one of them does not pass; ``contour``: contour
             and image only, and nothing is said of plan and dose.
         second_check: whether to run the independent dose calculation.
@@ -138,6 +139,7 @@ def assess(case: Case, options: Options = Options(), draft: Draft | None = None)
     return assess_fully(case, options, draft).assessment
 
 
+@repeatable
 def assess_fully(case: Case, options: Options = Options(), draft: Draft | None = None) -> Assessed:
     """Draft, compare, compute dose, apply the rules.
 

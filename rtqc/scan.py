@@ -18,6 +18,7 @@ from rtqc.core.cardiac import Cardiac
 from rtqc.core.cardiac_report import CardiacReport
 from rtqc.core.finding import Finding
 from rtqc.core.volumes import Image
+from rtqc.core.wording import listed
 from rtqc.dicom import (
     Index,
     Scan,
@@ -26,7 +27,6 @@ from rtqc.dicom import (
     findings_beside,
     index_folder,
     is_volume_file,
-    named,
     note,
     patient_key,
     read_series,
@@ -69,7 +69,7 @@ def measure_scan(
     series = read_series(list(scan.series))
     findings = [*found, *series.findings]
     if scan.passed_over:
-        message = f"There are {len(scan.passed_over) + 1} series in this study: '{described(scan)}' was measured, not {named(scan.passed_over, most=5)}."
+        message = f"There are {len(scan.passed_over) + 1} series in this study: '{described(scan)}' was measured, not {listed(scan.passed_over, most=5)}."
         findings.append(cardiac_note("cardiac.series_chosen", message))
     case = CaseSummary(
         patient_id=scan.patient_id,

@@ -15,6 +15,7 @@ from rtqc.cardiac.volume import heart_volume
 from rtqc.core.acquisition import Acquisition
 from rtqc.core.cardiac import Cardiac, CardiacImage
 from rtqc.core.finding import Finding
+from rtqc.core.repeatable import repeatable
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose, Image
 
@@ -53,6 +54,7 @@ class Measured:
     lesions: tuple[Lesion, ...] = ()
 
 
+@repeatable
 def measure(
     image: Image,
     heart: Heart,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 #: As ``rtqc.report.FILES``; importing that takes longer than ``--help`` may.
 _OBJECTS = ("Heart_rtqc.dcm", "Heart_rtqc_seg.dcm", "report_sr.dcm", "report_pdf.dcm")
 _FILES = ("report.html", "assessment.json", *_OBJECTS)
-_WORDS = {"pass": "[bold green]PASSED[/]", "flag": "[bold red]FLAGGED[/]", "error": "[bold magenta]NO VERDICT[/]"}
+_COLOURS = {"pass": "green", "flag": "red", "error": "magenta"}
 
 
 @click.command("check")
@@ -159,13 +159,17 @@ def _write_objects(assessed: Assessed, folder: Path) -> None:
 def show(assessment: Assessment, folder: Path | None) -> None:
     """Print one case's verdict, findings and where its report is."""
     from rtqc.core.finding import Finding
-    from rtqc.qc import coverage_words
+    from rtqc.qc import coverage_words, verdict_words
 
     out = console()
     case = assessment.case
     name = " · ".join(plain(v) for v in (case.patient_id, case.patient_name, case.plan_label) if v) or "unknown patient"
     covers = coverage_words(assessment.verdict, assessment.checked, assessment.scope)
-    out.print(f"{_WORDS[assessment.verdict]}  {name}  [dim]({covers})[/dim]")
+    word, *rest = verdict_words(assessment.verdict, assessment.scope).partition(",")
+    verdict = word.upper() + "".join(rest)
+    # Green is the colour of a whole pass.
+    colour = "cyan" if any(rest) else _COLOURS[assessment.verdict]
+    out.print(f"[bold {colour}]{verdict}[/]  {name}  [dim]({covers})[/dim]")
     out.print(plain(assessment.headline))
     findings: tuple[Finding, ...] = assessment.findings
     if findings:

@@ -93,7 +93,7 @@ def _structure(path: Path, name: str | None, grid: Grid | None, side: str) -> tu
     """A structure of a file, and what must be known of its contours before anybody relies on the comparison."""
     from rtqc.core import Case
     from rtqc.core.slabs import uncertain_thickness
-    from rtqc.dicom import DEFAULT_SLICE_MM, StructureSetError, structure_set_of_file
+    from rtqc.dicom import DEFAULT_SLICE_MM, StructureSetError, structure_set_of_file, structures_by_name
     from rtqc.qc import structure_findings
 
     try:
@@ -105,13 +105,7 @@ def _structure(path: Path, name: str | None, grid: Grid | None, side: str) -> tu
     except StructureSetError as error:
         stop(str(error))
     case = Case(rois=structure_set.rois, findings=structure_set.findings, has_structure_set=True)
-    # Of two ROIs of one name the one that has contours is meant.
-    drawn: dict[str, Structure] = {}
-    for roi in structure_set.rois:
-        known = drawn.get(roi.structure.name)
-        if known is None or known.is_empty:
-            drawn[roi.structure.name] = roi.structure
-    structure = pick_structure(drawn, name, path.name)
+    structure = pick_structure(structures_by_name(structure_set.rois), name, path.name)
     found = structure_findings(case, structure)
     if structure.is_empty:
         why = " ".join(f.message for f in found if f.rule.startswith(("contour.", "structure_set.")))

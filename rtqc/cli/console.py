@@ -52,7 +52,11 @@ def device_options(function: Function) -> Function:
         help="auto takes a GPU where there is one and says so; any other that is not there is an error.",
     )
     threads = click.option(
-        "--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads of the model. [default: all cores]"
+        "--threads",
+        type=click.IntRange(min=0),
+        default=0,
+        metavar="N",
+        help="CPU threads of the model; other numbers may change a result's last digit. [default: 8, on every machine]",
     )
     return device(threads(function))
 
@@ -175,6 +179,7 @@ def only_case(path: Path, suits: Callable[[Parts], bool] = with_images_and_more)
         suits: what a case must have. Where one alone has it, that one is meant; where several have it, the one that alone is complete, so that
             every command means the same: single files of other patients that lie in the folder are said on stderr, without their names.
     """
+    from rtqc.core.wording import listed
     from rtqc.dicom import index_folder, load_case, plan_cases
 
     index = index_folder(path)
@@ -185,10 +190,10 @@ def only_case(path: Path, suits: Callable[[Parts], bool] = with_images_and_more)
         fitting = complete if len(complete) == 1 else fitting
     if len(fitting) != 1:
         # Files, not Patient IDs: whoever asks for one patient need not learn of another.
-        listed = cut_list((p.headers[0].name for p in parts if p.headers), 8)
+        folders = listed((p.headers[0].name for p in parts if p.headers), 8)
         patients = len({p.patient for p in parts})
         of_patients = f" of {patients} patients" if patients > 1 else ""
-        stop(f"{path} holds {len(parts)} cases{of_patients} ({listed}): give the folder of one")
+        stop(f"{path} holds {len(parts)} cases{of_patients} ({folders}): give the folder of one")
     chosen = fitting[0]
     others = sum(p.patient != chosen.patient for p in parts)
     if others:
@@ -201,7 +206,7 @@ def only_case(path: Path, suits: Callable[[Parts], bool] = with_images_and_more)
     if own:
         left = [p.headers[0].name for p in parts if p.patient == chosen.patient and p is not chosen]
         click.echo(
-            f"rtqc: {_counted(own, 'further case')} of this patient ({cut_list(left, 4)}) {'has' if own == 1 else 'have'} not what this needs and {'was' if own == 1 else 'were'} left aside",
+            f"rtqc: {_counted(own, 'further case')} of this patient ({listed(left, 4)}) {'has' if own == 1 else 'have'} not what this needs and {'was' if own == 1 else 'were'} left aside",
             err=True,
         )
     say_strays(index, parts)
@@ -239,17 +244,6 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def cut_list(names: Iterable[str], most: int = 12, between: str = ", ") -> str:
-    """Names for a sentence; a list that is cut says how many are left out.
-
-    >>> cut_list("abcde", 3), cut_list("abc", 3)
-    ('a, b, c and 2 more', 'a, b, c')
-    """
-    every = list(names)
-    shown = between.join(every[:most])
-    return shown if len(every) <= most else f"{shown} and {len(every) - most} more"
-
-
 def print_findings(findings: Iterable[Finding], stderr: bool = True) -> None:
     """A table of findings, worst first, on stderr: what a command writes to a file must not be all that it says."""
     from rtqc.core.finding import worst_first
@@ -269,15 +263,15 @@ def pick_structure(structures: dict[str, Structure], name: str | None, where: st
     """
     from rtqc.core.names import find_hearts
 
-    listed = printable(", ".join(structures)) or "none"
+    known = printable(", ".join(structures)) or "none"
     if name is None:
         hearts = find_hearts(structures)
         if not hearts:
-            stop(f"{where} has no heart (its structures: {listed}): name one with --roi")
+            stop(f"{where} has no heart (its structures: {known}): name one with --roi")
         return structures[next((n for n in hearts if not structures[n].is_empty), hearts[0])]
     found = structures.get(name) or next((s for n, s in structures.items() if n.casefold() == name.casefold()), None)
     if found is None:
-        stop(f"{where} has no structure '{name}' (its structures: {listed})")
+        stop(f"{where} has no structure '{name}' (its structures: {known})")
     if found.is_empty:
         # Of several ROIs of one name the one that has contours is meant, whatever their order.
         drawn = [s for s in structures.values() if s.name == found.name and not s.is_empty]

@@ -12,7 +12,6 @@ import click
 from rtqc.cli.console import (
     PathArgument,
     console,
-    cut_list,
     only_case,
     pick_structure,
     plain,
@@ -134,6 +133,7 @@ def _suits(wanted: _Wanted) -> Callable[[Parts], bool]:
 
 def _to_volumes(case: Case, target: Path, wanted: _Wanted, force: bool) -> list[Path]:
     """Write what is wanted of a plan, all or nothing where a name is taken."""
+    from rtqc.core.wording import listed
     from rtqc.dicom import is_volume_file, write_volume
     from rtqc.qc import choose_protocol, structure_findings
 
@@ -153,7 +153,7 @@ def _to_volumes(case: Case, target: Path, wanted: _Wanted, force: bool) -> list[
     taken = [path for path in files.values() if path.exists()]
     if taken and not force:
         exist = "exists" if len(taken) == 1 else "exist"
-        stop(f"{cut_list(map(str, taken), 4)} {exist} already: give another name, or --force to replace what is there")
+        stop(f"{listed(map(str, taken), 4)} {exist} already: give another name, or --force to replace what is there")
     protocol = choose_protocol(case).protocol
     needless = set() if "CT" in things or (structures and not on_dose) else {"ct.absent"}
     findings = [f for f in case.findings if f.rule not in needless | {"structure_set.absent"}]
@@ -167,20 +167,22 @@ def _to_volumes(case: Case, target: Path, wanted: _Wanted, force: bool) -> list[
 
 def _structures(case: Case, wanted: _Wanted) -> dict[str, Structure]:
     """The structures that are asked for; empty ones only where they are named, and then they are refused."""
+    from rtqc.core.wording import listed
+
     if not wanted.masks:
         return {}
-    listed = case.structures
+    structures = case.structures
     if wanted.every:
-        drawn = {name: s for name, s in listed.items() if not s.is_empty}
+        drawn = {name: s for name, s in structures.items() if not s.is_empty}
         if not drawn:
             stop(_why(case) or "the structure set has no structure with contours")
         return drawn
-    picked = [pick_structure(listed, name, "the structure set") for name in wanted.rois]
+    picked = [pick_structure(structures, name, "the structure set") for name in wanted.rois]
     empty = [s.name for s in picked if s.is_empty]
     if empty:
         have = "has" if len(empty) == 1 else "have"
-        stop(f"{cut_list(empty)} {have} no usable contour: there is no mask to write")
-    return {name: s for structure in picked for name, s in listed.items() if s is structure}
+        stop(f"{listed(empty, 12)} {have} no usable contour: there is no mask to write")
+    return {name: s for structure in picked for name, s in structures.items() if s is structure}
 
 
 def _files(target: Path, things: list[str], folder: bool, ending: str) -> dict[str, Path]:
@@ -280,17 +282,19 @@ def _chosen(source: Path, values: Any, labels: tuple[int, ...]) -> list[Any]:
     """A mask for each label that was asked for; the only one where none was."""
     import numpy as np
 
+    from rtqc.core.wording import listed
+
     if not labels:
         known = np.unique(values[values > 0])
         if known.size > 1:
-            stop(f"{source.name} holds several labels ({cut_list(f'{v:g}' for v in known)}): choose one with --label")
+            stop(f"{source.name} holds several labels ({listed((f'{v:g}' for v in known), 12)}): choose one with --label")
         if not known.size:
             stop(f"{source.name} holds no voxel above 0")
         return [values > 0]
     masks = [values == label for label in labels]
     empty = [str(label) for label, mask in zip(labels, masks, strict=True) if not mask.any()]
     if empty:
-        stop(f"{source.name} holds no voxel of label {cut_list(empty)}")
+        stop(f"{source.name} holds no voxel of label {listed(empty, 12)}")
     return masks
 
 

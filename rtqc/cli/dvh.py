@@ -189,17 +189,12 @@ def _line(
     alpha_beta: float | None,
 ) -> _Line:
     from rtqc.core.assessment import DoseComparison
-    from rtqc.core.finding import Finding
     from rtqc.dosimetry import dose_type_of, dvh, metrics_of, trapezoid_volume_ml
     from rtqc.qc import structure_findings
 
     assert case.dose is not None
     histogram = dvh(structure, case.dose)
     findings = structure_findings(case, structure, protocol, DoseComparison(contoured=metrics_of(histogram)))
-    if histogram.is_empty:
-        message = f"{name} is empty or lies wholly outside the dose grid: there is no dose to tell."
-        empty = Finding(rule="dose.outside_grid", severity="warning", certainty="fact", message=message)
-        findings = [*(f for f in findings if f.rule != empty.rule), empty]
     trapezoid = trapezoid_volume_ml(structure)
     in_twos = None if histogram.is_empty else _eqd2(case, histogram, fractions, alpha_beta or _of_heart(structure, protocol))
     return _Line(name, dose_type_of(case), structure, histogram, tuple(findings), trapezoid, prescription_gy, in_twos)

@@ -14,6 +14,7 @@ from rtqc.comparison.slices import compare_slices
 from rtqc.comparison.surfaces import SURFACE_DICE_TOLERANCE_MM, SurfaceDistances, in_words, surface_distances
 from rtqc.core.assessment import Agreement, SurfaceDice
 from rtqc.core.orientation import Orientation
+from rtqc.core.repeatable import repeatable
 from rtqc.core.slabs import continued_mm
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Mask
@@ -29,6 +30,7 @@ TOLERANCES_MM = (1.0, 2.0, 3.0, 5.0)
 WHOLE_HEART_MINUTES = 4.0
 
 
+@repeatable
 def compare(a: Structure | Mask, b: Structure | Mask, tolerances_mm: Iterable[float] = TOLERANCES_MM) -> Agreement:
     """How two regions agree; ``docs/metrics.md`` has the formulas and their sources.
 

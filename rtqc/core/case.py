@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DefectKind = Literal[
     "few_points", "open", "self_intersecting", "not_a_number", "not_planar", "no_area", "too_many_points",
-    "repeated", "moved_to_slice", "decimal_comma", "tangled",
+    "repeated", "moved_to_slice", "decimal_comma", "tangled", "across",
 ]  # fmt: skip
 
 
@@ -261,6 +261,7 @@ class Provenance:
         files: number of files of each kind that were used.
         structure_set_file: the structure set's file, relative to the folder that was read.
         slice_uids: SOP Class and Instance UID of each CT slice, in the grid's order.
+        slice_frames: number of each slice's frame in its multi-frame object, from 1; 0 for an object of its own.
         slice_paths: their files, for objects that refer to them; never reported.
         structure_set_path, dose_paths: the files themselves, for the second calculation; never reported.
     """
@@ -285,6 +286,7 @@ class Provenance:
     files: Mapping[str, int] = field(default_factory=dict)
     structure_set_file: str = ""
     slice_uids: tuple[tuple[str, str], ...] = ()
+    slice_frames: tuple[int, ...] = ()
     slice_paths: tuple[Path, ...] = ()
     structure_set_path: Path | None = None
     dose_paths: tuple[Path, ...] = ()

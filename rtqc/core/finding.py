@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from rtqc.core.wording import sentence
 
 Severity = Literal["info", "warning", "fail"]
 Certainty = Literal["fact", "estimate"]
@@ -56,6 +58,11 @@ class Finding(BaseModel):
     certainty: Certainty
     message: str
     evidence: Evidence = Evidence()
+
+    @field_validator("message")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        return sentence(value)
 
 
 #: Rules that say that files, prescription or dose are not to be believed, cause before consequence. Every number of the heart's dose follows

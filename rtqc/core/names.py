@@ -35,6 +35,16 @@ _HELPER = re.compile(r"^[zx](?=[A-Z_\-. ])|^[zx]_|^_")
 _MARGIN = re.compile(r"[+!]|\d\s*(mm|cm)\b|\s[-–]\s*\d|[-–]\s+\d|[-–]\d+[.,]\d|[-–]\d{3}")
 
 
+def is_derived(name: str) -> bool:
+    """Whether a name says that a structure was made from another one: a helper, a margin around it, a difference with it.
+
+    >>> [is_derived(n) for n in ("zHeart", "Heart+5mm", "Heart - 5", "LAD-0.5", "_Cord", "Heart-1", "A_LAD")]
+    [True, True, True, True, True, False, False]
+    """
+    plain = unicodedata.normalize("NFKC", name.strip())
+    return bool(_HELPER.match(plain) or _MARGIN.search(plain))
+
+
 @dataclass(frozen=True)
 class NameTable:
     """Spellings of the heart.
@@ -66,10 +76,9 @@ def heart_score(name: str, table: NameTable | None = None) -> int:
         return 98
     if plain == "Heart":
         return 100
-    plain = unicodedata.normalize("NFKC", plain)
-    if _HELPER.match(plain) or _MARGIN.search(plain):
+    if is_derived(plain):
         return 0
-    parts = words(plain)
+    parts = words(unicodedata.normalize("NFKC", plain))
     hearts = _FOLDED_HEART_WORDS | {_folded(w) for w in table.words}
     found = [w for w in parts if w in hearts]
     rest = [w for w in parts if w not in hearts and not w.isdigit()]
@@ -104,7 +113,7 @@ def lung_side(name: str) -> str | None:
     >>> lung_side("Lung_L"), lung_side("Lt Lung"), lung_side("Lungs"), lung_side("Lung_L-PTV")
     ('left', 'left', None, None)
     """
-    if _HELPER.match(name.strip()):
+    if is_derived(name):
         return None
     parts = words(name)
     if not any(w in _LUNG_WORDS for w in parts):

@@ -6,10 +6,9 @@ Names after TG-263 (Mayo et al., IJROBP 2018) and the spellings of clinics. What
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
-from rtqc.core.names import without_digraphs, words
+from rtqc.core.names import is_derived, without_digraphs, words
 
 Organ = Literal["cord", "canal", "vertebra", "oesophagus"]
 
@@ -51,7 +50,6 @@ _OESOPHAGUS = frozenset(
 _NEUTRAL = frozenset(
     {"spinal", "oar", "organ", "roi", "s", "e", "thoracic", "t", "th", "l", "c", "body", "bodies", "bone", "full", "whole", "total", "final", "ai", "auto", "edited", "column", "the"}
 )  # fmt: skip
-_DERIVED = re.compile(r"^[zx](?=[A-Z_\-. ])|^[zx]_|^_|[+!]|\d\s*(mm|cm)\b", re.ASCII)
 
 
 _KNOWN = _CORD | _CANAL | _VERTEBRA | _OESOPHAGUS | _NEUTRAL
@@ -72,7 +70,7 @@ def organ_of(name: str) -> Organ | None:
     >>> [organ_of(n) for n in ("SpinalCord_PRV05", "Esophagus-PTV", "PTV_Spine", "Heart")]
     [None, None, None, None]
     """
-    if _DERIVED.search(name.strip()):
+    if is_derived(name):
         return None
     parts = [_spelled(w) for w in words(name) if not w.isdigit()]
     groups: tuple[tuple[Organ, frozenset[str]], ...] = (

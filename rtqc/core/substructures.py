@@ -6,10 +6,9 @@ apart into words; margins, planning risk volumes and helper structures are no su
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
-from rtqc.core.names import words
+from rtqc.core.names import is_derived, words
 from rtqc.core.structure import Structure
 
 LAD, LEFT_VENTRICLE = "A_LAD", "Ventricle_L"
@@ -47,8 +46,6 @@ _NEUTRAL_WORDS = frozenset(
         "auto", "ai", "atlas", "edited", "approved", "plan", "ct", "fb", "dibh", "bh", "avg", "ave", "new", "left", "l", "ca", "des",
     }
 )  # fmt: skip
-#: A leading z, x or underscore marks a helper structure; signs and millimetres mark a margin.
-_HELPER_OR_MARGIN = re.compile(r"^[zx](?=[A-Z_\-. ])|^[zx]_|^_|[+!]|\d\s*(mm|cm)\b|[-–]\s*\d")
 
 
 def substructure_of(name: str) -> str | None:
@@ -60,7 +57,7 @@ def substructure_of(name: str) -> str | None:
     [None, None, None, None, None, None]
     """
     plain = name.strip()
-    if _HELPER_OR_MARGIN.search(plain):
+    if is_derived(plain):
         return None
     parts = [w for w in words(plain) if not w.isdigit()]
     for length in range(min(_LONGEST, len(parts)), 0, -1):

@@ -10,7 +10,7 @@ from rtqc.dicom.compatibility import pydicom_with_read_file
 from rtqc.dicom.completeness import fingerprint, is_complete
 from rtqc.dicom.content import content_digest
 from rtqc.dicom.index import Header, Index, Memory, Scanned, index_folder
-from rtqc.dicom.notes import READING_RULES, named, note
+from rtqc.dicom.notes import READING_RULES, note
 from rtqc.dicom.objects import AlreadyThereError, DrawnBy
 from rtqc.dicom.parts import Parts, plan_cases, stray_doses
 from rtqc.dicom.peer import Peer, PeerError, Tls
@@ -24,7 +24,7 @@ from rtqc.dicom.read_structures import (
     StructureSetError,
     read_structure_set,
     structure_set_of_file,
-    structures_of_file,
+    structures_by_name,
 )
 from rtqc.dicom.receive import Caller, Door, Receiver
 from rtqc.dicom.rtstruct_items import Writing
@@ -79,7 +79,6 @@ __all__ = [
     "is_volume_file",
     "load_case",
     "name_for",
-    "named",
     "note",
     "patient_key",
     "plan_cases",
@@ -96,7 +95,7 @@ __all__ = [
     "store",
     "stray_doses",
     "structure_set_of_file",
-    "structures_of_file",
+    "structures_by_name",
     "write_pdf",
     "write_rtstruct",
     "write_seg",

@@ -100,6 +100,7 @@ def planes_of(
         planes[s.w_mm] = combined.area
         defects += [ContourDefect("tangled", s.w_mm, dropped=True)] * len(members) if combined.tangled else []
         defects += [ContourDefect("repeated", s.w_mm, dropped=True)] * combined.repeated
+        defects += [ContourDefect("across", s.w_mm, dropped=False)] * combined.across
         off = [r.w_mm for r in members if abs(r.w_mm - s.w_mm) > SAME_PLANE_MM]
         defects += [ContourDefect("moved_to_slice", w, dropped=False, offset_mm=round(w - s.w_mm, 3)) for w in off]
     return planes, defects

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from rtqc.core.finding import Finding
+from rtqc.core.wording import listed
 from rtqc.dicom.content import damaged_copies, have_one_content
 from rtqc.dicom.index import Header
-from rtqc.dicom.notes import named, note
+from rtqc.dicom.notes import note
 from rtqc.dicom.parts import Parts
 
 _KINDS = {"RTSTRUCT": "structure set", "RTPLAN": "plan", "RTDOSE": "dose"}
@@ -43,7 +44,7 @@ def damaged_finding(damaged: list[Header], used: list[Header]) -> Finding:
     """
     names, instead = [h.name for h in damaged], [h.name for h in used]
     verb, copy, them = ("is", "a copy", "it") if len(names) == 1 else ("are", "copies", "them")
-    message = f"{named(names)} {verb} cut off or damaged, {copy} of {named(instead)}, which {'was' if len(instead) == 1 else 'were'} used: remove {them}."
+    message = f"{listed(names)} {verb} cut off or damaged, {copy} of {listed(instead)}, which {'was' if len(instead) == 1 else 'were'} used: remove {them}."
     return note("file.unreadable", message, files=[*names, *instead])
 
 
@@ -52,7 +53,7 @@ def _finding(headers: list[Header]) -> Finding:
     names = sorted(h.name for h in headers)
     kind = _KINDS.get(headers[0].modality, "object")
     message = (
-        f"{named(names[:-1], most=12)} and {names[-1]} have one SOP Instance UID but different content; {headers[0].name} was used as the {kind}: "
+        f"{listed(names[:-1], most=12)} and {names[-1]} have one SOP Instance UID but different content; {headers[0].name} was used as the {kind}: "
         "export it again into an empty folder."
     )
     return note("reference.same_uid", message, files=names, measured=headers[0].uid)

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from rtqc.core.finding import Finding
 from rtqc.core.orientation import PARALLEL_TOLERANCE, Orientation
 from rtqc.core.slabs import local_spacings_mm
+from rtqc.core.wording import listed
 from rtqc.dicom.content import have_one_content
 from rtqc.dicom.contradictions import damaged_finding, without_damaged
 from rtqc.dicom.ct_slices import Slice
 from rtqc.dicom.index import Header
-from rtqc.dicom.notes import named, note
+from rtqc.dicom.notes import note
 
 #: Slices nearer than this are at one position: coordinates are written to 0.01 mm.
 SAME_POSITION_MM = 0.02
@@ -51,12 +52,12 @@ def without_copies(headers: list[Header], findings: list[Finding]) -> list[Heade
         stand = (
             "1 CT slice is there more than once" if len(copies) == 1 else f"{len(copies)} CT slices are there more than once"
         )
-        findings.append(note("ct.exported_twice", f"{stand} ({named(copies)}); each was used once.", files=copies))
+        findings.append(note("ct.exported_twice", f"{stand} ({listed(copies)}); each was used once.", files=copies))
     if differing:
         names = [h.name for group in differing for h in group]
         used = [group[0].name for group in differing]
         stand = "1 SOP Instance UID of the CT stands" if len(used) == 1 else f"{len(used)} SOP Instance UIDs of the CT stand"
-        message = f"{stand} for slices of different content ({named(names, most=12)}); {named(used)} {'was' if len(used) == 1 else 'were'} used: export the series again into an empty folder."
+        message = f"{stand} for slices of different content ({listed(names, most=12)}); {listed(used)} {'was' if len(used) == 1 else 'were'} used: export the series again into an empty folder."
         findings.append(note("reference.same_uid", message, files=names, measured=float(len(used))))
     kept = {id(group[0]) for group in groups.values()}
     return [h for h in headers if id(h) in kept]
@@ -79,7 +80,7 @@ def of_one_geometry(slices: list[Slice], referenced: Callable[[], frozenset[str]
     lie = "1 slice of another size, spacing or direction lies in the CT series and was"
     if len(left) > 1:
         lie = f"{len(left)} slices of another size, spacing or direction lie in the CT series and were"
-    message = f"{lie} left out ({named(left)})."
+    message = f"{lie} left out ({listed(left)})."
     findings.append(note("ct.mixed", message, files=left))
     return kept
 
@@ -174,7 +175,9 @@ def _doubled(doubled: list[Slice], kept: int, meant: bool) -> Finding:
         else "the first by name, of the acquisition with most slices, was used"
     )
     lie = "1 CT slice lies" if len(doubled) == 1 else f"{len(doubled)} CT slices lie"
-    message = f"{lie} at or between positions that other slices already have ({named(names)}); {used}: export the series again."
+    message = (
+        f"{lie} at or between positions that other slices already have ({listed(names)}); {used}: export the series again."
+    )
     return note(rule, message, files=names, positions_mm=sorted(_patient_height(s) for s in doubled)[:20])
 
 

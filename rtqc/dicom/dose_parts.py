@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rtqc.core.case import Plan
+from rtqc.core.wording import listed
 from rtqc.dicom.dose_object import DoseObject
 from rtqc.dicom.index import Header
-from rtqc.dicom.notes import named, note
+from rtqc.dicom.notes import note
 
 #: A part of a plan: its fraction group, ``beam`` or ``setup``, and its number; a whole group is ``group`` and 0.
 Part = tuple[int, str, int]
@@ -70,7 +71,7 @@ def whole_of_parts(parts: list[ReadDose], plan: Plan | None, unread: bool) -> li
     Raises:
         SummationError: a part is missing, is there twice, or does not say which it is.
     """
-    names = named(r.header.name for r in parts)
+    names = listed(r.header.name for r in parts)
     expected = parts_of(plan)
     if plan is None:
         raise SummationError(f"{names}: doses of single beams or fraction groups, and the plan that says how many there are is not here: export the RTPLAN too, or the plan's dose (PLAN).", parts)  # fmt: skip
@@ -90,18 +91,18 @@ def whole_of_parts(parts: list[ReadDose], plan: Plan | None, unread: bool) -> li
             return [r for r, c in zip(chosen, covered, strict=True) if c]
         reasons.append((chosen, unnamed, twice, missing, len(set(count))))
     chosen, unnamed, twice, missing, there = reasons[0]
-    names = named(r.header.name for r in chosen)
+    names = listed(r.header.name for r in chosen)
     if unnamed:
         what = "fraction group" if unnamed[0].summation == "FRACTION" else "beam"
-        raise SummationError(f"The dose {named(r.header.name for r in unnamed)} names no {what} of the plan (Referenced Fraction Group Sequence), so nobody knows what it is the dose of: export the plan's dose (PLAN).", unnamed)  # fmt: skip
+        raise SummationError(f"The dose {listed(r.header.name for r in unnamed)} names no {what} of the plan (Referenced Fraction Group Sequence), so nobody knows what it is the dose of: export the plan's dose (PLAN).", unnamed)  # fmt: skip
     if chosen[0].summation == "FRACTION":
         twice, missing = ({(group, "group", 0) for group, _, _ in parts} for parts in (twice, missing))
     said = []
     if twice:
-        said.append(f"{listed_parts(twice)} {'has' if len(twice) == 1 else 'have'} a dose more than once")
+        said.append(f"{parts_in_words(twice)} {'has' if len(twice) == 1 else 'have'} a dose more than once")
     if missing:
         said.append(
-            f"{listed_parts(missing)} {'has' if len(missing) == 1 else 'have'} no dose{' that could be read' if unread else ''}"
+            f"{parts_in_words(missing)} {'has' if len(missing) == 1 else 'have'} no dose{' that could be read' if unread else ''}"
         )
     message = f"The doses of single {'fraction groups' if chosen[0].summation == 'FRACTION' else 'beams'} ({names}) do not make the plan's dose: {' and '.join(said)}. Export all of them once, or the plan's dose (PLAN)."
     raise SummationError(message, chosen, float(there), float(len(expected)))
@@ -115,7 +116,7 @@ def _refuse_dose_of_no_beam(fields: list[ReadDose]) -> None:
     """
     for read in fields:
         if float(read.object.dose.gy.max()) > 0:
-            what = listed_parts(named_parts(read))
+            what = parts_in_words(named_parts(read))
             message = f"{read.header.name} is the dose of {what}, which the plan has not or gives no meterset: export the plan's dose (PLAN)."
             raise SummationError(message, [read])
 
@@ -138,7 +139,7 @@ def _part_of(read: ReadDose, expected: set[Part], plan: Plan, chosen: Sequence[R
     return covered_parts(stated, expected) | {part for part in expected if part[1:] in loose}
 
 
-def listed_parts(parts: Iterable[Part], most: int = 4) -> str:
+def parts_in_words(parts: Iterable[Part], most: int = 4) -> str:
     """``beam 2``; ``beam 2 and beam 3``; with fraction groups where there are several."""
     every = sorted(parts)
     groups = {group for group, _, _ in every}
@@ -147,5 +148,4 @@ def listed_parts(parts: Iterable[Part], most: int = 4) -> str:
         what = f"{'application setup' if kind == 'setup' else kind} {number}"
         what = f"{what} of fraction group {group}" if len(groups) > 1 else what
         words.append(f"fraction group {group}" if kind == "group" else what)
-    shown = words[:most] + ([f"{len(words) - most} more"] if len(words) > most else [])
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return listed(words, most, last=" and ")

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from rtqc.core.case import Roi
 from rtqc.core.finding import Finding
-from rtqc.dicom.notes import named, note
+from rtqc.core.wording import listed
+from rtqc.dicom.notes import note
 
 #: Structures that the sentence names; the evidence names all.
 _MOST_NAMED = 6
@@ -21,9 +22,9 @@ def contours_left_out(rois: Iterable[Roi]) -> list[Finding]:
     if not counts:
         return []
     total = sum(count for _, count in counts)
-    listed = named((f"{name} {count}" for name, count in counts), most=_MOST_NAMED)
+    told = listed((f"{name} {count}" for name, count in counts), most=_MOST_NAMED)
     what = "contours that are open or damaged were" if total > 1 else "contour that is open or damaged was"
-    message = f"{total} {what} left out ({listed}): volumes and doses lack what they enclose; redraw them."
+    message = f"{total} {what} left out ({told}): volumes and doses lack what they enclose; redraw them."
     finding = note(
         "structure_set.contours_left_out",
         message,

@@ -98,11 +98,3 @@ def note(
         files=tuple(files),
     )
     return Finding(rule=rule, severity=severity, certainty="fact", message=message, evidence=evidence)
-
-
-def named(files: Iterable[str], most: int = 3, total: int | None = None) -> str:
-    """A few file names for a sentence: ``a, b, c and 4 more``; ``total`` where there are more than are given."""
-    names = list(files)
-    total = len(names) if total is None else total
-    shown = ", ".join(names[:most])
-    return shown if total <= most else f"{shown} and {total - most} more"

@@ -98,11 +98,18 @@ def describe_series(dataset: Dataset, modality: str, description: str, drawn_by:
     dataset.DeviceSerialNumber = drawn_by.digest[:16]
 
 
-def image_reference(sop_class: str, sop_instance: str) -> Dataset:
-    """An item that refers to one SOP instance."""
+def image_reference(sop_class: str, sop_instance: str, frame: int = 0) -> Dataset:
+    """An item that refers to one SOP instance, or to one frame of it (PS3.3 10.3: Referenced Frame Number is required where not all are meant).
+
+    Args:
+        sop_class, sop_instance: UIDs.
+        frame: number of the frame, from 1; 0 for the whole object.
+    """
     reference = Dataset()
     reference.ReferencedSOPClassUID = sop_class
     reference.ReferencedSOPInstanceUID = sop_instance
+    if frame:
+        reference.ReferencedFrameNumber = frame
     return reference
 
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from rtqc.core.finding import Finding
+from rtqc.core.wording import listed
 from rtqc.dicom.belonging import name_for, patient_key, series_by_patient
 from rtqc.dicom.content import damaged_copies
 from rtqc.dicom.index import Header, Index
-from rtqc.dicom.notes import named, note
+from rtqc.dicom.notes import note
 from rtqc.dicom.series_choice import SeriesChoice, series_under_contours
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -223,7 +224,7 @@ def _case_of_plan(plan: Header, tables: _Tables) -> Parts:
     plans = tables.plans_of[parts.patient]
     if len(plans) > 1:
         names = [p.name for p in plans[: _MOST_FILES + 1]]
-        message = f"The patient has {len(plans)} plans here ({named(names, total=len(plans))}): each was assessed by itself, and with the others of its course as their sum."
+        message = f"The patient has {len(plans)} plans here ({listed(names, total=len(plans))}): each was assessed by itself, and with the others of its course as their sum."
         parts.findings.append(note("plan.several", message, files=names[:_MOST_FILES], measured=float(len(plans))))
     parts.structure_set = tables.structure_set(plan)
     if parts.structure_set is None:
@@ -307,17 +308,17 @@ def _doses_of(plan: Header, plans: list[Header], tables: _Tables, findings: list
         return []
     names = [d.name for d in loose[: _MOST_FILES + 1]]
     one = len(loose) == 1
-    listed = f"The {'dose' if one else 'doses'} {named(names, total=len(loose))}"
+    doses = f"The {'dose' if one else 'doses'} {listed(names, total=len(loose))}"
     left = "so it was not used" if one else "so they were not used"
     if any(d.refers_to for d in loose):
         message = (
-            f"{listed} {'refers' if one else 'refer'} to another plan than {plan.name}, {left}: export the dose of this plan."
+            f"{doses} {'refers' if one else 'refer'} to another plan than {plan.name}, {left}: export the dose of this plan."
         )
         findings.append(note("reference.dose_plan", message, files=[plan.name, *names[:_MOST_FILES]]))
         return []
     if len(plans) > 1:
-        shown = named((p.name for p in plans[: _MOST_FILES + 1]), total=len(plans))
-        message = f"{listed} {'does not say to which of the' if one else 'do not say to which of the'} {len(plans)} plans here {'it belongs' if one else 'they belong'} ({shown}), {left}: export each plan with its dose."
+        shown = listed((p.name for p in plans[: _MOST_FILES + 1]), total=len(plans))
+        message = f"{doses} {'does not say to which of the' if one else 'do not say to which of the'} {len(plans)} plans here {'it belongs' if one else 'they belong'} ({shown}), {left}: export each plan with its dose."
         findings.append(note("reference.dose_plan", message, files=[plan.name, *names[:_MOST_FILES]]))
         return []
     return loose
@@ -333,5 +334,5 @@ def _note_orphan_doses(tables: _Tables, cases: list[Parts]) -> None:
         if case.plan is None or case.doses or case.patient in tables.doses_of:
             continue
         names = list(dict.fromkeys(name_for(case.patient, dose) for dose in strays[:_MOST_FILES]))
-        message = f"The plan has no dose of its own here; {named(names)} has another Patient ID and was not used: export the dose of this patient."
+        message = f"The plan has no dose of its own here; {listed(names)} has another Patient ID and was not used: export the dose of this patient."
         case.findings.append(note("reference.patient", message, files=names))

@@ -16,13 +16,14 @@ from rtqc.core.case import Case, DoseAttributes, Plan, PlanningDvh, Provenance, 
 from rtqc.core.finding import Finding
 from rtqc.core.orientation import AXIAL, Orientation
 from rtqc.core.volumes import Dose
+from rtqc.core.wording import listed
 from rtqc.dicom.belonging import findings_beside, name_for, patient_key
 from rtqc.dicom.contradictions import contradicting_copies
 from rtqc.dicom.elements import number, text
 from rtqc.dicom.index import Header, Index, index_folder
 from rtqc.dicom.left_out import contours_left_out
 from rtqc.dicom.not_judged import NOT_JUDGED
-from rtqc.dicom.notes import named, note
+from rtqc.dicom.notes import note
 from rtqc.dicom.parts import Parts, plan_cases
 from rtqc.dicom.read_acquisition import read_acquisition
 from rtqc.dicom.read_companions import doses_of_several_plans, plan_uids_of, read_companions
@@ -134,8 +135,8 @@ def _not_judged(patient: str, index: Index) -> list[Finding]:
     if not objects:
         return []
     count = Counter(NOT_JUDGED[h.sop_class] for h in objects)
-    listed = named([f"{number} {kind}" for kind, number in count.items()])
-    message = f"Not judged, because rtqc reads plans, doses and structure sets only: {listed}."
+    told = listed([f"{number} {kind}" for kind, number in count.items()])
+    message = f"Not judged, because rtqc reads plans, doses and structure sets only: {told}."
     return [note("file.not_judged", message, files=[h.name for h in objects[:_MOST_FILES]], measured=float(len(objects)))]
 
 
@@ -151,7 +152,7 @@ def _why_no_ct(parts: Parts, index: Index) -> str:
         return f"There is neither a structure set nor a CT for the plan {parts.plan.name}: export them together."
     if index.findings and not parts.headers:
         files = [name for f in index.findings for name in f.evidence.files]
-        return f"Nothing could be read in {index.root.name or index.root} ({named(files)}): export the plan again."
+        return f"Nothing could be read in {index.root.name or index.root} ({listed(files)}): export the plan again."
     if index.doses or index.others:
         return f"There is no CT in {index.root.name} ({len(index.doses)} dose and {index.others} other DICOM objects): export the planning CT, structure set, plan and dose together."
     return f"There is no DICOM file in {index.root.name or index.root}: give the folder that the planning system exported to."
@@ -236,7 +237,7 @@ def _in_frame(dose: Dose, used: tuple[Header, ...], parts: Parts, findings: list
     others = [h.name for h in used if frame and h.frame_uid and h.frame_uid != frame]
     if not others:
         return dose
-    message = f"The dose {named(others)} has another frame of reference than the CT, so it cannot be placed on the heart and was not used."
+    message = f"The dose {listed(others)} has another frame of reference than the CT, so it cannot be placed on the heart and was not used."
     findings.append(note("dose.frame_of_reference", message, files=others))
     return None
 
@@ -288,6 +289,7 @@ def _provenance(
         files=files,
         structure_set_file=name_for(_whose(parts), parts.structure_set) if parts.structure_set else "",
         slice_uids=tuple((h.sop_class, h.uid) for h in series.slices),
+        slice_frames=series.frames,
         slice_paths=tuple(h.path for h in series.slices),
         structure_set_path=parts.structure_set.path if parts.structure_set else None,
         dose_paths=tuple(h.path for h in doses),

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rtqc.core.case import Plan, StructureSetAttributes
 from rtqc.core.orientation import Orientation
 from rtqc.core.patient_plan import DoseOfSeveralPlans, PatientPlan, PlannedDose, PlannedStructures
+from rtqc.core.wording import listed
 from rtqc.dicom.belonging import patient_key
 from rtqc.dicom.index import Header
-from rtqc.dicom.notes import named
 from rtqc.dicom.parts import Parts, frame_uid_of
 from rtqc.dicom.read_dose import read_doses
 from rtqc.dicom.read_plan import read_plan
@@ -97,9 +97,9 @@ def _read(own: list[Header], plan: Plan | None, frame: str) -> PlannedDose:
     elsewhere = [h.name for h in found.headers if frame and h.frame_uid and h.frame_uid != frame]
     if found.dose is None or elsewhere:
         if elsewhere:
-            why = f"its dose ({named(elsewhere)}) has another frame of reference (another CT)"
+            why = f"its dose ({listed(elsewhere)}) has another frame of reference (another CT)"
             return PlannedDose(why_not=why, reason="other_frame")
-        return PlannedDose(why_not=f"its dose ({named(h.name for h in own)}) cannot be used", reason="unreadable")
+        return PlannedDose(why_not=f"its dose ({listed(h.name for h in own)}) cannot be used", reason="unreadable")
     uids = tuple(h.uid for h in found.headers)
     return PlannedDose(found.dose, found.attributes, uids, plan_uids_of(found.headers), findings=tuple(found.findings))
 

@@ -17,10 +17,11 @@ from rtqc.core.finding import Finding
 from rtqc.core.grid import Grid
 from rtqc.core.slabs import BRIDGED_MM, MAX_BRIDGED_SPACINGS
 from rtqc.core.volumes import Image
+from rtqc.core.wording import listed
 from rtqc.dicom.ct_choice import GAP_STEPS, of_one_geometry, one_a_position, without_copies
 from rtqc.dicom.ct_slices import Slice, slice_of
 from rtqc.dicom.index import Header
-from rtqc.dicom.notes import named, note
+from rtqc.dicom.notes import note
 from rtqc.dicom.read_enhanced_ct import ENHANCED_CT_CLASSES, FramesError, absent_parts, flattened, slices_of_frames
 
 #: Shift between first and last slice from which slices are straightened; below it is rounding.
@@ -35,6 +36,8 @@ class Series:
     slices: tuple[Header, ...]
     first: Dataset | None
     findings: tuple[Finding, ...]
+    #: Number of each slice's frame, from 1; 0 for a file of its own.
+    frames: tuple[int, ...] = ()
 
 
 def read_series(headers: list[Header], referenced: Callable[[], frozenset[str]] | None = None) -> Series:
@@ -75,7 +78,7 @@ def read_series(headers: list[Header], referenced: Callable[[], frozenset[str]] 
             if len(broken) == 1
             else f"{len(broken)} CT files could not be decoded and were"
         )
-        message = f"{files} left out ({named(broken)}): export the series again."
+        message = f"{files} left out ({listed(broken)}): export the series again."
         findings.append(note("file.unreadable", message, files=broken))
     uids = _asked_once(referenced)
     slices = of_one_geometry(slices, uids, findings)
@@ -85,10 +88,10 @@ def read_series(headers: list[Header], referenced: Callable[[], frozenset[str]] 
         return Series(None, (), first, tuple(findings))
     if not all(s.rescaled for s in slices):
         names = [s.name for s in slices if not s.rescaled]
-        message = f"RescaleSlope or RescaleIntercept is absent in {len(names)} {'slice' if len(names) == 1 else 'slices'} ({named(names)}): 1 and 0 were assumed, so the CT numbers may be off by 1024 HU."
+        message = f"RescaleSlope or RescaleIntercept is absent in {len(names)} {'slice' if len(names) == 1 else 'slices'} ({listed(names)}): 1 and 0 were assumed, so the CT numbers may be off by 1024 HU."
         findings.append(note("ct.rescale_absent", message, files=names))
     image = _assemble(slices, findings)
-    return Series(image, tuple(s.header for s in slices), first, tuple(findings))
+    return Series(image, tuple(s.header for s in slices), first, tuple(findings), tuple(s.frame for s in slices))
 
 
 def _asked_once(referenced: Callable[[], frozenset[str]] | None) -> Callable[[], frozenset[str]]:

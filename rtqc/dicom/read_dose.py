@@ -17,11 +17,11 @@ from rtqc.core.case import DoseAttributes, Plan
 from rtqc.core.finding import Finding
 from rtqc.core.grid import EVEN_STEP_TOLERANCE_MM, Grid
 from rtqc.core.volumes import Dose
-from rtqc.core.wording import counted
+from rtqc.core.wording import counted, listed
 from rtqc.dicom.dose_object import DoseError, NoGridError, read_dose_object
-from rtqc.dicom.dose_parts import ReadDose, SummationError, covered_parts, listed_parts, named_parts, parts_of, whole_of_parts
+from rtqc.dicom.dose_parts import ReadDose, SummationError, covered_parts, named_parts, parts_in_words, parts_of, whole_of_parts
 from rtqc.dicom.index import Header
-from rtqc.dicom.notes import named, note
+from rtqc.dicom.notes import note
 
 #: Doses of parts of a plan.
 _PARTS = {"FRACTION", "BEAM", "BRACHY"}
@@ -98,7 +98,7 @@ def _chosen(read: list[ReadDose], plan: Plan | None, *, unread: bool, findings: 
     if several:
         chosen = several[-1]
         if len(several) > 1:
-            names = named(r.header.name for r in several)
+            names = listed(r.header.name for r in several)
             raise SummationError(f"{len(several)} dose objects are sums of several plans ({names}): export the plan's own dose (PLAN), or only one of them.", several)  # fmt: skip
         count = len(chosen.object.plans)
         if count == 1:
@@ -110,7 +110,7 @@ def _chosen(read: list[ReadDose], plan: Plan | None, *, unread: bool, findings: 
         return [chosen]
     if read:
         kind = read[0].summation or "absent"
-        names = named(r.header.name for r in read)
+        names = listed(r.header.name for r in read)
         raise SummationError(
             f"{names}: DoseSummationType {kind} is not the dose of a plan: export the plan's dose (PLAN).", read
         )
@@ -129,7 +129,7 @@ def _latest(whole: list[ReadDose], plan: Plan | None, findings: list[Finding]) -
         used = f"the last one by creation time, {names[-1]}, was used"
         if len(of_type) < len(whole):
             used = f"{of_type[-1].header.name} was used, because it is {of_type[-1].object.attributes.dose_type or 'PHYSICAL'} (DoseType)"
-        message = f"{len(whole)} dose objects claim to be the whole plan's dose ({named(names)}); {used}."
+        message = f"{len(whole)} dose objects claim to be the whole plan's dose ({listed(names)}); {used}."
         findings.append(note("dose.summation", message, files=names))
     chosen = of_type[-1]
     kind = chosen.summation or "PLAN"
@@ -142,7 +142,7 @@ def _latest(whole: list[ReadDose], plan: Plan | None, findings: list[Finding]) -
     expected, stated = parts_of(plan), named_parts(chosen)
     missing = expected - covered_parts(stated, expected)
     if stated and missing:
-        message = f"{chosen.header.name} calls itself the dose of the plan but refers to a part of it only, without {listed_parts(missing)}: export the plan's dose again."
+        message = f"{chosen.header.name} calls itself the dose of the plan but refers to a part of it only, without {parts_in_words(missing)}: export the plan's dose again."
         raise SummationError(message, [chosen], float(len(expected) - len(missing)), float(len(expected)))
     fractions, planned = chosen.object.fractions_included, plan.fractions if plan is not None else None
     if kind == "PLAN_OVERVIEW" and fractions is not None and planned is not None and fractions != planned:
@@ -164,7 +164,7 @@ def _sum(used: list[ReadDose]) -> Dose:
         SummationError: they lie on different grids, or are of different types.
     """
     first = used[0].object.dose
-    names = named(r.header.name for r in used)
+    names = listed(r.header.name for r in used)
     if any(not _same_grid(first.grid, r.object.dose.grid) for r in used[1:]):
         raise SummationError(f"The doses of single beams or fraction groups ({names}) lie on different grids and were not added: export the plan's dose (PLAN).", used)  # fmt: skip
     kinds = {r.object.attributes.dose_type or "PHYSICAL" for r in used}
@@ -192,16 +192,16 @@ def _together(used: list[ReadDose]) -> DoseAttributes:
 def _notes_of_zero(used: list[ReadDose], dose: Dose, plan: Plan | None) -> list[Finding]:
     if not float(dose.gy.max()) > 0:
         names = [r.header.name for r in used]
-        message = f"The dose {named(names)} is zero everywhere: calculate the plan's dose and export it again."
+        message = f"The dose {listed(names)} is zero everywhere: calculate the plan's dose and export it again."
         return [note("dose.zero", message, files=names, measured=0.0, unit="Gy")]
     zero = [r for r in used if not float(r.object.dose.gy.max()) > 0]
     if not zero:
         return []
     expected = parts_of(plan)
     parts = {part for r in zero for part in covered_parts(named_parts(r), expected)}
-    what = listed_parts(parts) if parts else "a beam"
+    what = parts_in_words(parts) if parts else "a beam"
     names = [r.header.name for r in zero]
-    message = f"The dose of {what} ({named(names)}) is zero everywhere, though the plan gives it a meterset; it was added as such. Check that the beam was calculated."
+    message = f"The dose of {what} ({listed(names)}) is zero everywhere, though the plan gives it a meterset; it was added as such. Check that the beam was calculated."
     return [note("dose.zero_part", message, files=names, measured=0.0, unit="Gy")]
 
 

@@ -17,8 +17,9 @@ from pydicom.dataset import Dataset
 
 from rtqc.core.case import PlanningDvh
 from rtqc.core.finding import Finding
+from rtqc.core.wording import listed
 from rtqc.dicom.elements import decimals, items, number, text
-from rtqc.dicom.notes import named, note
+from rtqc.dicom.notes import note
 
 Floats = NDArray[np.float64]
 
@@ -90,12 +91,12 @@ def read_planning_dvhs(
 def _findings(path: Path, unusable: Mapping[str, list[str]], contradictions: Mapping[str, str]) -> tuple[Finding, ...]:
     """One for each reason."""
     found = [
-        (rois, f"The planning system's DVH of {named(rois)} in {path.name} was not used: {why}.")
+        (rois, f"The planning system's DVH of {listed(rois)} in {path.name} was not used: {why}.")
         for why, rois in unusable.items()
     ]
     if contradictions:
-        listed = named([f"{name} ({what})" for name, what in contradictions.items()])
-        message = f"DVHs of the planning system in {path.name} state doses that their own curves contradict, so the curves were used: {listed}."
+        told = listed([f"{name} ({what})" for name, what in contradictions.items()])
+        message = f"DVHs of the planning system in {path.name} state doses that their own curves contradict, so the curves were used: {told}."
         found.append((list(contradictions), message))
     return tuple(note("dose.planning_dvh", message, files=[path.name], structures=rois) for rois, message in found)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,22 +182,13 @@ def _points_of(contour: Dataset) -> NDArray[np.float64]:
     return np.empty((0, 3)) if read.bad or read.values.size % 3 else read.values.reshape(-1, 3)
 
 
-def structures_of_file(
-    path: Path, orientation: Orientation | None, slice_spacing_mm: float, slices_mm: ArrayLike | None = None
-) -> dict[str, Structure]:
-    """The structures of one RTSTRUCT file by name; of two of one name the first that has contours.
-
-    Args:
-        path, orientation, slice_spacing_mm, slices_mm: as of :func:`read_structure_set`.
-
-    Raises:
-        StructureSetError: the file is not an RTSTRUCT, or damaged.
-    """
+def structures_by_name(rois: Iterable[Roi]) -> dict[str, Structure]:
+    """Structures by name; of two of one name the first that has contours."""
     structures: dict[str, Structure] = {}
-    for roi in structure_set_of_file(path, orientation, slice_spacing_mm, slices_mm).rois:
-        structure = roi.structure
-        if structure.name not in structures or structures[structure.name].is_empty:
-            structures[structure.name] = structure
+    for roi in rois:
+        known = structures.get(roi.structure.name)
+        if known is None or known.is_empty:
+            structures[roi.structure.name] = roi.structure
     return structures
 
 

@@ -15,6 +15,7 @@ from pydicom import dcmread
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -22,6 +23,7 @@ from pydicom.uid import (
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
+    LegacyConvertedEnhancedCTImageStorage,
     RLELossless,
     RTDoseStorage,
     RTIonPlanStorage,
@@ -38,7 +40,15 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("rtqc.node")
 
 #: Objects that are taken; everything else is refused when the association is made.
-SOP_CLASSES = (CTImageStorage, RTStructureSetStorage, RTPlanStorage, RTIonPlanStorage, RTDoseStorage)
+SOP_CLASSES = (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    RTStructureSetStorage,
+    RTPlanStorage,
+    RTIonPlanStorage,
+    RTDoseStorage,
+)
 #: Transfer syntaxes that can be read; every one of them is lossless.
 TRANSFER_SYNTAXES = (
     ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, JPEGLosslessSV1, JPEGLossless,

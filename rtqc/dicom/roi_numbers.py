@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from rtqc.core.finding import Finding
+from rtqc.core.wording import listed
 from rtqc.dicom.elements import as_written, items, text
-from rtqc.dicom.notes import named, note
+from rtqc.dicom.notes import note
 
 #: A whole number as PS3.5 6.2 writes one (IS).
 _INTEGER = re.compile(r"[+-]?[0-9]+$")
@@ -96,7 +97,7 @@ def _of_float(written: str) -> int | str:
 def _refused(key: int | str, names: Sequence[str]) -> Finding:
     which = "no ROI number" if key == -1 else f"ROI number {key}"
     shown = [n or "(no name)" for n in names]
-    message = f"{named(shown, _MOST_NAMES)} have {which} together, so nobody can say whose the contours of that number are: none was used. Give each ROI its own number and export again."
+    message = f"{listed(shown, _MOST_NAMES)} have {which} together, so nobody can say whose the contours of that number are: none was used. Give each ROI its own number and export again."
     return note("structure_set.roi_number", message, structures=shown, measured=key if isinstance(key, str) else float(key))
 
 

@@ -142,7 +142,7 @@ def _contours(placed: Placed, case: Case, holes: Literal["keyhole", "xor"]) -> D
             frame = np.column_stack([ring, np.full(len(ring), w)])
             points = np.round(structure.orientation.to_patient(frame), COORDINATE_DECIMALS) + 0.0
             contour = Dataset()
-            contour.ContourImageSequence = DicomSequence([image_reference(*case.provenance.slice_uids[nearest])])
+            contour.ContourImageSequence = DicomSequence([_slice_reference(case.provenance, nearest)])
             contour.ContourGeometricType = kind
             contour.NumberOfContourPoints = len(points)
             contour.ContourData = [f"{v:.{COORDINATE_DECIMALS}f}" for v in points.ravel()]
@@ -152,6 +152,11 @@ def _contours(placed: Placed, case: Case, holes: Literal["keyhole", "xor"]) -> D
     result.ReferencedROINumber = placed.number
     result.ContourSequence = DicomSequence(drawn)
     return result
+
+
+def _slice_reference(provenance: Provenance, number: int) -> Dataset:
+    frames = provenance.slice_frames
+    return image_reference(*provenance.slice_uids[number], frame=frames[number] if frames else 0)
 
 
 def _has_holes(structure: Structure) -> bool:

@@ -32,6 +32,11 @@ def split_archive(index: Index) -> list[Index]:
     for name in ("structure_sets", "plans", "doses"):
         for header in getattr(index, name):
             getattr(part_of(header), name).append(header)
+    of_patient = {patient_key(header): part for part in parts.values() for header in headers_of(part)}
+    for header in index.not_judged:
+        # One that is nobody's who has a plan here is no case either.
+        if (whose := of_patient.get(patient_key(header))) is not None:
+            whose.not_judged.append(header)
     owners = folder_owners((key, header) for key, part in parts.items() for header in headers_of(part))
     homeless: dict[str, Index] = {}
     for finding in index.findings:

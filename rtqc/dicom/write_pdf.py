@@ -50,6 +50,6 @@ def write_pdf(
     dataset.MIMETypeOfEncapsulatedDocument = "application/pdf"
     dataset.EncapsulatedDocumentLength = len(pdf)
     dataset.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
-    dataset.SourceInstanceSequence = [image_reference(*uids) for uids in case.provenance.slice_uids]
+    dataset.SourceInstanceSequence = [image_reference(*uids) for uids in dict.fromkeys(case.provenance.slice_uids)]
     save_whole(dataset, target)
     return target

@@ -181,7 +181,7 @@ def _structure_set(drafts: list[Structure], case: Case, drawn_by: DrawnBy, how: 
 def _referenced_frame(provenance: Provenance) -> Dataset:
     series = Dataset()
     series.SeriesInstanceUID = provenance.ct_series_uid
-    series.ContourImageSequence = DicomSequence([image_reference(*uids) for uids in provenance.slice_uids])
+    series.ContourImageSequence = DicomSequence([image_reference(*uids) for uids in dict.fromkeys(provenance.slice_uids)])
     study = Dataset()
     study.ReferencedSOPClassUID = "1.2.840.10008.3.1.2.3.1"
     study.ReferencedSOPInstanceUID = provenance.study_uid

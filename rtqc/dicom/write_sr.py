@@ -201,7 +201,8 @@ def _evaluations(assessment: Assessment) -> Iterator[Any]:
     """The verdict, and each rule that found something with its severity."""
     from highdicom import sr
 
-    words = {"pass": "Passed", "flag": "Flagged", "error": "No verdict possible"}
+    passed = "Passed, contour only" if assessment.scope == "contour" else "Passed"
+    words = {"pass": passed, "flag": "Flagged", "error": "No verdict possible"}
     yield sr.QualitativeEvaluation(
         _code("verdict", "Verdict"), _code(f"verdict-{assessment.verdict}", words[assessment.verdict])
     )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from rtqc.core.assessment import Curve
+from rtqc.core.repeatable import repeatable
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose
 from rtqc.dosimetry.linear_quadratic import eqd2_gy
@@ -161,6 +162,7 @@ def dvh(structure: Structure, dose: Dose) -> DVH:
     return dvh_of_points(structure, lambda points: dose_at(points, structure, dose))
 
 
+@repeatable
 def dvh_of_points(structure: Structure, dose_of: DoseAtPoints) -> DVH:
     """The DVH of a structure in a dose that is known by its value at any point, such as a sum of doses on different grids.
 

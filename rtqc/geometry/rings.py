@@ -58,11 +58,14 @@ class Combined:
     Attributes:
         area: with its holes.
         repeated: number of rings that another ring of the plane already was, within :data:`LEAST_WALL_MM`; each counts once.
+        across: number of rings that lie across the overlap of others, wholly inside these together and inside none of them: further pieces or holes, which
+            nobody can tell (PS3.3 C.8.8.6.3 has holes by keyhole or exclusive or only). They are taken as pieces.
         tangled: whether so many rings lie over each other that nobody drew them; the area is empty then.
     """
 
     area: MultiPolygon
     repeated: int = 0
+    across: int = 0
     tangled: bool = False
 
 
@@ -85,9 +88,11 @@ def combine_rings(rings: Sequence[MultiPolygon], exclusive: Sequence[MultiPolygo
         return Combined(MultiPolygon(), tangled=True)
     closed, again = _distinct(rings)
     parities, again_exclusive = _distinct(exclusive)
-    total = _nested(closed) if closed else None
+    pieces = _united(closed)
+    total = _nested(pieces) if closed else None
+    across = sum(_across(rings) for rings in pieces)
     area = combine_even_odd(parities if total is None else [total, *parities])
-    return Combined(area, again + again_exclusive)
+    return Combined(area, again + again_exclusive, across)
 
 
 def combine_even_odd(areas: Iterable[MultiPolygon]) -> MultiPolygon:
@@ -153,9 +158,17 @@ def _is_hole_of(ring: MultiPolygon, other: MultiPolygon) -> bool:
     return any(same_outline(ring, MultiPolygon([Polygon(hole)])) for polygon in other.geoms for hole in polygon.interiors)
 
 
-def _nested(rings: list[MultiPolygon]) -> MultiPolygon:
-    """United where they overlap, holes and islands where they lie inside each other."""
-    pieces = _united(rings)
+def _across(rings: list[MultiPolygon]) -> int:
+    """How many rings of one piece lie inside the others together."""
+    if len(rings) < 3:
+        return 0
+    others = (as_multipolygon(shapely.union_all(rings[:k] + rings[k + 1 :])) for k in range(len(rings)))
+    return sum(_inside(ring, rest) for ring, rest in zip(rings, others, strict=True))
+
+
+def _nested(united: list[list[MultiPolygon]]) -> MultiPolygon:
+    """Holes and islands where pieces lie inside each other."""
+    pieces = [as_multipolygon(shapely.union_all(rings)) if len(rings) > 1 else rings[0] for rings in united]
     if len(pieces) == 1:
         return pieces[0]
     depth = _depths(pieces, _touching(pieces))
@@ -175,12 +188,12 @@ def _depths(pieces: list[MultiPolygon], touching: list[tuple[int, int]]) -> list
     return depth
 
 
-def _united(rings: list[MultiPolygon]) -> list[MultiPolygon]:
-    """Rings that overlap without one lying inside the other, as one; again and again, since what was united may overlap the next.
+def _united(rings: list[MultiPolygon]) -> list[list[MultiPolygon]]:
+    """Rings that overlap without one lying inside the other, together; again and again, since what was united may overlap the next.
 
     A ring that lies wholly inside a third is a hole in that, even where the hole overlaps another piece.
     """
-    pieces = list(rings)
+    pieces, members = list(rings), [[ring] for ring in rings]
     while True:
         home, touching = list(range(len(pieces))), _touching(pieces)
         depth = _depths(pieces, touching)
@@ -188,11 +201,12 @@ def _united(rings: list[MultiPolygon]) -> list[MultiPolygon]:
             if home[i] != home[j] and depth[i] == depth[j] and _partly_overlap(pieces[i], pieces[j]):
                 home = [home[i] if h == home[j] else h for h in home]
         if len(set(home)) == len(pieces):
-            return pieces
+            return members
         groups: dict[int, list[MultiPolygon]] = {}
-        for piece, h in zip(pieces, home, strict=True):
-            groups.setdefault(h, []).append(piece)
-        pieces = [g[0] if len(g) == 1 else as_multipolygon(shapely.union_all(g)) for g in groups.values()]
+        for rings_of_piece, h in zip(members, home, strict=True):
+            groups.setdefault(h, []).extend(rings_of_piece)
+        members = list(groups.values())
+        pieces = [g[0] if len(g) == 1 else as_multipolygon(shapely.union_all(g)) for g in members]
 
 
 def _partly_overlap(a: MultiPolygon, b: MultiPolygon) -> bool:

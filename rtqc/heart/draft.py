@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion, label
 
 from rtqc.core.grid import Grid
+from rtqc.core.repeatable import repeatable
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Image, Mask
 from rtqc.geometry.rasterize import rasterize
@@ -101,7 +102,7 @@ def draft_heart(
         image: a CT of any orientation, spacing and size.
         model: a shipped model's name or a model folder.
         device: ``auto``, ``cpu`` or ``cuda``.
-        threads: of inference on the CPU; 0: all cores.
+        threads: of inference on the CPU; 0: as many as give every machine the same draft.
         upper_end: definition of the heart's upper end, followed where the model tells levels of the chest.
 
     Raises:
@@ -111,6 +112,7 @@ def draft_heart(
     return draft_with(image, Engine(load_model(model), device, threads), upper_end)
 
 
+@repeatable
 def draft_with(image: Image, engine: Engine, upper_end: UpperEnd = "feng2011") -> Draft:
     """Draw the heart with an engine that is loaded already.
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_fill_holes, gaussian_filter
+from scipy.ndimage import binary_fill_holes, gaussian_filter, maximum_filter
 from shapely.geometry import MultiPolygon, Polygon
 
 from rtqc.core.grid import Grid
 from rtqc.core.structure import Structure
 from rtqc.geometry.pieces import piece_volume_ml, pieces_of
-from rtqc.geometry.trace import trace_field
+from rtqc.geometry.trace import SIMPLIFY_MM, trace_field
 from rtqc.heart.looks import largest_piece
 from rtqc.heart.resample import refined
 
@@ -26,6 +26,12 @@ _SMOOTHING = 0.5
 _SPECK_ML, _LEAST_END_ML = 0.5, 0.05
 #: A logit so far from 0 is certain; what is beyond would only make the outline's splines ring.
 _CERTAIN = 8.0
+#: An outline on an image's own pixels keeps so far from their centres, in mm and at most as a share of a pixel: twice what is lost when it is simplified.
+_OFF_CENTRE_MM, _MOST_OFF_CENTRE = 2 * SIMPLIFY_MM, 0.3
+#: Pushing the level off one pixel's centre moves it nearer to the next one's, each time by a small part of the last.
+_ROUNDS_OFF_CENTRE = 3
+#: Pixels that a slice's outline passes between.
+_BESIDE = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
 
 
 def one_piece(logits: Volume, piece: NDArray[np.bool_]) -> Volume:
@@ -48,17 +54,47 @@ def traced(logits: Volume, source: Grid, target: Grid, name: str, own_pixels: bo
         source: an even axial grid.
         target: the image's grid.
         name: of the structure.
-        own_pixels: trace on the image's own pixels, so that the outline holds just those pixel centres where the logits are
-            above 0, instead of on pixels of 1 mm.
+        own_pixels: trace on the image's own pixels, so that the outline holds just those pixel centres where the largest piece of the logits is
+            above 0, and what it encloses on a slice, however small; instead of on pixels of 1 mm, without specks.
     """
     fine = _fine_grid(logits, source, target, own_pixels)
     if fine is None:
         return Structure(name, {}, target.orientation.canonical(), "ORGAN", target.slice_spacing_mm)
     field = refined(logits, source, fine)
     field = np.where(~largest_piece(field) & (field > 0), np.float32(-0.1), field)
+    if own_pixels:
+        field = _off_centres(_without_holes(field), min(fine.spacing_mm))
     outline = trace_field(field, fine, 0.0, name)
     solid = {w: MultiPolygon([Polygon(p.exterior) for p in area.geoms]) for w, area in outline.planes.items()}
-    return without_specks(Structure(name, solid, outline.orientation, "ORGAN", target.slice_spacing_mm))
+    slices = tuple(target.canonical_positions_mm.tolist()) if len(target.slice_positions_mm) > 1 else None
+    structure = Structure(name, solid, outline.orientation, "ORGAN", target.slice_spacing_mm, slices)
+    # What another program's model found is that program's label, to the pixel; a coarse model's outline is ours to clean.
+    return structure if own_pixels else without_specks(structure)
+
+
+def _without_holes(field: Volume) -> Volume:
+    """A field that is above 0 inside each slice's outlines, too."""
+    filled = np.stack([binary_fill_holes(plane) for plane in field > 0])
+    return np.where(filled & (field <= 0), np.float32(_CERTAIN), field)
+
+
+def _off_centres(field: Volume, pixel_mm: float) -> Volume:
+    """A field whose zero level keeps away from the pixels' centres by more than an outline is simplified and coordinates are rounded: none changes sides.
+
+    Args:
+        field: clipped to what is certain; only values next to the level are changed.
+        pixel_mm: size of a pixel, in mm.
+    """
+    near = min(_OFF_CENTRE_MM / pixel_mm, _MOST_OFF_CENTRE)
+    ratio = np.float32(near / (1 - near))
+    inside = field > 0
+    size = np.clip(np.abs(field), np.float32(1e-3), np.float32(_CERTAIN))
+    for _ in range(_ROUNDS_OFF_CENTRE):
+        for side, beyond in ((inside, _CERTAIN), (~inside, 0.0)):
+            # Beyond the image there is surely no heart.
+            across = maximum_filter(np.where(side, 0, size), footprint=_BESIDE, mode="constant", cval=beyond)
+            size = np.where(side, np.maximum(size, ratio * across), size)
+    return np.where(inside, size, -size)
 
 
 def without_specks(structure: Structure) -> Structure:
@@ -69,10 +105,10 @@ def without_specks(structure: Structure) -> Structure:
     spacing = structure.usual_spacing_mm
     planes = {}
     for w, area in structure.planes.items():
-        largest = max(area.geoms, key=lambda p: p.area)
-        planes[w] = MultiPolygon([p for p in area.geoms if p is largest or p.area * spacing >= 1000 * _SPECK_ML])
-    for ends in (list(planes), list(planes)[::-1]):
-        for w in ends[:-1]:
+        largest, *others = sorted(area.geoms, key=lambda p: -p.area)
+        planes[w] = MultiPolygon([largest, *(p for p in others if p.area * spacing >= 1000 * _SPECK_ML)])
+    for last in (False, True):
+        for w in sorted(planes, reverse=last)[:-1]:
             if planes[w].area * spacing >= 1000 * _LEAST_END_ML:
                 break
             del planes[w]

@@ -96,8 +96,8 @@ def _encodings() -> Check:
 
 
 def _machine() -> Check:
-    workers, threads, memory = Crew().sized()
-    found = f"{workers} workers of {memory / 2**30:.1f} GiB, {threads} threads each"
+    workers, memory = Crew().sized()
+    found = f"{workers} workers of {memory / 2**30:.1f} GiB each"
     if memory < WORKER_BYTES:
         return Check("machine", "warning", found, "large plans may not fit into memory: 3 GiB a worker are enough")
     return Check("machine", "ok", found)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from rtqc.nightly.orders import Order, Outcome, Settings
@@ -44,12 +44,12 @@ class Crew:
     workers: int = 0
     cluster: str = ""
 
-    def sized(self) -> tuple[int, int, int]:
-        """Processes, threads of the model in each, and bytes of memory for each, on this machine."""
+    def sized(self) -> tuple[int, int]:
+        """Processes, and bytes of memory for each, on this machine."""
         cores = _cores()
         memory = _memory()
         count = self.workers or max(min(cores, memory // WORKER_BYTES), 1)
-        return int(count), max(cores // int(count), 1), int(memory // int(count))
+        return int(count), int(memory // int(count))
 
 
 def _cores() -> int:
@@ -70,13 +70,11 @@ class Team:
     Attributes:
         client: of the cluster.
         at_once: how many orders may be in work now; a foreign cluster grows and shrinks.
-        threads: of the model in a worker.
         second_try: whether an order over which a worker died is given out again; a foreign scheduler has done that by itself.
     """
 
     client: Client
     at_once: Callable[[], int]
-    threads: int
     second_try: bool
 
 
@@ -105,7 +103,7 @@ def _foreign(address: str) -> Iterator[Team]:
         ) from error
     try:
         client.wait_for_workers(1, timeout=_START_SECONDS)
-        yield Team(client, _Threads(client), 1, False)
+        yield Team(client, _Threads(client), False)
     except TimeoutError as error:
         raise ClusterError(f"the dask scheduler at {address} has no workers: start some (dask worker {address})") from error
     finally:
@@ -134,7 +132,7 @@ def _own(crew: Crew) -> Iterator[Team]:
     import dask
     from distributed import Client, LocalCluster
 
-    count, threads, memory = crew.sized()
+    count, memory = crew.sized()
     with dask.config.set(_CONFIG):
         cluster = LocalCluster(
             n_workers=count, threads_per_worker=1, processes=True, memory_limit=memory, dashboard_address=None, silence_logs=logging.CRITICAL,
@@ -142,7 +140,7 @@ def _own(crew: Crew) -> Iterator[Team]:
         client = Client(cluster, set_as_default=False)
         try:
             client.wait_for_workers(count, timeout=_START_SECONDS)
-            yield Team(client, lambda: count, threads, True)
+            yield Team(client, lambda: count, True)
         finally:
             _quiet()
             client.close()
@@ -187,10 +185,6 @@ class Task(Protocol):
 
 class Terms(Protocol):
     """How it is to be done; a dataclass."""
-
-    @property
-    def threads(self) -> int:
-        """Of the model in a worker; 0: as many as are free."""
 
     @property
     def seconds(self) -> float:
@@ -240,7 +234,6 @@ def carry_out(
     Raises:
         ClusterError: the scheduler has gone.
     """
-    terms = terms if terms.threads else replace(terms, threads=team.threads)  # type: ignore[type-var]
     again: list[ATask] = []
     for task, result in _one_round(tasks, terms, team.client, team.at_once, trade):
         if result is not None:

@@ -129,7 +129,9 @@ class Order:
             digests: content of all its files, by name; one that could not be read is empty.
         """
         # A true copy changes nothing; one of other content is a finding, and another result.
-        content = sorted({(h.uid, digests.get(h.name, "")) for h in self.headers})
+        content = sorted(
+            {(h.uid, digests.get(h.name, "")) for h in self.headers} | {(h.uid, h.sop_class) for h in self.index.not_judged}
+        )
         told = json.dumps([self.identity, content, self.unreadable, settings.fingerprint])
         return hashlib.sha256(told.encode()).hexdigest()[:32]
 

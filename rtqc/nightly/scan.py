@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rtqc.core.finding import Finding
-from rtqc.dicom import Index, Parts, findings_beside, index_folder, plan_cases, split_archive
+from rtqc.dicom import Index, Parts, findings_beside, index_folder, patient_key, plan_cases, split_archive
 from rtqc.nightly.orders import Order
 from rtqc.nightly.store import Store
 
@@ -95,7 +95,8 @@ def scan(
             if not selection.wants(parts):
                 archive.left_out += 1
                 continue
-            beside = Index(root, findings=findings_beside(part, parts.patient), others=part.others)
+            not_judged = [h for h in part.not_judged if patient_key(h) == parts.patient]
+            beside = Index(root, findings=findings_beside(part, parts.patient), others=part.others, not_judged=not_judged)
             order = Order(parts, beside)
             archive.orders.append(Order(parts, beside, known.get(order.identity, ())))
     return archive

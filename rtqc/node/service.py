@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rtqc.core.wording import listed
 from rtqc.dicom import (
     Index,
     Parts,
@@ -21,7 +22,6 @@ from rtqc.dicom import (
     index_folder,
     is_complete,
     load_case,
-    named,
     plan_cases,
     store,
 )
@@ -130,7 +130,7 @@ class Node:
         ]
         _LOG.warning(
             "%s came again with other content under the same SOP Instance UID: checked again; the earlier result is kept",
-            named(changed, most=12),
+            listed(changed, most=12),
         )
 
     def _check(self, parts: Parts, index: Index, name: str, content: dict[str, str]) -> None:

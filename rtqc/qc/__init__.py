@@ -33,7 +33,7 @@ from rtqc.qc.protocol import CONTOUR_PROTOCOL, DEFAULT_PROTOCOL, Protocol, Proto
 from rtqc.qc.rule import RULES, rule_ids, run_rules, with_severities
 from rtqc.qc.structure_findings import structure_findings
 from rtqc.qc.undone import UNDONE_RULES, undone, undone_finding
-from rtqc.qc.verdict import checked_parts, coverage_words, headline_of, in_scope, verdict_of
+from rtqc.qc.verdict import checked_parts, coverage_words, headline_of, in_scope, verdict_of, verdict_words
 
 __all__ = [
     "CONTOUR_PROTOCOL",
@@ -85,5 +85,6 @@ __all__ = [
     "undone",
     "undone_finding",
     "verdict_of",
+    "verdict_words",
     "with_severities",
 ]

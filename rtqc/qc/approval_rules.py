@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from rtqc.core.case import Plan
 from rtqc.core.wording import counted
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
 from rtqc.qc.rule import Hit, rule
+
+#: Files of one export are written within this, in minutes: from knowledge, a plan with its CT takes a minute or two over a slow network.
+_ONE_EXPORT_MINUTES = 10
 
 
 @rule("approval.contours_after_dose", "warning", "fact", "The contours were changed after the dose was calculated.")
@@ -24,9 +28,9 @@ def contours_after_dose(m: Measurements, limits: Limits) -> Iterable[Hit]:
 
 @rule("approval.contours_after_approval", "warning", "fact", "The contours were changed after the plan was approved.")
 def contours_after_approval(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """Structure Set Date and Time against the plan's Review Date and Time."""
+    """Structure Set Date and Time against the plan's Review Date and Time, unless it is that of an export, or the contours were approved themselves."""
     plan = m.case.plan
-    if plan is not None and plan.approval.upper() == "APPROVED":
+    if plan is not None and plan.approval.upper() == "APPROVED" and not (_dated_by_export(m) or _approved_before(m, plan)):
         yield from _later(m, limits, plan.approved_at, "the plan was approved", "have the plan approved again")
 
 
@@ -52,6 +56,21 @@ def rejected(m: Measurements, limits: Limits) -> Iterable[Hit]:
     for what, status in statuses:
         if status.upper() == "REJECTED":
             yield Hit(f"The {what} was rejected (Approval Status REJECTED): do not treat with it.", measured="REJECTED")
+
+
+def _dated_by_export(m: Measurements) -> bool:
+    """Whether the structure set's date is when it was exported: it, its file and the plan's file are of one moment, which says nothing of its contours."""
+    structures = m.case.structure_set_attributes
+    moments = [_time(t) for t in (structures.drawn_at, structures.created_at, m.case.provenance.labels.get("plan_created", ""))]
+    exact = [moment[0] for moment in moments if moment is not None and moment[1]]
+    return len(exact) == len(moments) and (max(exact) - min(exact)).total_seconds() <= 60 * _ONE_EXPORT_MINUTES
+
+
+def _approved_before(m: Measurements, plan: Plan) -> bool:
+    """Whether the structure set is approved since before the plan is: planning systems take the approval off contours that change."""
+    structures = m.case.structure_set_attributes
+    minutes = minutes_between(plan.approved_at, structures.approved_at)
+    return structures.approval.upper() == "APPROVED" and minutes is not None and minutes <= 0
 
 
 def _later(m: Measurements, limits: Limits, reference: str, event: str, advice: str) -> Iterable[Hit]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from rtqc.core.assessment import ConstraintResult
 from rtqc.core.substructures import resolved
-from rtqc.dicom import named
+from rtqc.core.wording import listed
 from rtqc.dosimetry import FULL_COVERAGE, Metric, why_no_eqd2
 from rtqc.qc.agreement_rules import worst_slices
 from rtqc.qc.measurements import Measurements
@@ -143,7 +143,7 @@ def _why_not(c: ConstraintResult, m: Measurements) -> str:
     structures = m.case.structures
     there = resolved(c.structure, structures) if c.structure else None
     if c.structure and there is None:
-        names = named(sorted(structures), most=12) or "none"
+        names = listed(sorted(structures), most=12) or "none"
         return (
             f"there is no structure '{c.structure}' (the structures: {names}). Contour it, or change its name in the protocol"
         )

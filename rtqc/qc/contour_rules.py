@@ -10,8 +10,7 @@ import shapely
 from rtqc.core.case import DefectKind
 from rtqc.core.slabs import half_slices_mm, local_spacings_mm
 from rtqc.core.structure import Structure
-from rtqc.core.wording import counted
-from rtqc.dicom import named
+from rtqc.core.wording import counted, listed
 from rtqc.geometry.pieces import piece_volume_ml
 from rtqc.geometry.rasterize import in_frame
 from rtqc.qc.measurements import Measurements, holes_of
@@ -44,7 +43,7 @@ _DEFECTS: dict[DefectKind, str] = {
 def contour_missing(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """No heart among the names."""
     if m.case.has_structure_set and not m.candidates:
-        names = named(sorted(m.case.structures), most=12) or "none"
+        names = listed(sorted(m.case.structures), most=12) or "none"
         yield Hit(
             f"The structure set has no heart contour (its structures: {names}): contour the heart, or add its name to the protocol.",
             files=(m.case.provenance.structure_set_file,),
@@ -58,7 +57,7 @@ def contour_empty(m: Measurements, limits: Limits) -> Iterable[Hit]:
         count = m.roi.contour_count
         why = "none of its contours can be used" if count else "it has no contours"
         yield Hit(
-            f"{m.roi.structure.name} is empty: {why}. Contour the heart.",
+            f"{m.roi.structure.name} is empty: {why}. Contour it.",
             structures=(m.roi.structure.name,),
             measured=float(count),
         )
@@ -144,6 +143,26 @@ def contour_repeated(m: Measurements, limits: Limits) -> Iterable[Hit]:
         count = f"{counted(len(found), 'contour')} {'stands' if len(found) == 1 else 'stand'}"
         yield Hit(
             f"{count} in {m.roi.structure.name} more than once, at {at_positions(where)}: counted once here, but a hole to programs that combine by exclusive or. Delete the copies.",
+            tuple(where),
+            float(len(found)),
+            structures=(m.roi.structure.name,),
+        )
+
+
+@rule(
+    "contour.hole_or_piece",
+    "warning",
+    "fact",
+    "A contour lies across the overlap of others: whether it is a hole or a piece, the file does not say.",
+)
+def contour_hole_or_piece(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Outlines inside several that overlap together, and inside none of them."""
+    found = [d for d in m.roi.defects if d.kind == "across"] if m.roi is not None else []
+    if found and m.roi is not None:
+        where = sorted({d.position_mm for d in found if d.position_mm is not None})
+        count = f"{counted(len(found), 'contour')} of {m.roi.structure.name} {'lies' if len(found) == 1 else 'lie'}"
+        yield Hit(
+            f"{count} across the overlap of other pieces, at {at_positions(where)}, and may be meant as {'a hole' if len(found) == 1 else 'holes'}: taken as {'a piece' if len(found) == 1 else 'pieces'}. Unite the pieces and draw the hole again.",
             tuple(where),
             float(len(found)),
             structures=(m.roi.structure.name,),

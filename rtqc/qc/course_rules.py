@@ -140,7 +140,9 @@ def course_not_summed(m: Measurements, limits: Limits) -> Iterable[Hit]:
                 f"{plan.label} is not in the sum of the course: it {plan.why}; {_ADVICE[plan.reason]}.", files=_file(plan)
             )
     limit = limits.dose_outside_grid_edge
-    for part in m.course.plans if m.course.dose is not None else ():
+    # Of the case's own plan, dose.outside_grid says it.
+    own = m.case.provenance.rtplan_uid
+    for part in (p for p in m.course.plans if not own or p.rtplan_uid != own) if m.course.dose is not None else ():
         outside = 100 - part.covered_percent if part.covered_percent is not None else 0.0
         if outside > limit.value:
             yield Hit(

@@ -18,6 +18,7 @@ from rtqc.core.case import Case, Plan, Prescription
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose
 from rtqc.dosimetry.dvh import dose_at, dvh_of_points
+from rtqc.qc.protocol import Limits
 from rtqc.qc.targets import contoured_targets, targets_of
 
 #: A dose a fraction and a total from which a treatment is stereotactic: AAPM TG-101 (Benedict et al., Med Phys 37:4078, 2010), Table I:
@@ -210,3 +211,8 @@ def is_direct(plan: Plan) -> bool:
     """Whether depth doses alone decide how hot a plan is: one photon beam, or electrons only."""
     beams = plan.treatment_beams
     return len(beams) == 1 or (bool(beams) and all(b.radiation_type.upper() == "ELECTRON" for b in beams))
+
+
+def is_implausible(plan: Plan, limits: Limits) -> bool:
+    """Whether a prescription of a plan is larger than any treatment's, so that nothing can be held against it."""
+    return plan.kind != "brachy" and any(p.dose_gy > limits.prescription_total.value for p in plan.prescriptions)

@@ -13,6 +13,7 @@ from rtqc.qc.dose_level import (
     cause_of,
     expected_of,
     is_direct,
+    is_implausible,
     is_stereotactic,
 )
 from rtqc.qc.measurements import Measurements
@@ -31,7 +32,7 @@ _OF_SEVERAL_PLANS = {"MULTI_PLAN"}
 )
 def dose_level(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Highest and near-maximum dose of the grid and median dose of the prescribed targets against the prescriptions."""
-    checked = _checked(m)
+    checked = _checked(m, limits)
     if checked is None:
         return
     plan, level, expected = checked
@@ -96,7 +97,7 @@ def _covered_evenly(target: TargetLevel) -> str:
 @rule("dose.level_unusual", "warning", "fact", "The maximum of the dose is unusually high or low for the prescription.")
 def dose_level_unusual(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """What may be meant, and is worth a look."""
-    checked = _checked(m)
+    checked = _checked(m, limits)
     if checked is None or list(dose_level(m, limits)):
         return
     plan, level, expected = checked
@@ -138,7 +139,7 @@ def _hot_target(m: Measurements, limits: Limits, plan: Plan) -> Hit | None:
 @rule("dose.level_not_checked", "warning", "fact", "The level of the dose could not be held against the prescription.")
 def dose_level_not_checked(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """The region treated goes on beyond the grid."""
-    checked = _checked(m)
+    checked = _checked(m, limits)
     if checked is None or list(dose_level(m, limits)):
         return
     _, level, expected = checked
@@ -153,7 +154,7 @@ def dose_level_not_checked(m: Measurements, limits: Limits) -> Iterable[Hit]:
 @rule("dose.target_coverage", "warning", "estimate", "No contoured target gets the prescribed dose.")
 def target_coverage(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """D95% of the best covered target against its prescription."""
-    if _checked(m) is None or list(dose_level(m, limits)):
+    if _checked(m, limits) is None or list(dose_level(m, limits)):
         return
     limit = limits.dose_target_coverage
     levels = m.target_levels
@@ -170,12 +171,15 @@ def target_coverage(m: Measurements, limits: Limits) -> Iterable[Hit]:
     )
 
 
-def _checked(m: Measurements) -> tuple[Plan, Level, Expected] | None:
+def _checked(m: Measurements, limits: Limits) -> tuple[Plan, Level, Expected] | None:
     """What is compared; None where there is nothing to compare, or nothing comparable."""
     plan, level = m.case.plan, m.dose_level
     expected = expected_of(plan) if plan is not None else None
     # A dose that is zero everywhere has its own finding, and no level.
     if plan is None or level is None or level.maximum_gy <= 0 or expected is None or not _comparable(m):
+        return None
+    # Nothing is held against a prescription that is none: what is wrong with it is the cause, and said.
+    if is_implausible(plan, limits):
         return None
     return plan, level, expected
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -21,17 +22,15 @@ from rtqc.core.side_words import side_of_text
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Dose, Image
 from rtqc.qc.dose_level import level_of
+from rtqc.qc.protocol import load_protocol
 from rtqc.qc.targets import contoured_targets, is_target
 
 Laterality = Literal["left", "right", "both", "midline", "unknown"]
 EvidenceKind = Literal["plan", "prescription", "target_name", "target", "isocentre", "dose"]
 
-#: How far off the midline a place lies, in mm, to be of a side, and the part of a volume that must lie there. The protocol's limits
-#: ``side_offset`` and ``side_share``, which say where they come from, have the same values.
-SIDE_OFFSET_MM, SIDE_SHARE = 30.0, 0.9
 #: Nearer to the midline than this a dose or a target is of the middle, in mm (from knowledge: width of the sternum, 40 mm).
 _MIDDLE_MM = 20.0
-#: Part of a volume beyond :data:`SIDE_OFFSET_MM` on either side that makes a treatment of both.
+#: Part of a volume beyond the limit ``side_offset`` on either side that makes a treatment of both.
 _BOTH_SHARE = 0.25
 #: Rows run along the patient's x where the other axes have less of it than this (direction cosines).
 _ALONG_ROWS = 1e-6
@@ -64,7 +63,7 @@ def laterality_of(case: Case) -> Laterality:
     Args:
         case: as read; organs at risk say nothing, whatever side they lie on.
     """
-    evidence = side_evidence(case)
+    evidence = side_evidence(case, *_shipped_limits())
     texts = {e.side for e in evidence if e.kind in ("plan", "prescription", "target_name") and e.side != "unknown"}
     places = [e.side for kind in ("dose", "target") for e in evidence if e.kind == kind and e.side != "unknown"]
     sides = texts & {"left", "right"}
@@ -79,7 +78,14 @@ def laterality_of(case: Case) -> Laterality:
     return "midline" if "midline" in texts else "unknown"
 
 
-def side_evidence(case: Case, offset_mm: float = SIDE_OFFSET_MM, share: float = SIDE_SHARE) -> tuple[SideEvidence, ...]:
+@cache
+def _shipped_limits() -> tuple[float, float]:
+    """The limits ``side_offset``, in mm, and ``side_share``, 0 to 1, of the protocol that all others extend: the side is asked for before a protocol is chosen."""
+    limits = load_protocol().limits
+    return limits.side_offset.value, limits.side_share.value / 100
+
+
+def side_evidence(case: Case, offset_mm: float, share: float) -> tuple[SideEvidence, ...]:
     """Everything that says which side is treated, texts before places.
 
     Args:

@@ -12,6 +12,7 @@ from rtqc.core.substructures import substructure_of
 from rtqc.core.wording import counted
 from rtqc.qc.applicable import LARGEST_CONVERTED_GY, refuses_conversion
 from rtqc.qc.conventional import CONVENTIONAL_GY, holds_for_conventional_groups
+from rtqc.qc.dose_level import is_implausible
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
 from rtqc.qc.rule import Hit, rule
@@ -151,7 +152,7 @@ def prescription_implausible(m: Measurements, limits: Limits) -> Iterable[Hit]:
             measured=beams,
             limit=limit,
         )
-    if dose > limit.value:
+    if is_implausible(plan, limits):
         yield Hit(
             f"The plan prescribes {dose:g} Gy, more than any treatment ({limit.value:g} Gy): it may be meant in cGy ({dose / 100:g} Gy). Correct it in the planning system and export again.",
             measured=dose,

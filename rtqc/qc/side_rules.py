@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from rtqc.core.wording import listed
 from rtqc.qc.laterality import Laterality, SideEvidence, side_evidence
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
@@ -22,7 +23,7 @@ def side_contradiction(m: Measurements, limits: Limits) -> Iterable[Hit]:
     said, placed = (left, right) if all(map(_is_text, left)) or not all(map(_is_text, right)) else (right, left)
     offset = next((e.offset_mm for e in placed + said if e.offset_mm is not None), None)
     yield Hit(
-        f"{_capital(_listed(said))} {_verb(said)} {said[0].side}, but {_listed(placed)} {_lie(placed)} {placed[0].side}: check which side is to be treated.",
+        f"{_capital(_what_says_it(said))} {_verb(said)} {said[0].side}, but {_what_says_it(placed)} {_lie(placed)} {placed[0].side}: check which side is to be treated.",
         measured=offset,
         limit=limits.side_offset if offset is not None else None,
         structures=tuple(dict.fromkeys(e.what for e in evidence if e.kind in ("target", "target_name"))),
@@ -64,7 +65,7 @@ def _is_text(e: SideEvidence) -> bool:
     return e.offset_mm is None
 
 
-def _listed(evidence: list[SideEvidence], most: int = 3) -> str:
+def _what_says_it(evidence: list[SideEvidence], most: int = 3) -> str:
     """What says it, each thing once."""
     things = []
     for e in evidence:
@@ -76,8 +77,7 @@ def _listed(evidence: list[SideEvidence], most: int = 3) -> str:
             things.append(f"the contours of {e.what} ({_where(e)})")
         else:
             things.append(f"the {e.kind} ({_where(e)})")
-    unique = list(dict.fromkeys(things))[:most]
-    return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} and {unique[-1]}"
+    return listed(list(dict.fromkeys(things))[:most], None, last=" and ")
 
 
 def _where(e: SideEvidence) -> str:

@@ -14,7 +14,7 @@ from rtqc.qc.rule import RULES, run_rules, with_severities
 #: Rules of the contour that judge a heart, and say nothing of a lung, a target or a marker.
 _OF_HEARTS_ONLY = frozenset(
     {
-        "contour.missing", "contour.empty", "contour.two_hearts", "contour.outside_body", "contour.volume", "contour.contains_lung",
+        "contour.missing", "contour.two_hearts", "contour.outside_body", "contour.volume", "contour.contains_lung",
         "contour.overlaps_lung", "contour.stray_island", "contour.hole", "contour.copied", "contour.area_jump", "contour.slice_missing",
     }
 )  # fmt: skip

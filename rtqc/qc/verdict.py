@@ -12,6 +12,7 @@ from rtqc.core.assessment import CheckedPart, DoseComparison, Scope, Verdict
 from rtqc.core.case import Case
 from rtqc.core.finding import CAUSES_FIRST, Finding, worst_first
 from rtqc.core.structure import Structure
+from rtqc.core.wording import listed
 from rtqc.qc.undone import UNDONE_RULES
 
 #: What a pass in a scope must have checked.
@@ -76,6 +77,16 @@ def unchecked(checked: Sequence[CheckedPart], scope: Scope) -> tuple[CheckedPart
     return tuple(part for part in NEEDED[scope] if part not in checked)
 
 
+def verdict_words(verdict: Verdict, scope: Scope = "plan") -> str:
+    """A verdict at first sight: a pass for less than the plan says so in the same breath.
+
+    >>> verdict_words("pass"), verdict_words("pass", "contour"), verdict_words("flag", "contour")
+    ('Passed', 'Passed, contour only', 'Flagged')
+    """
+    words = {"pass": "Passed", "flag": "Flagged", "error": "No verdict"}[verdict]
+    return f"{words}, contour only" if verdict == "pass" and scope == "contour" else words
+
+
 def coverage_words(verdict: Verdict, checked: Sequence[CheckedPart], scope: Scope) -> str:
     """What a verdict covers, for people.
 
@@ -84,17 +95,17 @@ def coverage_words(verdict: Verdict, checked: Sequence[CheckedPart], scope: Scop
     >>> coverage_words("flag", ("contour", "image"), "plan")
     'contour and image checked; dose and plan not checked'
     """
-    words = f"{_listed(checked)} checked" if checked else "nothing checked"
+    words = f"{_and(checked)} checked" if checked else "nothing checked"
     missing = unchecked(checked, scope)
     if missing:
-        words += f"; {_listed(missing)} not checked"
+        words += f"; {_and(missing)} not checked"
     if scope == "contour":
         return f"{'passed for the contour only' if verdict == 'pass' else 'contour only'}: {words}"
     return words
 
 
-def _listed(parts: Sequence[CheckedPart]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+def _and(parts: Sequence[CheckedPart]) -> str:
+    return listed(parts, None, last=" and ")
 
 
 def headline_of(
@@ -114,7 +125,7 @@ def headline_of(
         reason = next((f for f in ordered if f.rule in _PREVENT_VERDICT), ordered[0])
         return f"No verdict is possible. {reason.message}"
     if not any(f.severity != "info" for f in ordered):
-        return f"Not everything was checked: {_listed(unchecked(checked, scope))} could not be. Export the whole plan, or ask for less with --scope contour."
+        return f"Not everything was checked: {_and(unchecked(checked, scope))} could not be. Export the whole plan, or ask for less with --scope contour."
     first = ordered[0]
     if first.rule in CAUSES_FIRST and first.severity == "fail":
         # What follows from a dose that is not to be believed is no news beside it.

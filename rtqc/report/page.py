@@ -8,12 +8,12 @@ from rtqc.core.assessment import Assessment
 from rtqc.core.version import rtqc_version
 from rtqc.core.whole_file import whole_file
 from rtqc.pipeline import Assessed
-from rtqc.qc import coverage_words
+from rtqc.qc import coverage_words, verdict_words
 from rtqc.report.cardiac import LESION_WINDOW, lesion_pictures
 from rtqc.report.environment import templates
 from rtqc.report.plots import PLOT_HEIGHT, PLOT_WIDTH, dvh_plot, strip
 from rtqc.report.slices import DOSE_BANDS, LEVEL_HU, WIDTH_HU, SlicePainter, SlicePicture
-from rtqc.report.view import VERDICTS, counts, dose_rows, dose_unit, finding_views, hero_title, tiles, worst_position
+from rtqc.report.view import MARKS, counts, dose_rows, dose_unit, finding_views, hero_title, tiles, worst_position
 
 #: More pictures than this are left out (their findings name the slices): a report must stay under 5 MB.
 MOST_PICTURES = 24
@@ -56,10 +56,10 @@ def render_report(assessment: Assessment | Assessed) -> str:
     shown = worst_position(a)
     if shown is None and painter is not None:
         shown = painter.middle_mm
-    word, mark = VERDICTS[a.verdict]
+    mark = MARKS[a.verdict]
     return templates().get_template("report.html.j2").render(
         a=a,
-        word=word,
+        word=verdict_words(a.verdict, a.scope),
         mark=mark,
         covers=coverage_words(a.verdict, a.checked, a.scope),
         counts=counts(a.findings),

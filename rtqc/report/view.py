@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 from rtqc.core.assessment import Agreement, Assessment, DoseMetrics
 from rtqc.core.finding import Finding
+from rtqc.core.wording import sentence
 
 #: Verdict -> word on the page, mark beside it (colour never carries meaning alone).
-VERDICTS = {"pass": ("Passed", "✓"), "flag": ("Flagged", "⚑"), "error": ("No verdict", "?")}
+MARKS = {"pass": "✓", "flag": "⚑", "error": "?"}
 SEVERITY_MARKS = {"fail": "✕", "warning": "!", "info": "i"}
 
 #: Rows of the dose table: key, name after TG-263 / ICRU 83, unit, decimals.
@@ -82,10 +83,10 @@ def signed(value: float | None, decimals: int = 2) -> str:
 def number(value: float | None, decimals: int = 2) -> str:
     """A number, or a dash where there is none.
 
-    >>> number(3.14159), number(None)
-    ('3.14', '–')
+    >>> number(3.14159), number(-0.001), number(None)
+    ('3.14', '0.00', '–')
     """
-    return "–" if value is None else f"{value:.{decimals}f}".replace("-", _MINUS)
+    return "–" if value is None else sentence(f"{value:.{decimals}f}").replace("-", _MINUS)
 
 
 def counts(findings: Sequence[Finding]) -> str:

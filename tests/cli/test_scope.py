@@ -39,12 +39,16 @@ def test_the_same_passes_for_the_contour_only_when_that_was_asked_for_and_says_s
     outcome = rtqc("check", folder, "--device", "cpu", "--scope", "contour", "--out", tmp_path / "out")
     assert outcome.status == 0
     assert "passed for the contour only" in " ".join(outcome.out.split())
+    assert outcome.out.startswith("PASSED, contour only ")
     document = json.loads((tmp_path / "out" / "assessment.json").read_text())
     assert (document["verdict"], document["scope"], document["checked"]) == ("pass", "contour", ["contour", "image"])
     assert document["findings"] == []
     assert document["constraints"] == []
     assert document["dose"] is None
-    assert "passed for the contour only" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "passed for the contour only" in report
+    assert "Passed, contour only</p>" in report
+    assert '<body class="verdict-pass scope-contour">' in report
 
 
 def test_a_whole_plan_says_that_everything_was_checked(clean_case: Case, clean_draft: Draft) -> None:

@@ -13,7 +13,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from rtqc.core import Case
-from rtqc.dicom import read_case
+from rtqc.dicom import DrawnBy, read_case
+from rtqc.dicom import write_rtstruct as write_structure
 from tests.dicom.boxes import HEART_SLICES, SLICES, heart, uid, write_ct, write_structures
 
 HEART = [(1, "Heart", heart())]
@@ -221,6 +222,43 @@ def test_an_enhanced_ct_is_the_ct_that_it_was_made_of(tmp_path: Path) -> None:
     assert case.structures["Heart"].volume_ml == pytest.approx(226.8, rel=1e-6)
     assert case.provenance.files["ct"] == len(SLICES)
     _same_as_single(case, tmp_path)
+
+
+def test_contours_on_an_enhanced_ct_name_the_frame_that_they_are_drawn_on(tmp_path: Path) -> None:
+    """PS3.3 10.3: Referenced Frame Number is required where a reference is not to all frames; the frame is where the contour lies."""
+    dataset = _enhanced(tmp_path)
+    order = np.random.default_rng(4).permutation(len(SLICES))
+    dataset.PerFrameFunctionalGroupsSequence = [dataset.PerFrameFunctionalGroupsSequence[k] for k in order]
+    (tmp_path / "plan").mkdir()
+    dataset.save_as(tmp_path / "plan" / "E.dcm")
+    write_structures(tmp_path / "plan", HEART, [uid("enhanced")])
+    case = read_case(tmp_path / "plan")
+    written = write_structure(
+        case.structures["Heart"].renamed("Heart_rtqc"), case, tmp_path / "draft.dcm", DrawnBy("rtqc", "1", "", "rtqc 1")
+    )
+    structure_set = pydicom.dcmread(written)
+    contours = structure_set.ROIContourSequence[0].ContourSequence
+    assert len(contours) > 3
+    for contour in contours:
+        (reference,) = contour.ContourImageSequence
+        frame = dataset.PerFrameFunctionalGroupsSequence[int(reference.ReferencedFrameNumber) - 1]
+        assert reference.ReferencedSOPInstanceUID == uid("enhanced")
+        assert float(frame.PlanePositionSequence[0].ImagePositionPatient[2]) == pytest.approx(
+            float(contour.ContourData[2]), abs=0.01
+        )
+    (study,) = structure_set.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence
+    assert len(study.RTReferencedSeriesSequence[0].ContourImageSequence) == 1
+
+
+def test_contours_on_single_slices_name_no_frame(tmp_path: Path) -> None:
+    write_ct(tmp_path / "plan", SLICES)
+    write_structures(tmp_path / "plan", HEART)
+    case = read_case(tmp_path / "plan")
+    written = write_structure(
+        case.structures["Heart"].renamed("Heart_rtqc"), case, tmp_path / "draft.dcm", DrawnBy("rtqc", "1", "", "rtqc 1")
+    )
+    contours = pydicom.dcmread(written).ROIContourSequence[0].ContourSequence
+    assert all("ReferencedFrameNumber" not in c.ContourImageSequence[0] for c in contours)
 
 
 def _classic(dataset: Dataset) -> Dataset:

@@ -61,6 +61,21 @@ def test_a_whole_plan_arrives_as_it_was_sent(receiver: Receiver, clean_folder: P
     assert [f for f in receiver.folder.rglob("*") if f.is_file() and f.suffix != ".dcm"] == []
 
 
+@pytest.mark.parametrize(
+    "sop_class", ["1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2", "1.2.840.10008.5.1.4.1.1.481.8"]
+)
+def test_multi_frame_cts_and_ion_plans_arrive_too(
+    sop_class: str, receiver: Receiver, clean_folder: Path, tmp_path: Path
+) -> None:
+    """What reading understands, the node must take: Enhanced CT, legacy converted ones, RT Ion Plans."""
+    dataset = pydicom.dcmread(next(clean_folder.glob("RTPLAN*")))
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = sop_class
+    dataset.save_as(tmp_path / "sent.dcm")
+    assert store(to(receiver), [tmp_path / "sent.dcm"]) == {}
+    (file,) = received(receiver)
+    assert pydicom.dcmread(file).SOPClassUID == sop_class
+
+
 def test_storescu_sends_and_each_transfer_syntax_is_read(receiver: Receiver, clean_folder: Path, tmp_path: Path) -> None:
     source = sorted(clean_folder.glob("CT.*"))[:6]
     encoded: list[tuple[list[str], Path]] = []

@@ -20,7 +20,7 @@ from pydicom.tag import Tag
 from rtqc.comparison import compare
 from rtqc.core import AXIAL, Case, Grid, Structure
 from rtqc.core.names import heart_score
-from rtqc.dicom import read_case, read_structure_set, structures_of_file
+from rtqc.dicom import read_case, read_structure_set, structure_set_of_file, structures_by_name
 from rtqc.geometry import rasterize
 from rtqc.qc import Measurements, choose_protocol, run_rules
 from tests.conftest import real
@@ -45,7 +45,7 @@ def _findings(case: Case, only: str) -> list[str]:
 
 
 def _without_ct(folder: Path, name: str = "Heart") -> Structure:
-    return structures_of_file(folder / "RS.dcm", None, 3.0)[name]
+    return structures_by_name(structure_set_of_file(folder / "RS.dcm", None, 3.0).rois)[name]
 
 
 def _volumes(folder: Path, case: Case) -> list[float]:
@@ -339,6 +339,31 @@ def test_exclusive_contours_are_combined_by_exclusive_or(tmp_path: Path) -> None
         ("CLOSEDPLANAR_XOR", points) for z in HEART_SLICES for _, points in (square(-30, 30, z), square(-30, 30, z, 30))
     ]
     assert _heart(_read(tmp_path, contours)).volume_ml == pytest.approx(2 * 30 * 60 * 63 / 1000, rel=1e-6)
+
+
+def _moved(x0: float, x1: float, z: float, half: float = 30.0) -> tuple[str, np.ndarray]:
+    """A rectangle from ``x0`` to ``x1``."""
+    return ("CLOSED_PLANAR", np.array([(x0, -half, z), (x1, -half, z), (x1, half, z), (x0, half, z)]))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_a_ring_across_the_overlap_of_two_pieces_may_be_a_hole_and_is_said(tmp_path: Path, order: tuple[int, ...]) -> None:
+    rings = [[_moved(-40, 5, z), _moved(-5, 40, z), _moved(-15, 15, z, 10)] for z in HEART_SLICES]
+    case = _read(tmp_path, [slice_[k] for slice_ in rings for k in order])
+    assert _heart(case).volume_ml == pytest.approx(80 * 60 * 63 / 1000, rel=1e-6)
+    (message,) = _findings(case, "contour.hole_or_piece")
+    assert message.startswith("21 contours of Heart lie across the overlap of other pieces")
+
+
+def test_a_hole_in_one_of_two_pieces_and_pieces_that_overlap_in_a_row_are_clear(tmp_path: Path) -> None:
+    rings = [[_moved(-40, 5, z), _moved(-5, 40, z), _moved(-30, -10, z, 10)] for z in HEART_SLICES]
+    case = _read(tmp_path / "hole", [c for slice_ in rings for c in slice_])
+    assert _heart(case).volume_ml == pytest.approx((80 * 60 - 20 * 20) * 63 / 1000, rel=1e-6)
+    assert _findings(case, "contour.hole_or_piece") == []
+    rings = [[_moved(-40, -10, z), _moved(-15, 15, z), _moved(10, 40, z)] for z in HEART_SLICES]
+    case = _read(tmp_path / "row", [c for slice_ in rings for c in slice_])
+    assert _heart(case).volume_ml == pytest.approx(80 * 60 * 63 / 1000, rel=1e-6)
+    assert _findings(case, "contour.hole_or_piece") == []
 
 
 @pytest.mark.parametrize("wall", [0.011, 0.03, 0.05, 0.09])

@@ -74,9 +74,6 @@ def test_a_night_finds_what_was_planted_and_nothing_else(night: tuple[Path, Outc
     key = next(k for k, v in content(out / "rtqc.sqlite").items() if v[3]["case"]["patient_id"] == "P1")
     stored = content(out / "rtqc.sqlite")[key][3]
     alone.pop("run")
-    # A worker's model runs on other threads than the command's: the draft's DVH may differ in the last digit that is stored.
-    curves = [document["dose"].pop("draft_curve")["volume_ml"] for document in (stored, alone)]
-    assert curves[0] == pytest.approx(curves[1], abs=0.001)
     assert stored == alone
     report = out / "reports" / key[:2] / key
     assert (report / "report.html").read_text().startswith("<!DOCTYPE html>")

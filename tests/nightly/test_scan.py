@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from rtqc.dicom import Header, Index, plan_cases, split_archive
@@ -190,3 +191,33 @@ def test_a_damaged_file_among_several_patients_is_counted_and_no_case(tmp_path: 
     assert [o.parts.patient_id for o in found.orders] == ["P1", "P2"]
     assert [o.index.findings for o in found.orders] == [[], []]
     assert [f.evidence.files for f in found.unreadable] == [("bad.dcm",)]
+
+
+def test_what_is_not_judged_reaches_the_patients_own_order_and_makes_it_a_new_one(small_archive: Path, tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    for patient in ("P0", "P1"):
+        shutil.copytree(small_archive / patient, root / patient)
+
+    def not_judged() -> dict[str, list[str]]:
+        with opened(tmp_path / "store.sqlite") as store:
+            orders = scan(root, store).orders
+        return {order.parts.patient_id: [h.name for h in order.index.not_judged] for order in orders}
+
+    def keys() -> dict[str, str]:
+        settings = Settings(model_hash="x")
+        with opened(tmp_path / "store.sqlite") as store:
+            return {order.parts.patient_id: order.key(settings, {}) for order in scan(root, store).orders}
+
+    before = keys()
+    plan = next((root / "P0").rglob("RTPLAN*"))
+    record = pydicom.dcmread(plan)
+    record.SOPClassUID = record.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.481.4"
+    record.SOPInstanceUID = record.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    record.save_as(root / "record.dcm")
+    record.PatientID = "SOMEBODY-ELSE"
+    record.SOPInstanceUID = record.file_meta.MediaStorageSOPInstanceUID = "1.2.3.5"
+    record.save_as(root / "another.dcm")
+    assert not_judged() == {"P0": ["record.dcm"], "P1": []}
+    after = keys()
+    assert after["P0"] != before["P0"]
+    assert after["P1"] == before["P1"]

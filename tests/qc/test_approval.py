@@ -49,6 +49,32 @@ def test_contours_drawn_after_the_approval_are_said_for_approved_plans_only() ->
     assert rules(at(late, approved="20260102090000", plan="UNAPPROVED")) == {}
 
 
+def test_a_date_that_is_the_moment_of_one_export_is_no_change_and_one_of_its_own_is() -> None:
+    """Some planning systems date a structure set when they export it: then its file, and the plan's, are of the same moment."""
+    approved, exported = "20260102090000", "20260103120000"
+
+    def dated(drawn: str, file: str, plan_file: str) -> dict[str, str]:
+        of = at(drawn, approved=approved, plan="APPROVED")
+        own = replace(of.structure_set_attributes, created_at=file)
+        provenance = replace(of.provenance, labels={**of.provenance.labels, "plan_created": plan_file})
+        return rules(replace(of, structure_set_attributes=own, provenance=provenance))
+
+    late = {"approval.contours_after_approval": "warning"}
+    assert dated(exported, "20260103120200", "20260103120459") == {}
+    assert dated("20260103080000", "20260103120200", "20260103120459") == late
+    assert dated(exported, "20260103120200", "20260102090500") == late
+    assert dated("20260103", "20260103", "20260103") == late
+
+
+@pytest.mark.parametrize(
+    ("reviewed", "fires"), [("20260102085900", False), ("20260102090000", False), ("20260103110000", True), ("", True)]
+)
+def test_contours_that_are_approved_since_before_the_plan_have_not_changed(reviewed: str, fires: bool) -> None:
+    of = at("20260103120000", approved="20260102090000", plan="APPROVED", structures="APPROVED")
+    of = replace(of, structure_set_attributes=replace(of.structure_set_attributes, approved_at=reviewed))
+    assert rules(of) == ({"approval.contours_after_approval": "warning"} if fires else {})
+
+
 @pytest.mark.parametrize(("plan", "structures", "fires"), [("APPROVED", "UNAPPROVED", True), ("APPROVED", "APPROVED", False), ("APPROVED", "", False), ("UNAPPROVED", "UNAPPROVED", False)])  # fmt: skip
 def test_an_approved_plan_on_unapproved_contours_is_an_info(plan: str, structures: str, fires: bool) -> None:
     assert rules(at("", plan=plan, structures=structures)) == ({"approval.contours_unapproved": "info"} if fires else {})

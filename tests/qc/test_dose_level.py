@@ -40,6 +40,13 @@ def test_a_factor_fails_and_its_cause_is_named(factor: float, cause: str) -> Non
     assert cause in level(case(dose(1.05 * 40.05 * factor), BREAST))["dose.level"]
 
 
+@pytest.mark.parametrize("factor", [1, 100])
+def test_a_prescription_in_cgy_is_said_once_and_no_level_is_held_against_it(factor: int) -> None:
+    of = case(dose(1.05 * 40.05 * factor), Prescription(4005.0, "Breast"))
+    assert level(of) == {}
+    assert list(found(of, "plan.prescription_implausible")) == ["plan.prescription_implausible"]
+
+
 def test_a_maximum_just_above_95_percent_does_not_fail_and_just_below_does() -> None:
     assert "dose.level" not in level(case(dose(0.951 * 40.05), BREAST))
     assert "dose.level" in level(case(dose(0.949 * 40.05), BREAST))

@@ -46,6 +46,7 @@ TESTED_ELSEWHERE = {
     "dose.zero_part": "tests/dicom/test_dose_parts.py",
     "dose.rbe_weighted": "tests/dicom/test_ions_and_sources.py",
     "plan.brachytherapy": "tests/dicom/test_ions_and_sources.py",
+    "contour.hole_or_piece": "tests/dicom/test_structures.py",
     "file.not_judged": "tests/dicom/test_ions_and_sources.py",
     "dose.small_structure": "tests/qc/test_protocols.py",
     **{
