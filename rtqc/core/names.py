@@ -31,8 +31,11 @@ _NEUTRAL_WORDS = frozenset(
 #: A leading z or x (or an underscore with it) marks a helper structure in most planning systems' habits (TG-263, 4.2).
 _HELPER = re.compile(r"^[zx](?=[A-Z_\-. ])|^[zx]_|^_")
 
-#: A margin or a difference: ``Heart+5mm``, ``Heart - 5``, ``Heart-0.5``; ``Heart-1`` is a heart with a number.
-_MARGIN = re.compile(r"[+!]|\d\s*(mm|cm)\b|\s[-–]\s*\d|[-–]\s+\d|[-–]\d+[.,]\d|[-–]\d{3}")
+#: A margin or a difference: ``Heart+5mm``, ``Heart - 5``, ``Heart-0.5``; and ``Heart-05`` and ``Heart-5``, which are a heart cropped by 5 mm (TG-263 writes
+#: crops with two digits, clinics with one). ``Heart-1`` and ``Heart-2`` are a heart with the number of a copy: nobody crops by so little.
+_MARGIN = re.compile(
+    r"[+!]|\d\s*(mm|cm)\b|\s[-–]\s*\d|[-–]\s+\d|[-–]\d+[.,]\d|[-–]\d{3}|(?<=[^\W\d_])[-–](0\d|[3-9]|\d\d)(?!\d)"
+)
 
 
 def is_derived(name: str) -> bool:
@@ -65,8 +68,8 @@ def heart_score(name: str, table: NameTable | None = None) -> int:
 
     >>> [heart_score(n) for n in ("Heart", "HEART", "Herz", "OAR Heart", "heart 2", "Heart-1")]
     [100, 95, 90, 80, 60, 60]
-    >>> [heart_score(n) for n in ("zHeart_old", "Heart PRV", "LAD", "Heart-PTV", "Heart_rtqc", "Heart+5mm")]
-    [0, 0, 0, 0, 0, 0]
+    >>> [heart_score(n) for n in ("zHeart_old", "Heart PRV", "LAD", "Heart-PTV", "Heart_rtqc", "Heart+5mm", "Heart-5")]
+    [0, 0, 0, 0, 0, 0, 0]
     """
     table = table or NameTable()
     plain = name.strip()

@@ -52,7 +52,7 @@ def _of_grid(m: Measurements, limits: Limits, plan: Plan, level: Level, expected
     # A factor is known by its size, whatever shape the dose has: as wide as for plans whose depth doses alone decide.
     widest = min(high, limits.dose_level_unusual_direct.value / 100)
     cause = cause_of(measured / prescribed, low * (_CUT_TRUSTED if level.cut else 1), widest, fraction, prescribed)
-    what = "reaches at most" if measured == level.maximum_gy else "has a near-maximum of"
+    what = "reaches at most" if level.maximum_gy < low * prescribed else "has a near-maximum of"
     limit = limits.dose_level_low if measured < prescribed else _limit_high(limits, plan)
     sentence = f"The dose {what} {measured:.2f} Gy, {_share(measured, prescribed)}: {cause}."
     return [Hit(sentence, measured=100 * measured / prescribed, limit=limit)]

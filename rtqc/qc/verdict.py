@@ -137,7 +137,9 @@ def headline_of(
     contour.sort(
         key=lambda f: (f.severity != "fail" and not f.rule.endswith("_end"), f.certainty != "fact", not f.rule.endswith("_end"))
     )
-    if contour and (first.severity != "fail" or contour[0].severity == "fail" or first.rule in _CONSEQUENCES):
+    if contour and (
+        first.severity != "fail" or contour[0].severity == "fail" or first in contour or first.rule in _CONSEQUENCES
+    ):
         first = contour[0]
     parts = [first.message]
     for rule in ("dose.mean_difference", "constraint.flips", "course.constraint_exceeded"):

@@ -101,6 +101,16 @@ def test_the_headline_puts_the_contour_first_and_then_the_dose() -> None:
     assert text == "agreement.lower_end happened. dose.mean_difference happened. constraint.flips happened."
 
 
+@pytest.mark.parametrize("end", ["agreement.upper_end", "agreement.lower_end"])
+def test_the_end_that_a_contour_lacks_says_more_than_the_dice_that_fails_of_it(end: str) -> None:
+    given = (_finding("agreement.dice", "fail"), _finding("agreement.volume"), _finding(end))
+    findings = [f.model_copy(update={"certainty": "estimate"}) for f in given]
+    assert headline_of("flag", findings, None) == f"{end} happened."
+    # No other warning comes before a fail, and a fail that is a fact comes before all of it.
+    assert headline_of("flag", findings[:2], None) == "agreement.dice happened."
+    assert headline_of("flag", [*findings, _finding("contour.slice_missing", "fail")], None).startswith("contour.slice_missing")
+
+
 def test_a_flipped_limit_comes_before_everything_else_that_fails() -> None:
     exceeded = _finding("constraint.exceeded", "fail").model_copy(update={"certainty": "fact"})
     ordered = worst_first(
