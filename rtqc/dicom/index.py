@@ -11,12 +11,13 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Protocol
 
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 
 from rtqc.core.finding import Finding
+from rtqc.core.limits import LimitError
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.elements import items, referenced_series, text
 from rtqc.dicom.not_judged import NOT_JUDGED
 from rtqc.dicom.notes import note
@@ -229,6 +230,9 @@ def _scan(path: Path, name: str, asked_for: bool) -> Scanned:
         return None
     except OSError as error:
         return _unopened(name, error)
+    except LimitError as error:
+        message = f"{name} was left out: {error}. No file of a patient has that: export it again or remove it."
+        return note("file.beyond_limits", message, files=[name])
     except Exception as error:  # a damaged header makes pydicom raise nearly anything
         message = f"{name} is damaged and was left out ({type(error).__name__}): export it again."
         return note("file.unreadable", message, files=[name])
@@ -261,10 +265,10 @@ def _read_header(path: Path) -> Dataset:
         start = file.read(_PREAMBLE)
         file.seek(0)
         if start[128:132] == b"DICM":
-            return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
+            return read_object(file, header=True, tags=_HEADER_TAGS, force=False)
         # Old archives leave out the preamble: a file that begins with group 0002 or 0008 is a data set all the same.
         if start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00":
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_HEADER_TAGS, force=True)
+            dataset = read_object(file, header=True, tags=_HEADER_TAGS)
             if text(dataset, "SOPClassUID"):
                 return dataset
     raise InvalidDicomError(f"{path} is not DICOM")
