@@ -116,6 +116,7 @@ class Child:
         memory: int | None = None,
         most: int | None = None,
         told: Callable[[bytes], None] | None = None,
+        renewed: bool = False,
     ) -> bytes:
         """Send a request and wait for its answer.
 
@@ -125,6 +126,7 @@ class Child:
             memory: bytes that the child may have resident; None: any number.
             most: bytes that the answer may have.
             told: called with what the child tells on the way.
+            renewed: whether it has as much time again whenever it tells something.
 
         Raises:
             ChildDiedError: the child is gone, because it crashed or because it took too much time or memory; it is of no more use.
@@ -139,6 +141,8 @@ class Child:
                 if answer[0] == ANSWER:
                     exchange.join(_END_SECONDS)
                     return answer[1]
+                if renewed:
+                    deadline = time.monotonic() + seconds
                 if told is not None:
                     told(answer[1])
         except (

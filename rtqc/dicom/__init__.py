@@ -8,7 +8,7 @@ from rtqc.dicom.archive import Archive, Fetched, fetch_plans
 from rtqc.dicom.belonging import findings_beside, findings_of_nobody, name_for, patient_key
 from rtqc.dicom.compatibility import pydicom_with_read_file
 from rtqc.dicom.completeness import fingerprint, is_complete
-from rtqc.dicom.content import content_digest
+from rtqc.dicom.content import byte_digest, content_digest
 from rtqc.dicom.index import Header, Index, Memory, Scanned, index_folder
 from rtqc.dicom.notes import READING_RULES, named, note
 from rtqc.dicom.objects import AlreadyThereError, DrawnBy
@@ -66,6 +66,7 @@ __all__ = [
     "WebPeer",
     "Writing",
     "append_rtstruct",
+    "byte_digest",
     "content_digest",
     "described",
     "echo",

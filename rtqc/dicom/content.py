@@ -47,10 +47,19 @@ def content_digest(path: Path) -> str:
         except OSError:
             raise
         except Exception:  # pydicom and its codecs raise nearly anything on damaged files
-            digest = hashlib.blake2b(path.read_bytes(), digest_size=20)
+            return byte_digest(path)
     except OSError:
         return ""
     return digest.hexdigest()
+
+
+def byte_digest(path: Path) -> str:
+    """A hash of a file's bytes, as :func:`content_digest` has it of what cannot be decoded; empty where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+    except OSError:
+        return ""
 
 
 def have_one_content(paths: Iterable[Path]) -> bool:
