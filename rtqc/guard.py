@@ -187,6 +187,21 @@ class Guard:
             return replace(written, has_report=True)
         return written
 
+    def set_aside(self, parts: Parts, message: str, folder: Path) -> Written:
+        """The results of a case that is not to be checked again, because it was ended with whoever checked it.
+
+        Args:
+            parts: its files.
+            message: a sentence.
+            folder: where report and JSON are written.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        assessment = undone_of(parts, "run.killed", message)
+        write_results(Assessed(assessment, Case()), folder)
+        return Written(assessment, has_report=True)
+
     def _assessed(
         self, parts: Parts, index: Index, options: Options, folder: Path | None, kinds: tuple[Kind, ...], replace_objects: bool
     ) -> Written:

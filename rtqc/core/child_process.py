@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import BinaryIO, Literal
+from typing import IO, Literal
 
 #: Why a child ended: by itself (a crash, or the system's out-of-memory killer), or because we ended it.
 Cause = Literal["died", "time", "memory"]
@@ -45,7 +45,7 @@ class ChildDiedError(Exception):
         return (ChildDiedError, (self.cause, self.how))
 
 
-def write_frame(stream: BinaryIO, kind: bytes, *content: bytes | memoryview) -> None:
+def write_frame(stream: IO[bytes], kind: bytes, *content: bytes | memoryview) -> None:
     """Write one message, whose content may come in parts."""
     stream.write(_HEAD.pack(kind, sum(len(c) for c in content)))
     for part in content:
@@ -53,7 +53,7 @@ def write_frame(stream: BinaryIO, kind: bytes, *content: bytes | memoryview) -> 
     stream.flush()
 
 
-def read_frame(stream: BinaryIO, most: int | None = None) -> tuple[bytes, bytes]:
+def read_frame(stream: IO[bytes], most: int | None = None) -> tuple[bytes, bytes]:
     """The next message: its kind and content.
 
     Args:
@@ -83,7 +83,7 @@ class Child:
         pid: of the process.
     """
 
-    def __init__(self, pid: int, to: BinaryIO, back: BinaryIO, process: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(self, pid: int, to: IO[bytes], back: IO[bytes], process: subprocess.Popen[bytes] | None = None) -> None:
         """Of a process that runs; see :meth:`of_command`."""
         self.pid, self._to, self._back, self._process = pid, to, back, process
 

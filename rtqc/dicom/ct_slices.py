@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from rtqc.core.limits import refuse_extent, refuse_places, refuse_spacing
+from rtqc.core.limits import refuse_extent, refuse_matrix, refuse_places, refuse_spacing
 from rtqc.core.orientation import Orientation
 from rtqc.dicom.decoder import pixels_of
 from rtqc.dicom.elements import number, numbers, text
@@ -113,4 +113,5 @@ def refuse_plane(dataset: Dataset, spacing: tuple[float, float]) -> None:
         LimitError: they are.
     """
     rows, columns = number(dataset, "Rows") or 1, number(dataset, "Columns") or 1
+    refuse_matrix(rows, columns)
     refuse_extent((rows * spacing[0], columns * spacing[1], 0.0), "PixelSpacing")
