@@ -9,6 +9,7 @@ from rtqc.dicom.belonging import findings_beside, findings_of_nobody, name_for, 
 from rtqc.dicom.compatibility import pydicom_with_read_file
 from rtqc.dicom.completeness import fingerprint, is_complete
 from rtqc.dicom.content import byte_digest, content_digest
+from rtqc.dicom.decoder import plain_object
 from rtqc.dicom.index import Header, Index, Memory, Scanned, index_folder
 from rtqc.dicom.notes import READING_RULES, named, note
 from rtqc.dicom.objects import AlreadyThereError, DrawnBy
@@ -83,6 +84,7 @@ __all__ = [
     "named",
     "note",
     "patient_key",
+    "plain_object",
     "plan_cases",
     "pydicom_with_read_file",
     "read_acquisition",

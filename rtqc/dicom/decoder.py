@@ -16,10 +16,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRLittleEndian
 
 from rtqc.core.child_process import Child, ChildDiedError
 from rtqc.core.limits import refuse_matrix
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.elements import get, number
 
 _SCRIPT = Path(__file__).with_name("decoder_child.py")
@@ -55,6 +59,21 @@ def pixels_of(dataset: Dataset) -> NDArray[Any]:
         return dataset.pixel_array
     samples = number(dataset, "SamplesPerPixel") or 1
     return _decoded(dataset, str(syntax), int((rows or 1) * (columns or 1) * max(frames or 1, 1) * min(max(samples, 1), 4)))
+
+
+def plain_object(path: Path) -> Dataset:
+    """An object whose pixels are not compressed, for programs that would decode them in this process.
+
+    Raises:
+        Exception: as :func:`pixels_of`, and whatever pydicom raises on a damaged file.
+    """
+    dataset = read_object(path)
+    syntax = get(dataset.file_meta, "TransferSyntaxUID")
+    if syntax is not None and (not syntax.is_transfer_syntax or syntax.is_compressed):
+        pixels = pixels_of(dataset)
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset["PixelData"] = DataElement(Tag("PixelData"), "OB" if pixels.dtype.itemsize == 1 else "OW", pixels.tobytes())
+    return dataset
 
 
 def _decoded(dataset: Dataset, syntax: str, voxels: int) -> NDArray[Any]:

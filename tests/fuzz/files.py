@@ -135,7 +135,8 @@ def deflated_bomb(folder: Path, size: int = 3 << 30) -> Path:
     meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
     dataset.file_meta = meta
     pydicom.dcmwrite(path, dataset, enforce_file_format=True)
-    start = path.read_bytes()[: _PREAMBLE + _GROUP_LENGTH + int(meta.FileMetaInformationGroupLength)]
+    content = path.read_bytes()
+    start = content[: _PREAMBLE + _GROUP_LENGTH + int.from_bytes(content[140:144], "little")]
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     block = bytes(1 << 20)
     with path.open("wb") as file:
