@@ -6,7 +6,7 @@ WHEELHOUSE ?= wheelhouse
 # A plain "torch" is gigabytes of CUDA where no index of CPU builds is known. Named beside what needs it, or torchvision (of nnunetv2) brings a newer one.
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint types layers bench format model wheelhouse clean
+.PHONY: demo test lint types layers bench fuzz format model wheelhouse clean
 
 demo: $(VENV)/.installed
 	$(BIN)/rtqc demo --out demo --force
@@ -26,6 +26,12 @@ layers: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.bench
+
+# Damaged files for as long as is asked for: make fuzz MINUTES=60 SEED=7. What it finds goes into tests/fuzz/seeds.txt.
+MINUTES ?= 10
+SEED ?= $(shell date +%s)
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

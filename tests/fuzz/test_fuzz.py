@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from rtqc.dicom import index_folder, load_case, plan_cases
-from rtqc.phantom import Anatomy, Resolution, synthetic_plan, write_plan
 from tests.fuzz.files import CODECS, compress
 from tests.fuzz.mutate import KINDS, Mutation, decode
 
@@ -20,14 +19,6 @@ SEEDS = [
     for line in Path(__file__).with_name("seeds.txt").read_text(encoding="utf-8").splitlines()
     if line and not line.startswith("#")
 ]
-
-
-@pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A very small plan, and one slice of it in each codec."""
-    return write_plan(
-        synthetic_plan(Anatomy(), Resolution(pixels=64, slice_mm=8.0), key="fuzz"), tmp_path_factory.mktemp("base")
-    )
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -11,7 +11,6 @@ import numpy as np
 import pydicom
 import pytest
 
-from rtqc.core import Case
 from rtqc.core.child_process import ChildDiedError
 from rtqc.dicom import VolumeFileError, decoder, read_case, read_volume
 from rtqc.dicom.decoder import DecoderDiedError, pixels_of
@@ -50,17 +49,18 @@ def test_a_hostile_plan_is_read_within_memory_and_says_which_file_and_attribute(
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_compressed_series_has_the_same_values_as_a_plain_one(codec: str, folder: Path, clean_case: Case) -> None:
-    for path in list(files.slices(folder))[40:44]:
+def test_a_compressed_series_has_the_same_values_as_a_plain_one(codec: str, folder: Path) -> None:
+    plain = read_case(folder).image
+    for path in list(files.slices(folder))[20:24]:
         files.compress(path, codec)
     image = read_case(folder).image
     assert image is not None
-    assert clean_case.image is not None
-    assert np.array_equal(image.hu, clean_case.image.hu)
+    assert plain is not None
+    assert np.array_equal(image.hu, plain.hu)
 
 
 def test_a_decoder_that_dies_costs_its_slice_and_names_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = list(files.slices(folder))[50:53]
+    paths = list(files.slices(folder))[20:23]
     for path in paths:
         files.compress(path, "jls")
     fatal = len(pydicom.dcmread(paths[1]).PixelData)
