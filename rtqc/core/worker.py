@@ -24,6 +24,7 @@ from rtqc.core.child_process import ANSWER, TOLD, Child, read_frame, write_frame
 
 Result = TypeVar("Result")
 
+#: With ``-P``: the folder that somebody stands in, and that a stranger's files may lie in, is no place to import from.
 _START = "from rtqc.core.worker import serve_on_pipes; serve_on_pipes()"
 
 
@@ -54,7 +55,7 @@ class Worker:
             OSError: no process can be started.
         """
         if self._child is None or self._owner != os.getpid():
-            self._child = _forked() if _may_fork() else Child.of_command(["-c", _START, *self.preload])
+            self._child = _forked() if _may_fork() else Child.of_command(["-P", "-c", _START, *self.preload])
             self._owner = os.getpid()
 
     def call(

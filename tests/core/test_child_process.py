@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -66,7 +67,8 @@ def test_what_it_tells_on_the_way_is_heard_in_order(worker: Worker) -> None:
     assert heard == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL])
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals that end a process")
+@pytest.mark.parametrize("number", [6, 9, 11])
 def test_a_crash_is_an_error_that_names_the_signal_and_the_next_call_works(worker: Worker, number: int) -> None:
     with pytest.raises(ChildDiedError, match=signal.Signals(number).name) as died:
         worker.call(crash, number)
@@ -101,3 +103,16 @@ def test_a_child_ends_with_its_parent_in_the_middle_of_a_call() -> None:
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_a_started_child_imports_nothing_from_where_somebody_stands(tmp_path: Path) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit(3)")
+    script = (
+        "import sys; sys.path[:] = [p for p in sys.path if p]; import rtqc.core.worker as w; w._may_fork = lambda: False\n"
+        "with w.Worker(60, 1 << 40) as worker: print(worker.call(abs, -7))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "7", done.stderr
