@@ -176,7 +176,7 @@ class Child:
                 answer = came.get(timeout=max(min(_LOOK_SECONDS, deadline - time.monotonic()), 0.001))
             except queue.Empty:
                 if time.monotonic() >= deadline:
-                    raise ChildDiedError("time", f"took longer than {seconds:g} s") from None
+                    raise ChildDiedError("time", f"took longer than {seconds:.3g} s") from None
                 if memory is not None and _resident(self.pid) > memory:
                     raise ChildDiedError("memory", f"took more than {memory / (1 << 30):.1f} GiB of memory") from None
                 continue

@@ -28,6 +28,8 @@ from tests.fuzz.mutate import KINDS, Mutation
 SECONDS, MEMORY = 120.0, 2 << 30
 #: Every so many plans one is assessed to the end; the others are read.
 _ASSESSED = 10
+#: How often it is said how far it is, in s.
+_SAY_SECONDS = 60.0
 
 
 def base_plans(folder: Path) -> list[Path]:
@@ -73,7 +75,12 @@ def main() -> int:
     asked = parser.parse_args()
     until, seed, bad = time.monotonic() + 60 * asked.minutes, asked.seed, 0
     count: collections.Counter[str] = collections.Counter()
-    slowest = 0.0
+    slowest, said = 0.0, time.monotonic()
+
+    def told() -> str:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+        return f"seeds {asked.seed + 1} to {seed}: {dict(count)}, {bad} bad; slowest {slowest:.1f} s; memory of children that ended up to {children} MiB"
+
     with tempfile.TemporaryDirectory(prefix="rtqc-fuzz-") as scratch, Guard(CaseLimits(SECONDS, MEMORY)) as guard:
         plans = base_plans(Path(scratch) / "base")
         while time.monotonic() < until:
@@ -97,9 +104,10 @@ def main() -> int:
                 bad += 1
                 print(f"seed {seed} ({', '.join(done)}): {type(error).__name__}: {error}", flush=True)
             slowest = max(slowest, time.monotonic() - began)
-    print(
-        f"seeds {asked.seed + 1} to {seed}: {dict(count)}, {bad} bad; slowest {slowest:.1f} s; memory of children up to {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10} MiB"
-    )
+            if time.monotonic() - said > _SAY_SECONDS:
+                said = time.monotonic()
+                print(told(), flush=True)
+    print(told())
     return 1 if bad else 0
 
 
