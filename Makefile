@@ -6,7 +6,7 @@ WHEELHOUSE ?= wheelhouse
 # A plain "torch" is gigabytes of CUDA where no index of CPU builds is known. Named beside what needs it, or torchvision (of nnunetv2) brings a newer one.
 TORCH := torch==2.13.0
 
-.PHONY: demo test test-fast lint types layers bench mutants format model wheelhouse supply clean
+.PHONY: demo test test-fast lint types layers bench mutants fuzz format model wheelhouse supply clean
 
 demo: $(VENV)/.installed
 	$(BIN)/rtqc demo --out demo --force
@@ -37,6 +37,11 @@ bench: $(VENV)/.installed-test
 BUDGET ?= 240
 mutants: $(VENV)/.installed-test
 	$(BIN)/python -m tests.mutants $(ROOMS) --budget $(BUDGET) $(MUTANTS)
+# Damaged files for as long as is asked for: make fuzz MINUTES=60 SEED=7. What it finds goes into tests/fuzz/seeds.txt.
+MINUTES ?= 10
+SEED ?= $(shell date +%s)
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
+from errno import ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +16,11 @@ from rtqc.cli.console import (
     EXIT_STATUS,
     PathArgument,
     case_folders,
+    case_limits,
     console,
     findings_table,
     json_option,
+    limit_options,
     model_options,
     plain,
     progress,
@@ -30,8 +34,9 @@ if TYPE_CHECKING:
 
     from rtqc.core import Assessment
     from rtqc.core.assessment import Scope
+    from rtqc.guard import Guard
     from rtqc.heart import Device
-    from rtqc.pipeline import Assessed, Options
+    from rtqc.pipeline import Options
 
 #: As ``rtqc.report.FILES``; importing that takes longer than ``--help`` may.
 _OBJECTS = ("Heart_rtqc.dcm", "Heart_rtqc_seg.dcm", "report_sr.dcm", "report_pdf.dcm")
@@ -55,6 +60,7 @@ _COLOURS = {"pass": "green", "flag": "red", "error": "magenta"}
     help="Write the draft (RTSTRUCT, SEG) and the report (SR, and PDF where there is a Chromium) there too.",
 )
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
+@limit_options
 @json_option
 def command(
     path: Path,
@@ -66,6 +72,8 @@ def command(
     out: Path | None,
     dicom: bool,
     force: bool,
+    time_limit: float,
+    memory_limit: float,
     as_json: bool,
 ) -> None:
     """Check every plan below PATH and flag what a physicist must look at.
@@ -73,8 +81,12 @@ def command(
     A pass covers contour, dose, plan and image: a plan without RTDOSE or RTPLAN is flagged. With --scope contour it covers contour and image
     only, and says so.
 
+    Each plan is read and checked in a process beside this one. A plan that takes it down, or takes more time or memory than it may, has no
+    verdict and says why, and the others go on.
+
     Exit status: 0 all pass (in the scope asked for), 1 something is flagged, 2 something could not be assessed, 130 interrupted.
     """
+    from rtqc.guard import Guard
     from rtqc.heart import DeviceError, ModelError, load_model
     from rtqc.pipeline import Options
     from rtqc.qc import ProtocolError, load_protocol, rule_ids
@@ -85,7 +97,8 @@ def command(
         named = load_protocol(protocol, rule_ids()) if protocol else None
         options = Options(named, model, device, threads, scope=scope)
         load_model(model)
-        assessments, unread = _check_all(path, options, out, force, as_json, dicom)
+        with Guard(case_limits(time_limit, memory_limit)) as guard:
+            assessments, unread = _check_all(guard, path, options, out, force, as_json, dicom)
     except (ProtocolError, ModelError, DeviceError) as error:
         stop(str(error))
     except OSError as error:
@@ -107,20 +120,22 @@ def json_document(assessments: list[Assessment]) -> str:
 
 
 def _check_all(
-    path: Path, options: Options, out: Path | None, force: bool, quiet: bool, dicom: bool = False
+    guard: Guard, path: Path, options: Options, out: Path | None, force: bool, quiet: bool, dicom: bool = False
 ) -> tuple[list[Assessment], int]:
     """Every case's assessment, and how many files belong to none because nobody could read them."""
     from dataclasses import replace
 
-    from rtqc.dicom import index_folder, load_case, plan_cases
-    from rtqc.pipeline import assess_fully
-    from rtqc.report import write_results
+    from rtqc.report import FILES
 
+    if not path.exists():
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(path))
     results = []
+    # Before the progress bar and its thread.
+    guard.start()
     with progress(quiet) as bar:
         task = bar.add_task("reading headers", total=None)
-        index = index_folder(path, lambda n: bar.update(task, description=f"reading headers ({n} files)"))
-        cases = plan_cases(index)
+        index, found = guard.survey(path, lambda n: bar.update(task, description=f"reading headers ({n} files)"))
+        cases = [c.parts for c in found]
         # A file that nobody could read may be any patient's: that is no pass.
         unread = say_strays(index, cases)
         folders = case_folders(out, [c.patient_id for c in cases], _FILES, force)
@@ -128,32 +143,20 @@ def _check_all(
             label = plain(parts.patient_id or "case") + (f" ({number + 1} of {len(cases)})" if len(cases) > 1 else "")
             bar.update(task, description=f"{label}: reading", total=len(cases), completed=number)
             steps = replace(options, progress=_announce(bar, task, label))
-            assessed = assess_fully(load_case(parts, index), steps)
             target = folders[number]
-            if target is not None:
-                bar.update(task, description=f"{label}: report")
-                write_results(assessed, target)
-                if dicom:
-                    bar.update(task, description=f"{label}: DICOM objects")
-                    _write_objects(assessed, target)
+            written = guard.assess(parts, index, steps, folder=target, kinds=FILES if dicom else ())
+            for kind, why in written.left_out.items():
+                click.echo(f"rtqc: no {kind.upper()} was written: {why}", err=True)
             if not quiet:
                 bar.stop()
-                show(assessed.assessment, target)
+                show(written.assessment, target)
                 bar.start()
-            results.append(assessed.assessment)
+            results.append(written.assessment)
     return results, unread
 
 
 def _announce(bar: Progress, task: TaskID, label: str) -> Callable[[str], None]:
     return lambda step: bar.update(task, description=f"{label}: {step}")
-
-
-def _write_objects(assessed: Assessed, folder: Path) -> None:
-    from rtqc.report import write_objects
-
-    _, left_out = write_objects(assessed, folder, replace=True)
-    for kind, why in left_out.items():
-        click.echo(f"rtqc: no {kind.upper()} was written: {why}", err=True)
 
 
 def show(assessment: Assessment, folder: Path | None) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rtqc.core import Case, Finding, Structure
     from rtqc.dicom import Index, Parts
+    from rtqc.guard import CaseLimits
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -76,6 +77,33 @@ def scope_option(function: Function) -> Function:
         show_default=True,
         help="What a pass must cover: contour, dose, plan and image, or contour and image only.",
     )(function)
+
+
+def limit_options(function: Function) -> Function:
+    """``--time-limit`` and ``--memory-limit``."""
+    seconds = click.option(
+        "--time-limit",
+        type=click.FloatRange(min=0, min_open=True),
+        default=600.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="A plan that takes longer has no verdict.",
+    )
+    memory = click.option(
+        "--memory-limit",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        metavar="GIB",
+        help="A plan that takes more memory has no verdict. [default: 8, or 80 % of the machine's]",
+    )
+    return seconds(memory(function))
+
+
+def case_limits(seconds: float, memory_gib: float) -> CaseLimits:
+    """Limits of a case as options say them."""
+    from rtqc.guard import CaseLimits
+
+    return CaseLimits(seconds, int(memory_gib * (1 << 30)))
 
 
 def json_option(function: Function) -> Function:

@@ -32,9 +32,10 @@ def command(
 
     Exit status: 0 all were taken, 1 some were refused, 2 the destination could not be reached.
     """
+    from rtqc.core.walk import files_below
     from rtqc.dicom import Peer, PeerError, WebPeer, store
 
-    found = [f for path in files for f in (sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path])]
+    found = [f for path in files for f in (files_below(path) if path.is_dir() else [path])]
     try:
         if is_url(destination):
             refused = WebPeer(destination, token_of(token_env)).store(found)

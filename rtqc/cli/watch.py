@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rtqc.cli.console import PathArgument, model_options, scope_option, stop
+from rtqc.cli.console import PathArgument, case_limits, limit_options, model_options, scope_option, stop
 from rtqc.cli.network import end_of_service, end_on_signal, log_to_stderr
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     "--settle-seconds", type=click.FloatRange(min=0), default=5, show_default=True, help="The same for one that is complete."
 )
 @click.option("--no-dicom", is_flag=True, help="Write report and JSON only, no DICOM objects.")
+@limit_options
 @model_options
 def command(
     folder: Path,
@@ -40,6 +41,8 @@ def command(
     quiet_seconds: float,
     settle_seconds: float,
     no_dicom: bool,
+    time_limit: float,
+    memory_limit: float,
     model: str,
     device: Device,
     threads: int,
@@ -56,7 +59,9 @@ def command(
     try:
         load_model(model)
         options = Options(load_protocol(protocol, rule_ids()) if protocol else None, model, device, threads, scope=scope)
-        watcher = Watcher(folder, out, options, quiet_seconds, settle_seconds, not no_dicom)
+        watcher = Watcher(
+            folder, out, options, quiet_seconds, settle_seconds, not no_dicom, limits=case_limits(time_limit, memory_limit)
+        )
         signals = end_on_signal(watcher.ended)
         watcher.run()
         end_of_service(signals)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
+from rtqc.core.walk import shown_name
 from rtqc.core.wording import sentence
 
 Severity = Literal["info", "warning", "fail"]
 Certainty = Literal["fact", "estimate"]
+
+#: Text that may hold a file's name: bytes that are no text are shown as such, or no JSON could be written.
+Text = Annotated[str, BeforeValidator(lambda value: shown_name(value) if isinstance(value, str) else value)]
 
 #: Worst first.
 SEVERITY_ORDER: dict[str, int] = {"fail": 0, "warning": 1, "info": 2}
@@ -37,7 +41,7 @@ class Evidence(BaseModel):
     unit: str = ""
     source: str = ""
     structures: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
+    files: tuple[Text, ...] = ()
 
 
 class Finding(BaseModel):
@@ -56,7 +60,7 @@ class Finding(BaseModel):
     rule: str
     severity: Severity
     certainty: Certainty
-    message: str
+    message: Text
     evidence: Evidence = Evidence()
 
     @field_validator("message")

@@ -8,7 +8,8 @@ from rtqc.dicom.archive import Archive, Fetched, fetch_plans
 from rtqc.dicom.belonging import findings_beside, findings_of_nobody, name_for, patient_key
 from rtqc.dicom.compatibility import pydicom_with_read_file
 from rtqc.dicom.completeness import fingerprint, is_complete
-from rtqc.dicom.content import content_digest
+from rtqc.dicom.content import byte_digest, content_digest
+from rtqc.dicom.decoder import plain_object
 from rtqc.dicom.index import Header, Index, Memory, Scanned, index_folder
 from rtqc.dicom.notes import READING_RULES, note
 from rtqc.dicom.objects import AlreadyThereError, DrawnBy
@@ -66,6 +67,7 @@ __all__ = [
     "WebPeer",
     "Writing",
     "append_rtstruct",
+    "byte_digest",
     "content_digest",
     "described",
     "echo",
@@ -81,6 +83,7 @@ __all__ = [
     "name_for",
     "note",
     "patient_key",
+    "plain_object",
     "plan_cases",
     "pydicom_with_read_file",
     "read_acquisition",

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pydicom import dcmread
-
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.elements import text
 from rtqc.dicom.index import Header, Index, index_folder
 
@@ -104,7 +103,7 @@ def fetch_plans(
                     archive.retrieve(series, folder)
             index = index_folder(folder)
             for plan in index.plans:
-                status = text(dcmread(plan.path, specific_tags=["ApprovalStatus"], force=True), "ApprovalStatus")
+                status = text(read_object(plan.path, header=True, tags=["ApprovalStatus"]), "ApprovalStatus")
                 if only_new and (out / _folder_name(plan)).exists():
                     continue
                 if plan.series_uid in wanted and (not approval or status.upper() == approval.upper()):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from pydicom import dcmread
-
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.elements import items, referenced_series, text
 from rtqc.dicom.parts import Parts
 
@@ -39,7 +38,7 @@ def _has_dose(parts: Parts) -> bool:
 def _listed_slices(parts: Parts) -> set[str]:
     assert parts.structure_set is not None
     try:
-        dataset = dcmread(parts.structure_set.path, force=True, specific_tags=["ReferencedFrameOfReferenceSequence"])
+        dataset = read_object(parts.structure_set.path, header=True, tags=["ReferencedFrameOfReferenceSequence"])
     except Exception:  # what is wrong with it is said when it is read
         return set()
     return {

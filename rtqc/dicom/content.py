@@ -12,11 +12,12 @@ from filecmp import cmp
 from itertools import pairwise
 from pathlib import Path
 
-import pydicom
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from rtqc.dicom.bounded import read_object
+from rtqc.dicom.decoder import pixels_of
 from rtqc.dicom.elements import is_cut_off
 
 #: Groups of the image's geometry and values, and of the radiotherapy modules (PS3.6): acquisition, image presentation, RT dose, structure set, plan, brachytherapy, approval.
@@ -40,16 +41,25 @@ def content_digest(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=20)
     try:
         try:
-            dataset = pydicom.dcmread(path, force=True)
+            dataset = read_object(path)
             for word in _words(dataset):
                 digest.update(word)
         except OSError:
             raise
         except Exception:  # pydicom and its codecs raise nearly anything on damaged files
-            digest = hashlib.blake2b(path.read_bytes(), digest_size=20)
+            return byte_digest(path)
     except OSError:
         return ""
     return digest.hexdigest()
+
+
+def byte_digest(path: Path) -> str:
+    """A hash of a file's bytes, as :func:`content_digest` has it of what cannot be decoded; empty where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+    except OSError:
+        return ""
 
 
 def have_one_content(paths: Iterable[Path]) -> bool:
@@ -109,7 +119,7 @@ def _is_beginning(path: Path, files: Iterable[Path], sizes: dict[Path, int]) -> 
 
 def _can_be_decoded(path: Path) -> bool:
     try:
-        dataset = pydicom.dcmread(path, force=True)
+        dataset = read_object(path)
         if is_cut_off(dataset):
             return False
         for _ in _words(dataset):
@@ -148,4 +158,4 @@ def _text(value: object) -> str:
 
 def _pixels(dataset: Dataset) -> bytes:
     """Decoded, because compression is no part of the content."""
-    return hashlib.blake2b(dataset.pixel_array.tobytes(), digest_size=20).digest()
+    return hashlib.blake2b(pixels_of(dataset).tobytes(), digest_size=20).digest()

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from rtqc.core.limits import refuse_extent, refuse_matrix, refuse_places, refuse_spacing
 from rtqc.core.orientation import Orientation
+from rtqc.dicom.decoder import pixels_of
 from rtqc.dicom.elements import number, numbers, text
 from rtqc.dicom.index import Header
 
@@ -55,11 +57,14 @@ def slice_of(header: Header, dataset: Dataset) -> Slice:
     """The slice of a single-frame CT.
 
     Raises:
+        LimitError: it is larger than a patient, or lies further away than a room is wide; nothing of it was decoded.
+        DecoderDiedError: its compressed pixels brought the decoder down.
         ValueError: it does not say where it lies, or is no single-frame grey-scale image.
         Exception: whatever pydicom and its codecs raise on damaged pixels.
     """
     orientation, corner, spacing = plane_of(dataset, dataset, dataset)
-    pixels = dataset.pixel_array
+    refuse_plane(dataset, spacing)
+    pixels = pixels_of(dataset)
     if pixels.ndim != 2:
         raise ValueError("not a single-frame grey-scale image")
     instance = number(dataset, "InstanceNumber")
@@ -83,6 +88,7 @@ def plane_of(
     """Orientation, corner and pixel spacing, each from the item that holds it.
 
     Raises:
+        LimitError: no scanner makes such pixels, and no room is as wide as it is far away.
         ValueError: one of them is absent or unusable.
     """
     directions = numbers(orientation, "ImageOrientationPatient", 6)
@@ -90,9 +96,22 @@ def plane_of(
     spacing = numbers(measures, "PixelSpacing", 2)
     if directions is None or corner is None or spacing is None or min(spacing) <= 0:
         raise ValueError("no usable Image Plane attributes")
+    refuse_spacing(spacing)
+    refuse_places(corner)
     row, column = directions[:3], directions[3:]
     return (
         Orientation((row[0], row[1], row[2]), (column[0], column[1], column[2])),
         (corner[0], corner[1], corner[2]),
         (spacing[0], spacing[1]),
     )
+
+
+def refuse_plane(dataset: Dataset, spacing: tuple[float, float]) -> None:
+    """Whether planes of an object are larger than a patient.
+
+    Raises:
+        LimitError: they are.
+    """
+    rows, columns = number(dataset, "Rows") or 1, number(dataset, "Columns") or 1
+    refuse_matrix(rows, columns)
+    refuse_extent((rows * spacing[0], columns * spacing[1], 0.0), "PixelSpacing")

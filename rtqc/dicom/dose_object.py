@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from rtqc.core.case import DoseAttributes
 from rtqc.core.grid import EVEN_STEP_TOLERANCE_MM, Grid
+from rtqc.core.limits import MOST_DOSE_GY, LimitError, refuse_extent, refuse_matrix, refuse_places, refuse_spacing
 from rtqc.core.orientation import Orientation
 from rtqc.core.volumes import Dose
 from rtqc.core.wording import counted
+from rtqc.dicom.bounded import read_object
+from rtqc.dicom.decoder import DecoderDiedError, pixels_of
 from rtqc.dicom.elements import get, is_cut_off, items, number, numbers, text
 from rtqc.dicom.read_plan import date_time
 
@@ -71,7 +73,7 @@ def read_dose_object(path: Path) -> DoseObject:
         DoseError: it is no absolute dose on a grid of its own; the message says why and what to do.
         Exception: whatever pydicom and numpy raise on a damaged file.
     """
-    dataset = pydicom.dcmread(path, force=True)
+    dataset = read_object(path)
     if is_cut_off(dataset):
         raise DoseError("the file is cut off: export it again.")
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
@@ -87,7 +89,11 @@ def read_dose_object(path: Path) -> DoseObject:
         raise DoseError(f"its DoseType is {kind}: export the physical dose.")
     overview = items(dataset, "PlanOverviewSequence")
     included = number(overview[0], "NumberOfFractionsIncluded") if len(overview) == 1 else None
-    return DoseObject(_decode(dataset), _attributes(dataset), _plans(dataset), None if included is None else int(included))
+    try:
+        dose = _decode(dataset)
+    except (LimitError, DecoderDiedError) as error:
+        raise DoseError(f"it was not used, because {error}: export it again.") from error
+    return DoseObject(dose, _attributes(dataset), _plans(dataset), None if included is None else int(included))
 
 
 def _attributes(dataset: Dataset) -> DoseAttributes:
@@ -126,6 +132,8 @@ def _decode(dataset: Dataset) -> Dose:
 
     Raises:
         DoseError: attributes that place or scale the grid are absent or contradict each other.
+        LimitError: the grid is larger than a patient, or further away than a room is wide; nothing was decoded.
+        DecoderDiedError: its compressed pixels brought the decoder down.
     """
     directions = numbers(dataset, "ImageOrientationPatient", 6)
     corner = numbers(dataset, "ImagePositionPatient", 3)
@@ -135,8 +143,15 @@ def _decode(dataset: Dataset) -> Dose:
         raise DoseError("its Image Plane attributes are absent, so it has no place: export it again.")
     if scaling is None or scaling <= 0:
         raise DoseError("its DoseGridScaling is absent or not positive: export it again.")
+    rows, columns, frames = (number(dataset, k) for k in ("Rows", "Columns", "NumberOfFrames"))
+    refuse_matrix(rows, columns, frames)
+    refuse_spacing(spacing)
+    refuse_places(corner)
+    offsets = numbers(dataset, "GridFrameOffsetVector") or (0.0,)
+    extent = ((rows or 1) * spacing[0], (columns or 1) * spacing[1], max(offsets) - min(offsets))
+    refuse_extent(extent, "GridFrameOffsetVector" if extent[2] > max(extent[:2]) else "PixelSpacing")
     _refuse_hidden_bits(dataset)
-    pixels = dataset.pixel_array
+    pixels = pixels_of(dataset)
     pixels = pixels[None] if pixels.ndim == 2 else pixels
     if pixels.shape[0] == 1:
         raise DoseError("it has a single plane, which gives no volume a dose: export the dose on a grid of several planes.")
@@ -147,6 +162,10 @@ def _decode(dataset: Dataset) -> Dose:
     gy = pixels[order].astype(np.float32) * np.float32(scaling)
     if not np.isfinite(gy).all():
         raise DoseError("its doses are not numbers: export it again.")
+    if float(gy.max()) > MOST_DOSE_GY:
+        raise DoseError(
+            f"its DoseGridScaling makes a dose of {float(gy.max()):g} Gy, which nobody plans (the limit is {MOST_DOSE_GY:g} Gy): export it again."
+        )
     if float(gy.min()) < 0:
         raise DoseError(
             f"it holds negative doses, down to {float(gy.min()):.2f} Gy: export the dose of the plan, not a difference."

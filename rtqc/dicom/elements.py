@@ -18,6 +18,10 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from rtqc.core.limits import MOST_ITEMS, LimitError
+
+#: Tag of an item (PS3.5 7.5), little and big endian.
+_ITEM, _ITEM_BIG = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
 #: What programs put around a list or its numbers.
 _BRACKETS = str.maketrans("", "", "[](){}'\"")
 #: An exponent as Fortran writes it.
@@ -151,9 +155,25 @@ def _of_decimal_string(dataset: Dataset, keyword: str) -> NDArray[np.float64] | 
 
 
 def items(dataset: Dataset, keyword: str) -> list[Dataset]:
-    """The items of a sequence; empty where absent or unreadable."""
+    """The items of a sequence; empty where absent or unreadable.
+
+    Raises:
+        LimitError: it has more items than any object of a patient; nothing of them was read.
+    """
+    _refuse_items(dataset, keyword)
     value = get(dataset, keyword)
     return list(value) if value is not None else []
+
+
+def _refuse_items(dataset: Dataset, keyword: str) -> None:
+    """Count the items of a sequence that is still bytes: each would become a thousand times as many."""
+    try:
+        raw: Any = dataset.get_item(Tag(keyword), keep_deferred=False)
+    except Exception:  # see ``get``
+        return
+    value = getattr(raw, "value", None)
+    if isinstance(value, bytes) and len(value) > 8 * MOST_ITEMS and value.count(_ITEM) + value.count(_ITEM_BIG) > MOST_ITEMS:
+        raise LimitError(f"its {keyword} has more than {MOST_ITEMS} items")
 
 
 def referenced_series(structure_set: Dataset) -> list[Dataset]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from errno import ENOENT
 from pathlib import Path
 from stat import S_ISREG
+from types import MappingProxyType
 from typing import Protocol
 
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 
 from rtqc.core.finding import Finding
+from rtqc.core.limits import MOST_HEADER_SEQUENCE_BYTES, LimitError
+from rtqc.core.walk import shown_name, walk
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.elements import items, referenced_series, text
 from rtqc.dicom.not_judged import NOT_JUDGED
 from rtqc.dicom.notes import note
@@ -136,13 +139,22 @@ _MODALITY_OF_CLASS = {
 }
 
 
-def index_folder(root: Path, progress: Callable[[int], None] | None = None, memory: Memory | None = None) -> Index:
+def index_folder(
+    root: Path,
+    progress: Callable[[int], None] | None = None,
+    memory: Memory | None = None,
+    *,
+    skipped: Mapping[str, str] = MappingProxyType({}),
+    before: Callable[[int, str], None] | None = None,
+) -> Index:
     """Read the headers of all files below a folder (or of one file).
 
     Args:
         root: folder or file.
         progress: called with the number of files read so far.
         memory: of earlier readings; a file that has not changed is not opened again.
+        skipped: names of files that are not to be opened, because reading their headers took a process down, and how it ended.
+        before: called with a file's number and name before it is opened.
 
     Raises:
         FileNotFoundError: ``root`` does not exist.
@@ -151,7 +163,12 @@ def index_folder(root: Path, progress: Callable[[int], None] | None = None, memo
         raise FileNotFoundError(f"{root} does not exist")
     index = Index(root)
     for number, (path, name) in enumerate(_files(root, index)):
-        scanned = _scan(path, name, path == root) if memory is None else _recalled(path, name, memory)
+        if before is not None:
+            before(number, name)
+        if name in skipped:
+            scanned: Scanned = _skipped(name, skipped[name])
+        else:
+            scanned = _scan(path, name, path == root) if memory is None else _recalled(path, name, memory)
         if isinstance(scanned, Finding):
             index.findings.append(scanned)
         elif scanned is not None:
@@ -166,7 +183,7 @@ def index_folder(root: Path, progress: Callable[[int], None] | None = None, memo
 def _files(root: Path, index: Index) -> Iterator[tuple[Path, str]]:
     """Files with their names from the root, a folder's together."""
     if root.is_file():
-        yield root, root.name
+        yield root, shown_name(root.name)
         return
 
     def refused(error: OSError) -> None:
@@ -179,20 +196,20 @@ def _files(root: Path, index: Index) -> Iterator[tuple[Path, str]]:
             )
         )
 
-    for folder, folders, names in os.walk(root, onerror=refused):
+    for folder, folders, names in walk(root, refused):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f.casefold() not in SKIPPED_FOLDERS)
-        above = relative(Path(folder), root) if folder != str(root) else ""
+        above = relative(folder, root) if folder != root else ""
         for name in sorted(names):
             if name != "DICOMDIR" and not name.startswith("."):
-                yield Path(folder, name), f"{above}/{name}" if above else name
+                yield folder / name, shown_name(f"{above}/{name}" if above else name)
 
 
 def relative(path: Path, root: Path) -> str:
     """The path as messages show it: below the folder that was read, else its last part."""
     try:
-        return path.relative_to(root if root.is_dir() else root.parent).as_posix() or path.name
+        return shown_name(path.relative_to(root if root.is_dir() else root.parent).as_posix() or path.name)
     except ValueError:
-        return path.name
+        return shown_name(path.name)
 
 
 def _recalled(path: Path, name: str, memory: Memory) -> Scanned:
@@ -229,6 +246,9 @@ def _scan(path: Path, name: str, asked_for: bool) -> Scanned:
         return None
     except OSError as error:
         return _unopened(name, error)
+    except LimitError as error:
+        message = f"{name} was left out: {error}. No file of a patient has that: export it again or remove it."
+        return note("file.beyond_limits", message, files=[name])
     except Exception as error:  # a damaged header makes pydicom raise nearly anything
         message = f"{name} is damaged and was left out ({type(error).__name__}): export it again."
         return note("file.unreadable", message, files=[name])
@@ -236,6 +256,11 @@ def _scan(path: Path, name: str, asked_for: bool) -> Scanned:
     if claims and not header.modality and not header.sop_class:
         return note("file.unreadable", f"{name} has no SOP Class and was left out: export it again.", files=[name])
     return header
+
+
+def _skipped(name: str, how: str) -> Finding:
+    message = f"{name} was left out: the process that read its header {how}. Remove it, or export it again."
+    return note("file.beyond_limits", message, files=[name])
 
 
 def _unopened(name: str, error: OSError) -> Finding:
@@ -261,13 +286,27 @@ def _read_header(path: Path) -> Dataset:
         start = file.read(_PREAMBLE)
         file.seek(0)
         if start[128:132] == b"DICM":
-            return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
+            return _of_usual_size(read_object(file, header=True, tags=_HEADER_TAGS, force=False))
         # Old archives leave out the preamble: a file that begins with group 0002 or 0008 is a data set all the same.
         if start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00":
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_HEADER_TAGS, force=True)
+            dataset = _of_usual_size(read_object(file, header=True, tags=_HEADER_TAGS))
             if text(dataset, "SOPClassUID"):
                 return dataset
     raise InvalidDicomError(f"{path} is not DICOM")
+
+
+def _of_usual_size(dataset: Dataset) -> Dataset:
+    """A header, unless its references are megabytes: each byte becomes a hundred when they are read.
+
+    Raises:
+        LimitError: they are.
+    """
+    for keyword in ("ReferencedFrameOfReferenceSequence", "ReferencedStructureSetSequence", "ReferencedRTPlanSequence"):
+        raw = dataset.get_item(Tag(keyword), keep_deferred=False) if keyword in dataset else None
+        value = getattr(raw, "value", None)
+        if isinstance(value, bytes) and len(value) > MOST_HEADER_SEQUENCE_BYTES:
+            raise LimitError(f"its {keyword} has {len(value) >> 20} MiB, more than {MOST_HEADER_SEQUENCE_BYTES >> 20}")
+    return dataset
 
 
 def _header(path: Path, name: str, dataset: Dataset) -> Header:

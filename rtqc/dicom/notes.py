@@ -12,6 +12,15 @@ from rtqc.core.finding import Evidence, Finding, Severity
 #: Rule id -> severity and what it means; ``docs/rules.md`` is made from this table.
 READING_RULES: dict[str, tuple[Severity, str]] = {
     "file.unreadable": ("warning", "A file could not be read: empty, cut off, not DICOM, or no permission."),
+    "file.beyond_limits": (
+        "fail",
+        "A file holds what no file of a patient does (size, place or number of pixels, elements or slices); it was refused unread.",
+    ),
+    "file.decoder_died": ("fail", "Compressed pixels brought the process down that decodes them; they were left out."),
+    "structure_set.contours_beyond_limits": (
+        "fail",
+        "Contours reach further than any patient, or cross themselves a thousand times; they were left out.",
+    ),
     "ct.absent": ("fail", "There is no CT that belongs to the plan, so nothing can be drafted or compared."),
     "ct.unusable": ("fail", "The CT cannot be used: a single slice, or pixels that cannot be decoded."),
     "ct.slice_missing": ("warning", "A gap between slices is wider than the series' usual spacing."),

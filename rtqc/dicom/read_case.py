@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 
 from rtqc.core.acquisition import Acquisition
@@ -18,6 +17,7 @@ from rtqc.core.orientation import AXIAL, Orientation
 from rtqc.core.volumes import Dose
 from rtqc.core.wording import listed
 from rtqc.dicom.belonging import findings_beside, name_for, patient_key
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.contradictions import contradicting_copies
 from rtqc.dicom.elements import number, text
 from rtqc.dicom.index import Header, Index, index_folder
@@ -84,7 +84,8 @@ def load_case(parts: Parts, index: Index) -> Case:
             note("ct.absent", _why_no_ct(parts, index), files=[parts.structure_set.name] if parts.structure_set else [])
         )
     structure_set = _load_structures(parts, series, findings)
-    findings += contours_left_out(structure_set.rois) if structure_set else []
+    structure_set_name = name_for(_whose(parts), parts.structure_set) if parts.structure_set else ""
+    findings += contours_left_out(structure_set.rois, structure_set_name) if structure_set else []
     plan = _load_plan(parts, structure_set, findings)
     plan_dose = read_doses(parts.doses, plan)
     findings += plan_dose.findings
@@ -161,7 +162,7 @@ def _why_no_ct(parts: Parts, index: Index) -> str:
 def _referenced(parts: Parts) -> frozenset[str]:
     """The slices that the structure set refers to; none where it cannot be read, which its own reading says."""
     try:
-        return referenced_images(pydicom.dcmread(parts.structure_set.path, force=True)) if parts.structure_set else frozenset()
+        return referenced_images(read_object(parts.structure_set.path)) if parts.structure_set else frozenset()
     except Exception:  # a damaged structure set makes pydicom raise nearly anything
         return frozenset()
 

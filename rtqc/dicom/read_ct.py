@@ -8,24 +8,28 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from scipy.ndimage import shift as shift_image
 
 from rtqc.core.finding import Finding
 from rtqc.core.grid import Grid
+from rtqc.core.limits import LimitError, refuse_extent, refuse_matrix
 from rtqc.core.slabs import BRIDGED_MM, MAX_BRIDGED_SPACINGS
 from rtqc.core.volumes import Image
 from rtqc.core.wording import listed
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.ct_choice import GAP_STEPS, of_one_geometry, one_a_position, without_copies
 from rtqc.dicom.ct_slices import Slice, slice_of
+from rtqc.dicom.decoder import DecoderDiedError
 from rtqc.dicom.index import Header
 from rtqc.dicom.notes import note
 from rtqc.dicom.read_enhanced_ct import ENHANCED_CT_CLASSES, FramesError, absent_parts, flattened, slices_of_frames
 
 #: Shift between first and last slice from which slices are straightened; below it is rounding.
 TILT_SHIFT_MM = 1.0
+#: So many slices of a series may bring their decoder down before the rest is not tried.
+MOST_DEATHS = 5
 
 
 @dataclass(frozen=True)
@@ -52,34 +56,7 @@ def read_series(headers: list[Header], referenced: Callable[[], frozenset[str]] 
     """
     findings: list[Finding] = []
     unique = without_copies(headers, findings)
-    slices: list[Slice] = []
-    first: Dataset | None = None
-    broken: list[str] = []
-    enhanced: list[tuple[Header, Dataset]] = []
-    for header in unique:
-        try:
-            dataset: Dataset = pydicom.dcmread(header.path, force=True)
-            if header.sop_class in ENHANCED_CT_CLASSES:
-                slices += slices_of_frames(header, dataset)
-                dataset = flattened(dataset)
-                enhanced.append((header, dataset))
-            else:
-                slices.append(slice_of(header, dataset))
-            first = first if first is not None else dataset
-        except FramesError as error:
-            message = f"{header.name} is an Enhanced (multi-frame) CT that {error}: export it as single slices, or with its functional groups."
-            findings.append(note("ct.frames_unusable", message, files=[header.name]))
-        except Exception:  # a damaged slice makes pydicom and its codecs raise nearly anything
-            broken.append(header.name)
-    findings += absent_parts(enhanced)
-    if broken:
-        files = (
-            "1 CT file could not be decoded and was"
-            if len(broken) == 1
-            else f"{len(broken)} CT files could not be decoded and were"
-        )
-        message = f"{files} left out ({listed(broken)}): export the series again."
-        findings.append(note("file.unreadable", message, files=broken))
+    slices, first = _decoded(unique, findings)
     uids = _asked_once(referenced)
     slices = of_one_geometry(slices, uids, findings)
     slices = one_a_position(slices, uids, findings)
@@ -90,8 +67,73 @@ def read_series(headers: list[Header], referenced: Callable[[], frozenset[str]] 
         names = [s.name for s in slices if not s.rescaled]
         message = f"RescaleSlope or RescaleIntercept is absent in {len(names)} {'slice' if len(names) == 1 else 'slices'} ({listed(names)}): 1 and 0 were assumed, so the CT numbers may be off by 1024 HU."
         findings.append(note("ct.rescale_absent", message, files=names))
-    image = _assemble(slices, findings)
+    try:
+        image = _assemble(slices, findings)
+    except LimitError as error:
+        names = [slices[0].name, slices[-1].name]
+        message = f"The CT series of {listed(names)} was not used: {error}. Export the series again."
+        findings.append(note("file.beyond_limits", message, files=names))
+        return Series(None, tuple(s.header for s in slices), first, tuple(findings))
     return Series(image, tuple(s.header for s in slices), first, tuple(findings), tuple(s.frame for s in slices))
+
+
+def _decoded(headers: list[Header], findings: list[Finding]) -> tuple[list[Slice], Dataset | None]:
+    """Slices of the files that can be decoded, and the first of these as it was read; what is wrong with the others is found."""
+    slices: list[Slice] = []
+    first: Dataset | None = None
+    broken: list[str] = []
+    refused: list[tuple[str, LimitError]] = []
+    deadly: list[tuple[str, DecoderDiedError]] = []
+    enhanced: list[tuple[Header, Dataset]] = []
+    for header in headers:
+        if len(deadly) >= MOST_DEATHS:
+            # A series that was made to bring decoders down: it is no plan, and each costs up to half a minute.
+            break
+        try:
+            dataset: Dataset = read_object(header.path)
+            if header.sop_class in ENHANCED_CT_CLASSES:
+                slices += slices_of_frames(header, dataset)
+                dataset = flattened(dataset)
+                enhanced.append((header, dataset))
+            else:
+                slices.append(slice_of(header, dataset))
+            first = first if first is not None else dataset
+        except FramesError as error:
+            message = f"{header.name} is an Enhanced (multi-frame) CT that {error}: export it as single slices, or with its functional groups."
+            findings.append(note("ct.frames_unusable", message, files=[header.name]))
+        except LimitError as error:
+            refused.append((header.name, error))
+        except DecoderDiedError as error:
+            deadly.append((header.name, error))
+        except Exception:  # a damaged slice makes pydicom and its codecs raise nearly anything
+            broken.append(header.name)
+    findings += [_refused(refused)] if refused else []
+    findings += [_deadly(deadly)] if deadly else []
+    findings += absent_parts(enhanced)
+    if broken:
+        files = (
+            "1 CT file could not be decoded and was"
+            if len(broken) == 1
+            else f"{len(broken)} CT files could not be decoded and were"
+        )
+        message = f"{files} left out ({listed(broken)}): export the series again."
+        findings.append(note("file.unreadable", message, files=broken))
+    return slices, first
+
+
+def _refused(refused: list[tuple[str, LimitError]]) -> Finding:
+    names = [name for name, _ in refused]
+    were = "1 CT file was" if len(names) == 1 else f"{len(names)} CT files were"
+    message = f"{were} left out ({listed(names)}): {refused[0][1]}. No CT of a patient has that: export the series again."
+    return note("file.beyond_limits", message, files=names)
+
+
+def _deadly(deadly: list[tuple[str, DecoderDiedError]]) -> Finding:
+    names = [name for name, _ in deadly]
+    were = "1 CT file was" if len(names) == 1 else f"{len(names)} CT files were"
+    gave_up = "; the files behind them were not tried" if len(names) >= MOST_DEATHS else ""
+    message = f"{were} left out ({listed(names)}): {deadly[0][1]}{gave_up}. Export the series again, uncompressed."
+    return note("file.decoder_died", message, files=names)
 
 
 def _asked_once(referenced: Callable[[], frozenset[str]] | None) -> Callable[[], frozenset[str]]:
@@ -105,6 +147,11 @@ def _assemble(slices: list[Slice], findings: list[Finding]) -> Image | None:
         message = f"The CT series has a single usable slice ({slices[0].name}): no volume can be made of it."
         findings.append(note("ct.unusable", message, files=[slices[0].header.name]))
         return None
+    rows, columns = slices[0].pixels.shape
+    refuse_matrix(rows, columns, len(slices))
+    heights = float(np.ptp(corners[:, 2]))
+    refuse_extent((heights, 0.0, 0.0), "ImagePositionPatient")
+    refuse_extent((heights, rows * slices[0].spacing[0], columns * slices[0].spacing[1]), "PixelSpacing")
     hu = _straightened(slices, corners, findings)
     grid = Grid(
         orientation,

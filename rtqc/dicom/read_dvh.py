@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from rtqc.core.case import PlanningDvh
 from rtqc.core.finding import Finding
 from rtqc.core.wording import listed
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.elements import decimals, items, number, text
 from rtqc.dicom.notes import note
 
@@ -56,7 +56,7 @@ def read_planning_dvhs(
         DVHs by ROI Number, and a finding about those that contradict themselves or cannot be understood: they are a third opinion only.
     """
     try:
-        dataset = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+        dataset = read_object(path, header=True)
         entries = items(dataset, "DVHSequence")
     except Exception:  # a damaged file has been reported where its dose was read
         return {}, ()

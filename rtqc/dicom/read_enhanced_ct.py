@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from pydicom.dataset import Dataset
 
 from rtqc.core.finding import Finding
-from rtqc.dicom.ct_slices import Slice, plane_of
+from rtqc.core.limits import LimitError
+from rtqc.dicom.ct_slices import Slice, plane_of, refuse_plane
+from rtqc.dicom.decoder import pixels_of
 from rtqc.dicom.elements import items, number, text
 from rtqc.dicom.index import Header
 from rtqc.dicom.notes import note
@@ -41,7 +43,7 @@ def slices_of_frames(header: Header, dataset: Dataset) -> list[Slice]:
     shared = next(iter(items(dataset, "SharedFunctionalGroupsSequence")), Dataset())
     if len(frames) != count:
         raise FramesError(f"describes {len(frames)} of its {count} frames (Per-Frame Functional Groups Sequence)")
-    pixels = dataset.pixel_array
+    pixels = pixels_of(dataset)
     if count == 1 and pixels.ndim == 2:
         pixels = pixels[None]
     if pixels.ndim != 3 or pixels.shape[0] != count:
@@ -57,10 +59,13 @@ def slices_of_frames(header: Header, dataset: Dataset) -> list[Slice]:
                 _group("PlaneOrientationSequence", frame, shared),
                 _group("PixelMeasuresSequence", frame, shared),
             )
+        except LimitError:
+            raise
         except ValueError as error:
             raise FramesError(
                 f"does not say where frame {index + 1} lies (plane position, orientation, pixel measures)"
             ) from error
+        refuse_plane(dataset, spacing)
         rescale = _group("PixelValueTransformationSequence", frame, shared)
         slices.append(
             Slice(

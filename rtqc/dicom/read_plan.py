@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import RTIonPlanStorage
 
 from rtqc.core.case import ApplicationSetup, Beam, FractionGroup, Plan, Prescription, UnusablePrescription
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.elements import is_cut_off, items, number, numbers, text
 
 #: Dose Reference Structure Types (PS3.3 C.8.8.10) that are points; a SITE or VOLUME says more about the target.
@@ -49,7 +49,7 @@ def read_plan(path: Path) -> Plan:
         EOFError: the file is cut off.
         Exception: whatever pydicom raises on a damaged file.
     """
-    dataset = pydicom.dcmread(path, force=True)
+    dataset = read_object(path)
     if is_cut_off(dataset):
         raise EOFError("the file is cut off")
     every_group = _groups(dataset)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import shapely
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
@@ -15,13 +14,16 @@ from shapely.geometry import LineString, MultiPolygon
 
 from rtqc.core.case import ContourDefect, DefectKind, Roi
 from rtqc.core.finding import Finding
+from rtqc.core.limits import MOST_CROSSINGS, LimitError, refuse_extent, refuse_places
 from rtqc.core.orientation import AXIAL, Orientation
 from rtqc.core.structure import Structure
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.contour_hash import contour_hash, told_hash
 from rtqc.dicom.contour_planes import Ring, planes_of
 from rtqc.dicom.elements import decimal_string, is_cut_off, items, text
 from rtqc.dicom.notes import note
 from rtqc.dicom.roi_numbers import RoiItem, roi_items
+from rtqc.geometry.crossings import cross_more_often
 from rtqc.geometry.rings import area_of_ring
 
 #: Points on a line within this, in mm, say nothing about a plane.
@@ -37,6 +39,8 @@ _USUAL_SPACING_MM = 3.0
 #: More points than this on one contour are thinned out by :data:`THIN_MM`: no planning system draws so finely.
 MANY_POINTS = 20_000
 THIN_MM = 0.01
+#: More points than this on one contour that was thinned are nobody's: the outline of a body in steps of 0.02 mm.
+MOST_POINTS = 100_000
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def read_structure_set(
         EOFError: the file is cut off, or has no contours' module at all.
         Exception: whatever pydicom raises on a damaged file.
     """
-    dataset = pydicom.dcmread(path, force=True)
+    dataset = read_object(path)
     # Half a structure set looks like a whole one with less in it: its numbers would be wrong without anybody knowing.
     if is_cut_off(dataset) or "StructureSetROISequence" not in dataset or "ROIContourSequence" not in dataset:
         raise EOFError("the file is cut off or incomplete")
@@ -125,7 +129,8 @@ def _roi(item: RoiItem, frame: _Frame) -> Roi:
         found = _rings(item.contours, turned, again)
         if found:
             frame, rings, defects = turned, found, again
-    unplaced = sum(d.kind in ("not_planar", "not_a_number") for d in defects)
+    rings = _within_a_patient(rings, defects)
+    unplaced = sum(d.kind in ("not_planar", "not_a_number", "beyond_limits") for d in defects)
     if unplaced > len(rings):
         # What is left of an organ is not the organ: no number rather than a wrong one.
         rings = []
@@ -236,6 +241,22 @@ def _rings(drawn: Sequence[Dataset], frame: _Frame, defects: list[ContourDefect]
     return rings
 
 
+def _within_a_patient(rings: list[Ring], defects: list[ContourDefect]) -> list[Ring]:
+    """Rings of an organ that is no longer than a person; none of one that is."""
+    if not rings:
+        return rings
+    bounds = np.array([r.area.bounds for r in rings if not r.area.is_empty])
+    across = (bounds[:, 2:].max(axis=0) - bounds[:, :2].min(axis=0)).tolist()
+    heights = np.ptp([r.w_mm for r in rings])
+    try:
+        refuse_extent([*across, float(heights)], "ContourData")
+    except LimitError as error:
+        told = str(error).removeprefix("its ")
+        defects += [ContourDefect("beyond_limits", r.w_mm, dropped=True, detail=told) for r in rings]
+        return []
+    return rings
+
+
 def _ring(contour: Dataset, frame: _Frame, defects: list[ContourDefect]) -> tuple[float, NDArray[np.float64]] | None:
     read = decimal_string(contour, "ContourData")
     usable = read.values.size // 3 * 3
@@ -253,6 +274,12 @@ def _ring(contour: Dataset, frame: _Frame, defects: list[ContourDefect]) -> tupl
         defect("few_points", dropped=True)
         return None
     in_frame = frame.orientation.to_frame(points)
+    try:
+        refuse_places(points, "ContourData")
+        refuse_extent(np.ptp(points, axis=0).tolist(), "ContourData")
+    except LimitError as error:
+        defect("beyond_limits", dropped=True, detail=str(error).removeprefix("its "))
+        return None
     if not frame.is_planar(in_frame[:, 2]):
         defect("not_planar", dropped=True)
         return None
@@ -262,6 +289,9 @@ def _ring(contour: Dataset, frame: _Frame, defects: list[ContourDefect]) -> tupl
     if ring.shape[0] > MANY_POINTS:
         defect("too_many_points", dropped=False)
         ring = shapely.get_coordinates(LineString(ring).simplify(THIN_MM, preserve_topology=False))
+    if ring.shape[0] > MOST_POINTS:
+        defect("scribble", dropped=True)
+        return None
     return round(float(in_frame[:, 2].mean()), 3), ring
 
 
@@ -272,20 +302,21 @@ def _area(ring: NDArray[np.float64], w: float, defects: list[ContourDefect]) -> 
     if distinct.shape[0] < 3:
         defects.append(ContourDefect("few_points", w, dropped=True))
         return None
+    simple = LineString(np.vstack([distinct, distinct[:1]])).is_simple
+    if not simple and cross_more_often(distinct, MOST_CROSSINGS):
+        defects.append(ContourDefect("scribble", w, dropped=True))
+        return None
     area = area_of_ring(distinct)
     if area.is_empty:
         defects.append(ContourDefect("no_area", w, dropped=True))
         return None
-    if _crosses_itself(distinct):
+    if not simple and _crosses_itself(distinct):
         defects.append(ContourDefect("self_intersecting", w, dropped=False))
     return area
 
 
 def _crosses_itself(ring: NDArray[np.float64]) -> bool:
-    """Whether edges truly cross. A keyhole's bridge and a repeated point touch, but do not."""
-    line = LineString(np.vstack([ring, ring[:1]]))
-    if line.is_simple:
-        return False
+    """Whether edges of a ring that is not simple truly cross. A keyhole's bridge and a repeated point touch, but do not."""
     # A keyhole walks its bridge twice, along the same points: without these edges the rest must be simple.
     edges = np.stack([ring, np.roll(ring, -1, axis=0)], axis=1)
     keys = {tuple(np.round(e, 3).ravel()) for e in edges}

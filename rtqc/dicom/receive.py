@@ -11,7 +11,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydicom import dcmread
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
@@ -32,6 +31,7 @@ from pydicom.uid import (
 )
 
 from rtqc.core.whole_file import whole_file
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.peer import ANSWER_SECONDS, SILENT_SECONDS, PeerError, Tls, without_delay
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ class Receiver:
                 _LOG.error("less than %d MiB are free: nothing more is taken", self.door.least_free_bytes >> 20)
                 return _OUT_OF_RESOURCES
             encoded = event.encoded_dataset()
-            patient = dcmread(BytesIO(encoded), stop_before_pixels=True, specific_tags=["PatientID"])
+            patient = read_object(BytesIO(encoded), header=True, tags=["PatientID"], force=False)
             folder = self.folder / self.patient_folder(str(patient.get("PatientID", "") or ""))
             uid = str(event.request.AffectedSOPInstanceUID)  # type: ignore[union-attr]
             if not uid or set(uid) - set("0123456789."):

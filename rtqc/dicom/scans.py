@@ -7,11 +7,10 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 
-import pydicom
-
 from rtqc.core.acquisition import Acquisition
 from rtqc.core.wording import counted
 from rtqc.dicom.belonging import series_by_patient
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.index import Header, Index
 from rtqc.dicom.read_acquisition import read_acquisition
 
@@ -87,7 +86,7 @@ def is_sharp(kernel: str) -> bool:
 
 def _acquisition_of(series: list[Header]) -> Acquisition:
     try:
-        return read_acquisition(pydicom.dcmread(series[len(series) // 2].path, stop_before_pixels=True, force=True))
+        return read_acquisition(read_object(series[len(series) // 2].path, header=True))
     except Exception:  # a damaged header makes pydicom raise nearly anything; reading the slices says so
         return Acquisition()
 

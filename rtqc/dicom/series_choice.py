@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from rtqc.core.orientation import AXIAL, Orientation
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.elements import decimal_string, items, numbers, referenced_series, text
 from rtqc.dicom.index import Header
 
@@ -71,7 +71,7 @@ def series_under_contours(structure_set: Header, candidates: Sequence[list[Heade
 def _points_of(structure_set: Header) -> NDArray[np.float64]:
     """A point of each contour, (n, 3), in patient coordinates."""
     try:
-        dataset = pydicom.dcmread(structure_set.path, force=True)
+        dataset = read_object(structure_set.path)
         contours = [c for roi in items(dataset, "ROIContourSequence") for c in items(roi, "ContourSequence")]
     except Exception:  # a damaged structure set makes pydicom raise nearly anything; reading it says so
         return np.empty((0, 3))
@@ -115,7 +115,7 @@ def _positions(series: Sequence[Header]) -> tuple[Orientation, NDArray[np.float6
     orientation = AXIAL
     for header in series:
         try:
-            dataset = pydicom.dcmread(header.path, stop_before_pixels=True, specific_tags=tags, force=True)
+            dataset = read_object(header.path, header=True, tags=tags)
         except Exception:  # read again with its pixels, which says what is wrong
             continue
         frames = items(dataset, "PerFrameFunctionalGroupsSequence")

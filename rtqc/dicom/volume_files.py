@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import math
+import struct
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtqc.core.grid import Grid
+from rtqc.core.limits import MOST_VOXELS, LimitError, refuse_extent, refuse_places, refuse_spacing
 from rtqc.core.orientation import Orientation
 from rtqc.core.whole_file import whole_path
 from rtqc.dicom.objects import free_path
@@ -23,6 +30,10 @@ _SQUARE = 1e-3
 _NIFTI_UNITS_MM = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 #: Two places of one volume that are less apart are one: quaternions and matrices round differently.
 _SAME_PLACE_MM = 0.1
+#: Bytes that are read and inflated at a time, and of the largest kind of value.
+_BLOCK, _LARGEST_VALUE = 1 << 20, 16
+#: Of a NIfTI-1 file: length of the header with the first extension's length, what the header's first number may be, and bytes of extensions.
+_NIFTI_START, _NIFTI_HEADERS, _MOST_EXTENSIONS = 356, (348,), 64 << 20
 
 
 class VolumeFileError(Exception):
@@ -77,10 +88,17 @@ def read_volume(path: Path) -> tuple[Grid, NDArray[Any]]:
         The grid, and an array of its shape.
 
     Raises:
-        VolumeFileError: it cannot be read, is no stack of rectangular slices, or does not say where in the patient it lies.
+        VolumeFileError: it cannot be read, is larger than anything that is made of a patient, is no stack of rectangular slices, or does not say where in the patient it lies.
     """
     if not is_volume_file(path):
         raise VolumeFileError(f"{path.name} is neither .nrrd nor .nii nor .nii.gz: convert it first")
+    try:
+        return _volume(path)
+    except LimitError as error:
+        raise VolumeFileError(f"{path.name} was not read: {error}. No volume of a patient has that: write it again") from error
+
+
+def _volume(path: Path) -> tuple[Grid, NDArray[Any]]:
     values, affine = _read(path)
     if values.ndim > 3 and set(values.shape[3:]) == {1}:
         values = values.reshape(values.shape[:3])  # one point in time is no fourth dimension
@@ -93,7 +111,7 @@ def _read(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Values as they stand, and their affine to patient coordinates."""
     try:
         return _read_nrrd(path) if path.name.lower().endswith(NRRD) else _read_nifti(path)
-    except VolumeFileError:
+    except (VolumeFileError, LimitError):
         raise
     except Exception as error:  # both libraries raise many kinds on damaged files
         raise VolumeFileError(f"{path.name} could not be read ({str(error).splitlines()[0][:160]}): write it again") from error
@@ -126,6 +144,9 @@ def _on_grid(path: Path, values: NDArray[Any], affine: NDArray[np.float64]) -> t
     steps = np.linalg.norm(affine[:3, :3], axis=0)
     if not (np.isfinite(affine).all() and (steps > 0).all()):
         raise VolumeFileError(f"{path.name} does not say where its voxels lie: write it with spacing and directions")
+    refuse_spacing(steps, "spacing")
+    refuse_places(affine[:3, 3], "origin")
+    refuse_extent((steps * np.array(values.shape)).tolist(), "spacing")
     axes = affine[:3, :3] / steps
     if np.abs(axes.T @ axes - np.eye(3)).max() > _SQUARE:
         raise VolumeFileError(f"{path.name} has axes that are not at right angles: resample it first")
@@ -156,7 +177,14 @@ def _write_nrrd(path: Path, values: NDArray[Any], affine: NDArray[np.float64]) -
 def _read_nrrd(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
     import nrrd
 
-    values, header = nrrd.read(str(path))
+    with path.open("rb") as file:
+        header = nrrd.read_header(file)
+        sizes = [int(n) for n in np.atleast_1d(header.get("sizes", ()))]
+        _refuse_shape(sizes, "sizes")
+        if header.get("data file") or header.get("datafile"):
+            raise VolumeFileError(f"{path.name} has its values in another file: write both into one")
+        _refuse_inflated_nrrd(file, str(header.get("encoding", "raw")), sizes)
+        values = nrrd.read_data(header, file, str(path))
     absent = [f"'{key}'" for key in ("space", "space directions", "space origin") if header.get(key) is None]
     if absent:
         raise VolumeFileError(f"{path.name} does not say where its voxels lie: write it with {' and '.join(absent)}")
@@ -188,7 +216,9 @@ def _write_nifti(path: Path, values: NDArray[Any], affine: NDArray[np.float64]) 
 def _read_nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
     import nibabel
 
+    _refuse_inflated_nifti(path)
     image: Any = nibabel.load(str(path))
+    _refuse_shape(image.shape, "dim")
     header = image.header
     unit = header.get_xyzt_units()[0]
     if unit not in _NIFTI_UNITS_MM:
@@ -206,6 +236,65 @@ def _read_nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
             )
     affine[:3] *= _NIFTI_UNITS_MM[unit]
     return np.asanyarray(image.dataobj), _TO_RAS @ affine
+
+
+def _refuse_shape(shape: Iterable[int], attribute: str) -> None:
+    """Whether an array may be made.
+
+    Raises:
+        LimitError: it has more voxels than any image, or a negative number of them.
+    """
+    sizes = [int(n) for n in shape]
+    # Python's integers, which do not overflow.
+    if any(n < 0 for n in sizes) or math.prod(sizes) > MOST_VOXELS:
+        raise LimitError(f"its {attribute} are {' x '.join(str(n) for n in sizes)} voxels, more than {MOST_VOXELS}")
+
+
+def _refuse_inflated_nrrd(file: BinaryIO, encoding: str, sizes: list[int]) -> None:
+    """Whether compressed values are no more than the header says: a few MB become gigabytes.
+
+    Args:
+        file: at the beginning of the values, where it is left.
+        encoding, sizes: of the header.
+
+    Raises:
+        LimitError: they are more.
+    """
+    inflaters = {"gzip": _gunzip, "gz": _gunzip, "bzip2": bz2.BZ2Decompressor, "bz2": bz2.BZ2Decompressor}
+    if encoding not in inflaters:
+        return
+    place = file.tell()
+    inflater: Any = inflaters[encoding]()
+    most, total = math.prod(sizes) * _LARGEST_VALUE + _BLOCK, 0
+    while not inflater.eof and (block := file.read(_BLOCK)):
+        while block or getattr(inflater, "needs_input", True) is False:
+            total += len(inflater.decompress(block, _BLOCK))
+            if total > most:
+                raise LimitError("its values are more than its sizes say")
+            block = getattr(inflater, "unconsumed_tail", b"")
+            if inflater.eof:
+                break
+    file.seek(place)
+
+
+def _gunzip() -> Any:
+    return zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+
+def _refuse_inflated_nifti(path: Path) -> None:
+    """Whether the header's extensions are no more than a header has: values are read as many as the header says, extensions as long as they say.
+
+    Raises:
+        LimitError: they are more.
+    """
+    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        start = file.read(_NIFTI_START)
+    for order in "<>":
+        if len(start) >= _NIFTI_START and struct.unpack(f"{order}i", start[:4])[0] in _NIFTI_HEADERS:
+            offset = struct.unpack(f"{order}f", start[108:112])[0]
+            length = struct.unpack(f"{order}i", start[352:356])[0] if start[348] else 0
+            if not 0 <= offset <= _MOST_EXTENSIONS or not 0 <= length <= _MOST_EXTENSIONS:
+                raise LimitError(f"its header has extensions of more than {_MOST_EXTENSIONS >> 20} MiB")
 
 
 def _apart_mm(a: NDArray[np.float64], b: NDArray[np.float64], shape: tuple[int, ...]) -> float:

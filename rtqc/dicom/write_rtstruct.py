@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.sequence import Sequence as DicomSequence
@@ -13,6 +12,7 @@ from pydicom.uid import RTStructureSetStorage, generate_uid
 
 from rtqc.core.case import Case, Provenance
 from rtqc.core.structure import Structure
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.elements import is_cut_off, items, number, referenced_series, text
 from rtqc.dicom.objects import (
     AlreadyThereError,
@@ -98,7 +98,7 @@ def append_rtstruct(
         raise AlreadyThereError(f"{target} exists already: give another name (the original structure set is never replaced)")
     drafts = _drafts(structures, case)
     # Looked at in one copy, written from another: pydicom writes a value that nobody has asked for as the bytes that it was.
-    seen, dataset = _readable(existing), dcmread(existing)
+    seen, dataset = _readable(existing), read_object(existing, force=False)
     _check_is_of_case(seen, case, existing)
     original = text(seen, "SOPInstanceUID")
     used = [int(number(item, "ROINumber") or 0) for item in items(seen, "StructureSetROISequence")]
@@ -136,7 +136,7 @@ def _readable(existing: Path) -> FileDataset:
         ValueError: it is none, or only a part of one.
     """
     try:
-        dataset = dcmread(existing)
+        dataset = read_object(existing, force=False)
     except InvalidDicomError as error:
         raise ValueError(f"{existing.name} is not a DICOM file: give the structure set to append to") from error
     if is_cut_off(dataset) or text(dataset, "SOPClassUID") != RTStructureSetStorage:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from rtqc.core.case import Case
 from rtqc.core.structure import Structure
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.objects import DrawnBy, ascii_text, free_path, save_whole
 from rtqc.geometry.rasterize import cover, rasterize
 
@@ -110,4 +110,4 @@ def ct_headers(case: Case) -> list[Dataset]:
         raise ValueError("there is no CT to refer to: give the folder of the planning CT")
     if any(f.rule == "ct.gantry_tilt" for f in case.findings):
         raise ValueError("the CT was scanned with a tilted gantry, so its slices are not those of the draft: write an RTSTRUCT")
-    return [dcmread(path, stop_before_pixels=True, force=True) for path in paths]
+    return [read_object(path, header=True) for path in paths]

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from rtqc.core.assessment import Assessment, DoseComparison, DoseMetrics
 from rtqc.core.case import Case
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.objects import DrawnBy, ascii_text, free_path, save_whole
 from rtqc.dicom.write_seg import ct_headers
 
@@ -99,7 +99,7 @@ def _evidence(case: Case) -> list[Dataset]:
     """Headers of everything that the numbers were made from."""
     provenance = case.provenance
     others = [p for p in (provenance.structure_set_path, *provenance.dose_paths) if p is not None]
-    return [*ct_headers(case), *(dcmread(p, stop_before_pixels=True, force=True) for p in others)]
+    return [*ct_headers(case), *(read_object(p, header=True) for p in others)]
 
 
 def _observer(drawn_by: DrawnBy) -> Any:

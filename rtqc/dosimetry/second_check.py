@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rtqc.core.assessment import DoseMetrics
-from rtqc.dicom import pydicom_with_read_file
+from rtqc.dicom import plain_object, pydicom_with_read_file
 
 
 def second_calculation(structure_set: Path, dose: Path, roi_number: int) -> DoseMetrics | None:
@@ -54,6 +54,6 @@ def _histogram(structure_set: Path, dose: Path, roi_number: int) -> Any:
         try:
             from dicompylercore import dvhcalc
 
-            return dvhcalc.get_dvh(str(structure_set), str(dose), roi_number)
+            return dvhcalc.get_dvh(str(structure_set), plain_object(dose), roi_number)
         except Exception:  # an opinion that cannot be had is no reason to stop: the report says that it is missing
             return None

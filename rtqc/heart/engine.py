@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from copy import copy
 from functools import lru_cache
@@ -66,7 +67,7 @@ class Engine:
             ModelError: the weights cannot be loaded, or have another input or output than the manifest says.
         """
         self.model = model
-        self._session, self._found = _session(model.weights, model.manifest.sha256, device, threads)
+        self._session, self._found = _session(model.weights, model.manifest.sha256, device, threads, os.getpid())
         self.device = self._found
         self._input, self._output = _ends(self._session, model)
 
@@ -154,8 +155,11 @@ def heart_margin(output: Volume, manifest: Manifest) -> Volume:
 
 
 @lru_cache(maxsize=4)
-def _session(weights: Path, digest: str, device: Device, threads: int) -> tuple[Any, str]:
-    """A session; ``digest`` is part of its name, so that a file that changed is loaded again."""
+def _session(weights: Path, digest: str, device: Device, threads: int, process: int) -> tuple[Any, str]:
+    """A session; ``digest`` is part of its name, so that a file that changed is loaded again.
+
+    So is the process: the threads of a session that was made before a fork are not there after it.
+    """
     import onnxruntime as ort  # takes half a second to import: wait until a draft is asked for
 
     if not hasattr(ort, "InferenceSession"):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from rtqc.core.version import rtqc_version
+from rtqc.core.walk import walk
 from rtqc.heart import Engine, ModelError, load_model
 from rtqc.heart.runtime import runtime_clash
 from rtqc.nightly.engine import WORKER_BYTES, Crew
@@ -152,10 +153,8 @@ def _archive(archive: Path) -> Check:
 
 
 def _files(folder: Path, refused: Callable[[str], None]) -> Iterator[Path]:
-    for where, _, names in os.walk(folder, onerror=lambda e: refused(f"{e.filename} ({e.strerror})")):
-        for name in names:
-            if Path(where, name).is_file():
-                yield Path(where, name)
+    for where, _, names in walk(folder, lambda e: refused(f"{e.filename} ({e.strerror})")):
+        yield from (where / name for name in names if (where / name).is_file())
 
 
 def _output(out: Path, archive: Path | None) -> Iterator[Check]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from rtqc.core.version import rtqc_version
+from rtqc.core.walk import shown_name
 from rtqc.dicom import PeerError
 from rtqc.nightly.dashboard import write_dashboard
 from rtqc.nightly.engine import CHECKING, Crew, carry_out, hired
@@ -164,7 +165,7 @@ class _Running:
         self._status("scanning", now=True)
         try:
             archive = scan(night.archive, night.store, night.selection, self.listener.scanning)
-            run, resumed = night.store.begin_run(str(night.archive), _told_settings(night))
+            run, resumed = night.store.begin_run(shown_name(str(night.archive)), _told_settings(night))
             self.total = len(archive.orders)
             to_do = self._to_do(archive, run, resumed)
             workers = self._carry_out(archive, run, resumed, to_do)
@@ -247,7 +248,7 @@ class _Running:
             skipped=counts["skipped"],
             run=NightRun(
                 name=run.name,
-                archive=str(self.night.archive),
+                archive=shown_name(str(self.night.archive)),
                 store=self.night.store.shown,
                 started=self.started,
                 ended=_now_text(),

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rtqc.core.finding import Finding
+from rtqc.core.walk import shown_name
 from rtqc.dicom import Index, Parts, findings_beside, index_folder, patient_key, plan_cases, split_archive
 from rtqc.nightly.orders import Order
 from rtqc.nightly.store import Store
@@ -82,7 +83,7 @@ def scan(
         if progress is not None:
             progress(files)
 
-    memory = store.memory(str(root))
+    memory = store.memory(shown_name(str(root)))
     index = index_folder(root, count, memory)
     memory.finish()
     archive.opened = memory.opened
@@ -115,7 +116,7 @@ def _is_plan(parts: Parts, index: Index, archive: Archive) -> bool:
 
 def with_digests(orders: list[Order], store: Store, root: Path, ahead: int = 50) -> Iterator[Order]:
     """Orders with what is known of their files' content, looked up a few at a time."""
-    memory = store.memory(str(root))
+    memory = store.memory(shown_name(str(root)))
     for start in range(0, len(orders), ahead):
         part = orders[start : start + ahead]
         known = memory.digests(h.name for order in part for h in order.headers)

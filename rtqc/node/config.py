@@ -84,6 +84,8 @@ class NodeConfig(_Strict):
     quiet_seconds: float = Field(default=120.0, gt=0)
     keep_days: float = Field(default=7.0, gt=0)
     give_up_days: float = Field(default=7.0, gt=0)
+    case_seconds: float = Field(default=600.0, gt=0)
+    case_memory_mib: int = Field(default=0, ge=0)
     protocol: str | None = None
     scope: Literal["plan", "contour"] = "plan"
     model: str = DEFAULT_MODEL
@@ -164,6 +166,8 @@ give_up_days = 7               # results that no destination took are laid aside
 least_free_mib = 2048          # with less free disk nothing more is taken
 most_object_mib = 512          # an object is held in memory until it is written
 most_associations = 10
+case_seconds = 600             # a plan that takes longer to check has no verdict
+case_memory_mib = 0            # nor one that takes more memory; 0: 8192, or 80 % of the machine's
 # protocol = "breast-40-15"    # left out: the one that each plan asks for
 scope = "plan"                 # what a pass must cover: "plan" (contour, dose, plan, image), or "contour" (contour and image only)
 model = "heart-v2"

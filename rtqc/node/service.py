@@ -7,30 +7,20 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rtqc.core.wording import listed
-from rtqc.dicom import (
-    Index,
-    Parts,
-    Peer,
-    Receiver,
-    WebPeer,
-    content_digest,
-    fingerprint,
-    index_folder,
-    is_complete,
-    load_case,
-    plan_cases,
-    store,
-)
+from rtqc.dicom import Index, Parts, Peer, Receiver, WebPeer, fingerprint, store
+from rtqc.guard import CaseLimits, Guard, Written
+from rtqc.node.attempts import MOST_ATTEMPTS, Attempts
 from rtqc.node.config import Destination, NodeConfig
 from rtqc.node.inbox import Inbox
 from rtqc.node.outbox import Outbox, case_name, note_case, short_name
-from rtqc.pipeline import Options, assess_fully
+from rtqc.pipeline import Options
 from rtqc.qc import load_protocol, rule_ids
-from rtqc.report import JSON_FILE, REPORT_FILE, write_objects, write_results
+from rtqc.report import JSON_FILE, REPORT_FILE
 
 _LOG = logging.getLogger("rtqc.node")
 
@@ -57,6 +47,8 @@ class Node:
         config = self.config
         self.inbox = Inbox(config.state / "incoming", config.quiet_seconds)
         self.outbox = Outbox(config.state, config.destinations, self._send)
+        self.attempts = Attempts(config.state / "attempts")
+        self.guard = Guard(CaseLimits(config.case_seconds, config.case_memory_mib << 20))
         self.receiver = Receiver(config.door(), self.inbox.folder, Inbox.folder_name, self.inbox.touched)
         self.options = Options(
             load_protocol(config.protocol, rule_ids()) if config.protocol else None,
@@ -74,6 +66,8 @@ class Node:
         """
         self.inbox.open()
         self.outbox.open()
+        # Before there are threads and open doors.
+        self.guard.start()
         self.receiver.start()
         _LOG.info("%s listens on %s:%d", self.config.ae_title, self.config.host, self.receiver.port)
         sender = threading.Thread(target=self._send_for_ever, name="rtqc-sender", daemon=True)
@@ -89,25 +83,45 @@ class Node:
             self.ended.set()
             self.receiver.stop()
             sender.join(timeout=30)
+            self.guard.close()
 
     def check_due(self) -> None:
-        """Check what is complete, and what is quiet as it is."""
+        """Check what is complete, and what is quiet as it is; last of all what the node was ended over before."""
+        suspects: list[Callable[[], None]] = []
         for folder, quiet in self.inbox.due():
-            index = index_folder(folder)
-            for parts in plan_cases(index):
-                if not (parts.plan or parts.structure_set or parts.series) or not (quiet or is_complete(parts)):
-                    continue
-                try:
-                    content = self._content(parts)
-                    name = case_name(fingerprint(parts), content)
-                    if self.outbox.knows(name):
-                        continue
-                    self._say_if_changed(parts, name, content)
-                    self._check(parts, index, name, content)
-                except (
-                    Exception
-                ):  # one case that nobody foresaw must not end the node; it is tried again when something new comes
-                    _LOG.exception("a case of %s could not be checked", folder.name)
+            try:
+                index, cases = self.guard.survey(folder, complete=not quiet)
+            except FileNotFoundError:  # tidied away
+                continue
+            for found in cases:
+                if found.parts.headers and (quiet or found.complete):
+                    self._check_new(found.parts, index, folder, suspects)
+        for suspect in suspects:
+            suspect()
+
+    def _check_new(self, parts: Parts, index: Index, folder: Path, suspects: list[Callable[[], None]] | None) -> None:
+        """Check a case unless it was checked before.
+
+        Args:
+            parts: its files.
+            index: that they are of.
+            folder: where they lie.
+            suspects: takes what was begun before and never ended, to be done later; None: it is done now.
+        """
+        if not (parts.plan or parts.structure_set or parts.series):
+            return
+        try:
+            content = self._content(parts)
+            name = case_name(fingerprint(parts), content)
+            if self.outbox.knows(name):
+                return
+            if suspects is not None and self.attempts.count(name):
+                suspects.append(lambda: self._check_new(parts, index, folder, None))
+                return
+            self._say_if_changed(parts, name, content)
+            self._check(parts, index, name, content)
+        except Exception:  # one case that nobody foresaw must not end the node; it is tried again when something new comes
+            _LOG.exception("a case of %s could not be checked", folder.name)
 
     def _content(self, parts: Parts) -> dict[str, str]:
         """A hash of what each object that a result follows from holds, by SOP Instance UID: one may come again with other content under its old UID."""
@@ -116,7 +130,7 @@ class Node:
             stat = header.path.stat()
             key = (header.path, stat.st_size, stat.st_mtime_ns)
             if key not in self._digests:
-                self._digests[key] = content_digest(header.path)
+                self._digests[key] = self.guard.digest(header.path)
             content[header.uid] = self._digests[key]
         return content
 
@@ -135,11 +149,9 @@ class Node:
 
     def _check(self, parts: Parts, index: Index, name: str, content: dict[str, str]) -> None:
         began = time.perf_counter()
-        assessed = assess_fully(load_case(parts, index), self.options)
-        assessment = assessed.assessment
         with self.outbox.prepared(name) as folder:
-            write_results(assessed, folder)
-            _, left_out = write_objects(assessed, folder, self.config.results)
+            written = self._written(parts, index, name, folder)
+            assessment, left_out = written.assessment, written.left_out
             note_case(
                 folder,
                 (
@@ -156,6 +168,15 @@ class Node:
             assessment.case.patient_id, assessment.case.plan_label or "no plan", assessment.verdict,
             time.perf_counter() - began, assessment.headline,
         )  # fmt: skip
+
+    def _written(self, parts: Parts, index: Index, name: str, folder: Path) -> Written:
+        """A case's results in a folder; of one that killed the node or its machine before, why there are none."""
+        if not self.attempts.begin(name):
+            return self.guard.set_aside(parts, f"The node was ended {MOST_ATTEMPTS} times while it checked this plan: look at it by hand.", folder)  # fmt: skip
+        try:
+            return self.guard.assess(parts, index, self.options, folder=folder, kinds=self.config.results)
+        finally:
+            self.attempts.end(name)
 
     def _publish(self, folder: Path, name: str) -> None:
         assert self.config.reports is not None

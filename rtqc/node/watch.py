@@ -11,9 +11,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rtqc.dicom import index_folder, is_complete, load_case, plan_cases
-from rtqc.pipeline import Options, assess_fully
-from rtqc.report import write_objects, write_results
+from rtqc.core.walk import files_below, shown_name
+from rtqc.dicom import Index, Parts, fingerprint
+from rtqc.guard import CaseLimits, Guard, Written
+from rtqc.node.attempts import MOST_ATTEMPTS, Attempts
+from rtqc.pipeline import Options
+from rtqc.report import FILES
 
 _LOG = logging.getLogger("rtqc.node")
 
@@ -39,6 +42,7 @@ class Watcher:
         settle_seconds: the same for one that is complete.
         dicom: whether results are written as DICOM objects too.
         ended: set it to end :meth:`run`.
+        limits: what one plan may take.
     """
 
     folder: Path
@@ -48,11 +52,15 @@ class Watcher:
     settle_seconds: float = 5.0
     dicom: bool = True
     ended: threading.Event = field(default_factory=threading.Event)
+    limits: CaseLimits = CaseLimits()
     _seen: dict[Path, tuple[tuple[int, int, int], float]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Where what is being checked lies: a place for each machine, so that one does not go on with another's work."""
-        self._working = self.folder / WORKING / (platform.node() or "host")
+        host = platform.node() or "host"
+        self._working = self.folder / WORKING / host
+        self.attempts = Attempts(self.folder / WORKING / f".attempts-{host}")
+        self.guard = Guard(self.limits)
 
     def run(self) -> None:
         """Watch until :attr:`ended` is set.
@@ -63,11 +71,13 @@ class Watcher:
         for name in (DONE, FAILED):
             (self.folder / name).mkdir(exist_ok=True)
         self._working.mkdir(parents=True, exist_ok=True)
-        _LOG.info("watching %s", self.folder)
-        for claimed in sorted(self._working.iterdir()):
-            self._work_on(claimed)
-        while not self.ended.wait(_LOOK_SECONDS):
-            self.look()
+        _LOG.info("watching %s", shown_name(str(self.folder)))
+        with self.guard:
+            self.guard.start()
+            for claimed in sorted(self._working.iterdir()):
+                self._work_on(claimed)
+            while not self.ended.wait(_LOOK_SECONDS):
+                self.look()
 
     def look(self, now: float | None = None) -> list[Path]:
         """Claim and check what is ready; returns where each export went."""
@@ -90,8 +100,8 @@ class Watcher:
         return sorted(e for e in entries if e.is_dir()) + loose
 
     def _files(self, export: Path) -> list[Path]:
-        entries = export.iterdir() if export == self.folder else export.rglob("*")
-        return sorted(f for f in entries if f.is_file() and not f.name.startswith("."))
+        entries = (e for e in export.iterdir() if e.is_file()) if export == self.folder else files_below(export)
+        return sorted(f for f in entries if not f.name.startswith("."))
 
     def _is_ready(self, export: Path, now: float) -> bool:
         """Whether nothing changed since it was looked at first, for long enough."""
@@ -109,8 +119,11 @@ class Watcher:
     def _is_complete(self, export: Path) -> bool:
         if export == self.folder:
             return False  # what else will be laid beside loose files nobody knows
-        cases = plan_cases(index_folder(export))
-        return all(is_complete(parts) for parts in cases)
+        try:
+            _, cases = self.guard.survey(export, complete=True)
+        except FileNotFoundError:  # taken away by somebody
+            return False
+        return all(found.complete for found in cases)
 
     def _claim(self, export: Path) -> Path | None:
         """Move it to where we work; None where somebody else was faster."""
@@ -135,27 +148,35 @@ class Watcher:
         name = _free_in(claimed.name, self.folder / DONE, self.folder / FAILED)
         results = (self.out or self.folder / RESULTS) / name
         failed = False
-        index = index_folder(claimed)
-        cases = plan_cases(index)
-        for number, parts in enumerate(cases, 1):
+        shown = shown_name(claimed.name)
+        index, cases = self.guard.survey(claimed)
+        for number, found in enumerate(cases, 1):
             folder = results if len(cases) == 1 else results / f"plan-{number}"
             try:
-                assessed = assess_fully(load_case(parts, index), self.options)
-                write_results(assessed, folder)
-                if self.dicom:
-                    _, left_out = write_objects(assessed, folder, replace=True)
-                    for kind, why in left_out.items():
-                        _LOG.warning("%s: no %s: %s", claimed.name, kind.upper(), why)
-                assessment = assessed.assessment
+                written = self._written(found.parts, index, claimed.name, folder)
+                for kind, why in written.left_out.items():
+                    _LOG.warning("%s: no %s: %s", shown, kind.upper(), why)
+                assessment = written.assessment
                 failed |= assessment.verdict == "error"
-                _LOG.info("%s: %s. %s", claimed.name, assessment.verdict, assessment.headline)
+                _LOG.info("%s: %s. %s", shown, assessment.verdict, assessment.headline)
             except Exception:  # one export that nobody foresaw must not end the watch
                 failed = True
-                _LOG.exception("%s could not be checked", claimed.name)
+                _LOG.exception("%s could not be checked", shown)
         target = self.folder / (FAILED if failed else DONE) / name
         target.parent.mkdir(exist_ok=True)
         shutil.move(os.fspath(claimed), os.fspath(target))
         return target
+
+    def _written(self, parts: Parts, index: Index, export: str, folder: Path) -> Written:
+        """A case's results in a folder; of one that killed the watch or its machine before, why there are none."""
+        case = f"{export}/{fingerprint(parts)}"
+        if not self.attempts.begin(case):
+            self.attempts.end(case)  # the export is moved away with what is said now
+            return self.guard.set_aside(parts, f"The watch was ended {MOST_ATTEMPTS} times while it checked this plan: look at it by hand.", folder)  # fmt: skip
+        try:
+            return self.guard.assess(parts, index, self.options, folder=folder, kinds=FILES if self.dicom else ())
+        finally:
+            self.attempts.end(case)
 
 
 def _free_in(name: str, *folders: Path) -> str:

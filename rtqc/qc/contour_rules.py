@@ -34,6 +34,8 @@ _DEFECTS: dict[DefectKind, str] = {
     "not_planar": "points that do not lie on one image plane",
     "no_area": "a contour without area",
     "too_many_points": "tens of thousands of points (thinned to 0.01 mm)",
+    "beyond_limits": "coordinates beyond any patient",
+    "scribble": "more crossings of itself than a hand draws",
     "tangled": "hundreds of outlines over each other",
     "decimal_comma": "decimal commas instead of points",
 }
@@ -120,7 +122,7 @@ def contour_degenerate(m: Measurements, limits: Limits) -> Iterable[Hit]:
             done = f"{dropped} left out" if dropped else "read even-odd" if kind == "self_intersecting" else "kept"
             place = f" at {at_positions(where)}" if where else ""
             example = next((f" (such as '{d.detail}')" for d in found if d.detail), "")
-            advice = "Export them again" if kind in ("not_a_number", "decimal_comma") else "Redraw them"
+            advice = "Export them again" if kind in ("not_a_number", "decimal_comma", "beyond_limits") else "Redraw them"
             yield Hit(
                 f"{m.roi.structure.name} has {len(found)} {'contour' if len(found) == 1 else 'contours'} with {words}{example}{place}; {done}. {advice}.",
                 tuple(where),

@@ -13,7 +13,8 @@ UNDONE_RULES: dict[str, str] = {
     "model.unusable": "The heart model cannot be used.",
     "run.failed": "The check met something that nobody foresaw.",
     "run.killed": "The process that checked it died twice: out of memory, or a crash in a decoder.",
-    "run.time_limit": "The check took longer than it may, twice.",
+    "run.memory_limit": "The check took more memory than it may.",
+    "run.time_limit": "The check took longer than it may.",
 }
 
 

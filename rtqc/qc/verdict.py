@@ -21,7 +21,15 @@ NEEDED: dict[Scope, tuple[CheckedPart, ...]] = {
     "contour": ("contour", "image"),
 }
 #: Without these nothing can be judged, whatever else was found.
-_PREVENT_VERDICT = ("ct.absent", "ct.unusable", "structure_set.absent", "structure_set.unusable", *UNDONE_RULES)
+_PREVENT_VERDICT = (
+    "ct.absent",
+    "ct.unusable",
+    "structure_set.absent",
+    "structure_set.unusable",
+    "file.beyond_limits",
+    "file.decoder_died",
+    *UNDONE_RULES,
+)
 
 #: Topics of findings about plan and dose, which a verdict on the contour alone does not cover.
 _PLAN_TOPICS = ("dose.", "plan.", "constraint.", "protocol.", "course.")

@@ -1,0 +1,1 @@
+"""Files that mean us harm, and files that were damaged at random."""

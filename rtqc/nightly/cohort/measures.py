@@ -17,6 +17,7 @@ from rtqc.core.cardiac import Calcium, Cardiac
 from rtqc.core.cardiac_report import CardiacReport
 from rtqc.core.finding import Finding
 from rtqc.core.version import rtqc_version
+from rtqc.core.walk import files_below
 from rtqc.core.whole_file import whole_file
 from rtqc.dicom import is_volume_file
 from rtqc.heart import Engine, load_model
@@ -121,7 +122,7 @@ def find_orders(sources: Iterable[Path]) -> Iterator[MeasureOrder]:
 
 
 def _volumes(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.is_file() and is_volume_file(p))
+    return [p for p in files_below(folder) if is_volume_file(p)]
 
 
 def measure_order(order: MeasureOrder, settings: Settings) -> MeasuresRow:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from rtqc.core.assessment import Assessment
@@ -181,8 +181,15 @@ class Store:
     @staticmethod
     def _digests(session: Session, archive: str, digests: dict[str, str]) -> None:
         if digests:
-            changes = [{"archive": archive, "name": name, "digest": digest} for name, digest in digests.items()]
-            session.execute(update(FileRow), changes)
+            # Of files that are remembered: those of very long names are not.
+            table = FileRow.__table__
+            kept = (
+                update(FileRow)
+                .where(table.c.archive == bindparam("of_archive"), table.c.name == bindparam("of_name"))
+                .values(digest=bindparam("to"))
+            )
+            changes = [{"of_archive": archive, "of_name": name, "to": digest} for name, digest in digests.items()]
+            session.connection().execute(kept, changes)
 
     def rows(self, *, current: bool = True, run_id: int | None = None) -> Iterator[Row]:
         """Results by plan date and age, a few hundred at a time."""
