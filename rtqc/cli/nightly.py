@@ -15,12 +15,13 @@ import click
 
 from rtqc.cli.console import PathArgument, console, json_option, model_options, plain, scope_option, stop
 from rtqc.cli.network import calling_option, is_url, tls_options, token_of, token_option
+from rtqc.cli.workers import crew_options
 
 if TYPE_CHECKING:
     from rtqc.core.assessment import Scope
     from rtqc.dicom import Tls
     from rtqc.heart import Device
-    from rtqc.nightly import Order, Outcome, Summary
+    from rtqc.nightly import Crew, Order, Outcome, Summary
 
 #: The store where none is named, in the folder of all runs.
 STORE_FILE = "rtqc.sqlite"
@@ -49,10 +50,7 @@ class SinceDate(click.ParamType[datetime]):
 @click.argument("archive", metavar="DIR|AE@HOST:PORT|URL")
 @click.option("--out", type=PathArgument(exists=False), metavar="DIR", help="Where dashboard and reports go.")
 @click.option("--store", metavar="URL|FILE", help=f"SQLite file or database URL. [default: DIR/{STORE_FILE}]")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes here. [default: by cores and memory]")
-@click.option(
-    "--cluster", metavar="ADDRESS", help="A dask scheduler (tcp://host:8786) whose workers see the archive at the same path."
-)
+@crew_options
 @click.option("--protocol", metavar="NAME|FILE", help="Thresholds and constraints. [default: the one that each plan asks for]")
 @scope_option
 @click.option("--since", type=SinceDate(), metavar="DAY|Nd", help="Only plans whose file has changed since then.")
@@ -81,8 +79,7 @@ def command(
     archive: str,
     out: Path | None,
     store: str | None,
-    workers: int | None,
-    cluster: str | None,
+    crew: Crew,
     protocol: str | None,
     scope: Scope,
     since: datetime | None,
@@ -110,12 +107,10 @@ def command(
     Exit status: 0 all new plans pass, 1 something is flagged, 2 something could not be assessed.
     """
     from rtqc.heart import DeviceError, ModelError
-    from rtqc.nightly import ClusterError, Crew, Night, PlaceError, Places, Selection, Settings, StoreError, open_store
+    from rtqc.nightly import ClusterError, Night, PlaceError, Places, Selection, Settings, StoreError, open_store
     from rtqc.nightly.places import FETCHED
     from rtqc.qc import ProtocolError, load_protocol, rule_ids
 
-    if workers and cluster:
-        stop("give --workers (processes here) or --cluster (workers of a scheduler), not both")
     if out is None:
         stop("give the folder for dashboard and reports with --out DIR")
     out = Path(os.path.abspath(out))
@@ -146,7 +141,7 @@ def command(
         with _listener(as_json) as listener:
             folder.mkdir(exist_ok=True)
             night = Night(
-                folder, places, opened, settings, Crew(workers or 0, cluster or ""), Selection(since, only), verdicts, planner_names,
+                folder, places, opened, settings, crew, Selection(since, only), verdicts, planner_names,
                 keep_runs, 86_400.0 if wait else 0.0, fetch,
             )  # fmt: skip
             summary = night.run(listener)
