@@ -29,6 +29,7 @@ from pydicom.uid import (
     RTStructureSetStorage,
 )
 
+from rtqc.core.file_names import uid_name
 from rtqc.core.whole_file import whole_file
 from rtqc.dicom.peer import ANSWER_SECONDS, SILENT_SECONDS, PeerError, Tls, without_delay
 
@@ -215,10 +216,8 @@ class Receiver:
             encoded = event.encoded_dataset()
             patient = dcmread(BytesIO(encoded), stop_before_pixels=True, specific_tags=["PatientID"])
             folder = self.folder / self.patient_folder(str(patient.get("PatientID", "") or ""))
-            uid = str(event.request.AffectedSOPInstanceUID)  # type: ignore[union-attr]
-            if not uid or set(uid) - set("0123456789."):
-                return _CANNOT_UNDERSTAND
-            with whole_file(folder / f"{uid}.dcm") as file:
+            name = uid_name(event.request.AffectedSOPInstanceUID)  # type: ignore[union-attr]
+            with whole_file(folder / f"{name}.dcm") as file:
                 file.write(encoded)
         except OSError as error:
             _LOG.error("an object could not be written: %s", error.strerror or error)

@@ -63,7 +63,10 @@ def security_of(tls: ClusterTls | None) -> Security | None:
     for path in (tls.certificate, tls.key, tls.authority):
         _readable(path)
     return Security(
-        require_encryption=True, tls_ca_file=str(tls.authority), tls_client_cert=str(tls.certificate), tls_client_key=str(tls.key)
+        require_encryption=True,
+        tls_ca_file=str(tls.authority),
+        tls_client_cert=str(tls.certificate),
+        tls_client_key=str(tls.key),
     )  # type: ignore[no-untyped-call, unused-ignore]
 
 

@@ -117,7 +117,9 @@ def _foreign(crew: Crew) -> Iterator[Team]:
 
     address = crew.cluster
     if crew.tls is not None and crew.is_open:
-        raise ClusterError(f"{address} is not encrypted, so certificates are of no use: write tls:// for a scheduler that has some")
+        raise ClusterError(
+            f"{address} is not encrypted, so certificates are of no use: write tls:// for a scheduler that has some"
+        )
     try:
         client = Client(address, timeout="10s", set_as_default=False, security=security_of(crew.tls))
     except TypeError as error:  # dask's way to say that it has no certificates

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import shutil
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rtqc.core.file_names import distinct_name
+
 #: A plan that is complete is checked when nothing came for so long, in s.
 SETTLE_SECONDS = 2.0
-#: Names of patients' folders are readable and never the same for two IDs.
-_READABLE = 24
 
 
 @dataclass
@@ -43,13 +41,8 @@ class Inbox:
 
     @staticmethod
     def folder_name(patient_id: str) -> str:
-        """A folder's name for a Patient ID.
-
-        >>> Inbox.folder_name("4711/x") != Inbox.folder_name("4711_x")
-        True
-        """
-        readable = re.sub(r"[^A-Za-z0-9._-]+", "_", patient_id).strip("._-")[:_READABLE] or "patient"
-        return f"{readable}-{hashlib.sha256(patient_id.encode()).hexdigest()[:10]}"
+        """A folder's name for a Patient ID: readable, and never the same for two IDs."""
+        return distinct_name(patient_id, "patient")
 
     def touched(self, folder: Path) -> None:
         """Something was written there."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rtqc.core.whole_file import own_folder, whole_file
 from rtqc.dicom import (
     Index,
     Parts,
@@ -160,11 +160,10 @@ class Node:
     def _publish(self, folder: Path, name: str) -> None:
         assert self.config.reports is not None
         target = self.config.reports / name
-        target.mkdir(parents=True, exist_ok=True)
+        own_folder(target)
         for file in (REPORT_FILE, JSON_FILE):
-            part = target / f".{file}.part"
-            shutil.copyfile(folder / file, part)
-            part.replace(target / file)
+            with whole_file(target / file) as copy:
+                copy.write((folder / file).read_bytes())
 
     def _send_for_ever(self) -> None:
         while not self.ended.wait(_LOOK_SECONDS):
