@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -70,6 +71,7 @@ class SinceDate(click.ParamType[datetime]):
     "--wait/--no-wait", default=True, show_default=True, help="Wait for another run on the same store, or end with 2."
 )
 @click.option("--dry-run", is_flag=True, help="Say what is there and what would be done; nothing is written.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Lines on stderr.")
 @calling_option
 @token_option
 @tls_options
@@ -91,6 +93,7 @@ def command(
     keep_runs: int,
     wait: bool,
     dry_run: bool,
+    log_format: str,
     model: str,
     device: Device,
     threads: int,
@@ -138,7 +141,7 @@ def command(
             return
         places.make()
         opened = open_store(store or out / STORE_FILE, told=_say)
-        with _listener(as_json) as listener:
+        with _listener(as_json, log_format) as listener:
             folder.mkdir(exist_ok=True)
             night = Night(
                 folder, places, opened, settings, crew, Selection(since, only), verdicts, planner_names,
@@ -199,7 +202,6 @@ def _show(summary: Summary, places: Any, as_json: bool) -> None:
 
 def _dry_run(archive: Path, out: Path, store: str | None, selection: Any, as_json: bool) -> None:
     """Scan into a store that is thrown away; what a real one knows is asked for where there is one."""
-    import json
     import tempfile
 
     from rtqc.nightly import StoreError, open_store
@@ -240,8 +242,8 @@ def _dry_run(archive: Path, out: Path, store: str | None, selection: Any, as_jso
 
 
 @contextmanager
-def _listener(quiet: bool) -> Iterator[Any]:
-    if sys.stderr.isatty() and not quiet:
+def _listener(quiet: bool, form: str) -> Iterator[Any]:
+    if sys.stderr.isatty() and not quiet and form == "text":
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         columns = (
@@ -251,7 +253,7 @@ def _listener(quiet: bool) -> Iterator[Any]:
         with Progress(*columns, console=console(stderr=True), transient=True) as bar:
             yield _Bar(bar)
     else:
-        yield _Lines()
+        yield _Lines(form)
 
 
 class _Bar:
@@ -285,12 +287,19 @@ class _Bar:
 
 
 class _Lines:
-    """A log: one line a plan, key=value, without names of patients."""
+    """A log: one line a plan, key=value or JSON, without names of patients."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: str = "text") -> None:
         self._told = time.monotonic()
+        self._form = form
 
     def _line(self, event: str, **values: object) -> None:
+        if self._form == "json":
+            moment = datetime.now().astimezone().isoformat(timespec="milliseconds")
+            click.echo(
+                json.dumps({"time": moment, "level": "info", "logger": "rtqc.nightly", "event": event, **values}), err=True
+            )
+            return
         words = " ".join(f"{key}={_quoted(str(value))}" for key, value in values.items())
         click.echo(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {event} {words}".rstrip(), err=True)
 

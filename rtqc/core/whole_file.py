@@ -106,7 +106,7 @@ def own_folder(folder: Path) -> None:
         raise OSError(errno.ELOOP, "this is a link to another place, which is not written to: remove it", os.fspath(folder))
 
 
-def no_link(path: Path, flags: int) -> int:
+def no_link(path: Path | str, flags: int) -> int:
     """Open a file that stays and is added to; for ``open(..., opener=no_link)``.
 
     Raises:

@@ -35,19 +35,21 @@ class PrivateWorker(Worker):  # type: ignore[misc, unused-ignore]
         """Do not start one."""
 
 
-def private_cluster(workers: int, bytes_each: int) -> SpecCluster:
+def private_cluster(workers: int, bytes_each: int, scratch: Path) -> SpecCluster:
     """Processes on this machine, each with one thread, that only this process can speak to.
 
     Args:
         workers: how many.
         bytes_each: memory of each.
+        scratch: a folder that is ours alone; dask's own is one that everybody on the machine may have made before us.
     """
     security = Security.temporary()  # type: ignore[no-untyped-call, unused-ignore]
     common: dict[str, Any] = {"host": _LOOPBACK, "protocol": _PROTOCOL, "security": security}
     worker = {
         "cls": Nanny,
         "options": {
-            **common, "nthreads": 1, "memory_limit": bytes_each, "worker_class": PrivateWorker, "silence_logs": logging.CRITICAL,
+            **common, "nthreads": 1, "memory_limit": bytes_each, "worker_class": PrivateWorker, "local_directory": str(scratch),
+            "silence_logs": logging.CRITICAL,
         },
     }  # fmt: skip
     scheduler = {"cls": PrivateScheduler, "options": {**common, "port": 0, "dashboard": False}}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -165,8 +166,11 @@ def _own(crew: Crew) -> Iterator[Team]:
     from rtqc.nightly.cluster import private_cluster
 
     count, threads, memory = crew.sized()
-    with dask.config.set(_CONFIG):
-        cluster = private_cluster(count, memory)
+    with (
+        tempfile.TemporaryDirectory(prefix="rtqc-workers-", ignore_cleanup_errors=True) as scratch,
+        dask.config.set({**_CONFIG, "temporary-directory": scratch}),
+    ):
+        cluster = private_cluster(count, memory, Path(scratch))
         client = Client(cluster, set_as_default=False)
         try:
             client.wait_for_workers(count, timeout=_START_SECONDS)

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtqc.core.lock import whole_lock
 from rtqc.core.whole_file import no_link, own_folder, whole_file
-from rtqc.nightly.lock import whole_lock
 from rtqc.nightly.orders import Outcome
 from rtqc.report import JSON_FILE, REPORT_FILE
 

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rtqc.core.log import FIELDS, Identifying
 from rtqc.dicom import index_folder, is_complete, load_case, plan_cases
 from rtqc.pipeline import Options, assess_fully
 from rtqc.report import write_objects, write_results
@@ -134,7 +135,7 @@ class Watcher:
         # has not been moved yet and gets its name again.
         name = _free_in(claimed.name, self.folder / DONE, self.folder / FAILED)
         results = (self.out or self.folder / RESULTS) / name
-        failed = False
+        failed, export = False, Identifying(claimed.name, "folder")
         index = index_folder(claimed)
         cases = plan_cases(index)
         for number, parts in enumerate(cases, 1):
@@ -145,13 +146,14 @@ class Watcher:
                 if self.dicom:
                     _, left_out = write_objects(assessed, folder, replace=True)
                     for kind, why in left_out.items():
-                        _LOG.warning("%s: no %s: %s", claimed.name, kind.upper(), why)
+                        _LOG.warning("%s: no %s: %s", export, kind.upper(), why)
                 assessment = assessed.assessment
                 failed |= assessment.verdict == "error"
-                _LOG.info("%s: %s. %s", claimed.name, assessment.verdict, assessment.headline)
+                told = {"event": "checked", "export": export, "verdict": assessment.verdict}
+                _LOG.info("%s: %s. %s", export, assessment.verdict, assessment.headline, extra={FIELDS: told})
             except Exception:  # one export that nobody foresaw must not end the watch
                 failed = True
-                _LOG.exception("%s could not be checked", claimed.name)
+                _LOG.exception("%s could not be checked", export)
         target = self.folder / (FAILED if failed else DONE) / name
         target.parent.mkdir(exist_ok=True)
         shutil.move(os.fspath(claimed), os.fspath(target))

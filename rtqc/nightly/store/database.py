@@ -12,8 +12,8 @@ from sqlalchemy import URL, Connection, CursorResult, Engine, Select, create_eng
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from rtqc.core.lock import whole_lock
 from rtqc.core.version import rtqc_version
-from rtqc.nightly.lock import whole_lock
 from rtqc.nightly.store.migrate import NewerStoreError, bring_up_to_date
 
 #: A server that is away for so long, in s, ends the night; until then it is asked again.
