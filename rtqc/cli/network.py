@@ -94,8 +94,8 @@ def log_to_stderr(form: str, identifiers: bool, key_file: Path) -> None:
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(handler)
+        threading.excepthook = _thread_ended
     root.setLevel(logging.WARNING)
-    threading.excepthook = _thread_ended
     # What strangers send is their affair: rtqc's own lines say who was turned away.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     logging.getLogger("pydicom").setLevel(logging.ERROR)

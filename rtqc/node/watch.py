@@ -71,8 +71,8 @@ class Watcher:
             self.look()
 
     def look(self, now: float | None = None) -> list[Path]:
-        """Claim and check what is ready; returns where each export went."""
-        now = time.time() if now is None else now
+        """Claim and check what is ready, by a clock that only goes forward; returns where each export went."""
+        now = time.monotonic() if now is None else now
         went = []
         for export in self._exports():
             if self._is_ready(export, now):
