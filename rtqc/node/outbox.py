@@ -178,6 +178,7 @@ class Outbox:
             _LOG.warning("%s: %s; again in %.0f s", destination.name, error, pause)
             return 0
         self._pause.pop(destination.name, None)
+        self._failures.pop((destination.name, folder.name), None)
         for file in missing:
             if file in refused:
                 _LOG.error("%s does not take %s: %s", destination.name, file.name, refused[file])
