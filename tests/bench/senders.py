@@ -50,7 +50,7 @@ def main() -> None:
     senders = int(sys.argv[2]) if len(sys.argv) > 2 else 4
     scratch = Path(tempfile.mkdtemp(prefix="rtqc-senders-"))
     try:
-        plan = synthetic_plan(Anatomy(), Resolution(pixels=256, slice_mm=3.0))
+        plan = synthetic_plan(Anatomy(), Resolution(pixels=128, slice_mm=4.0))
         folders = [write_plan(plan.with_study(key=f"{k}", patient_id=f"P{k}"), scratch / f"plan{k}") for k in range(plans)]
         port = free_port()
         (scratch / "node.toml").write_text(
