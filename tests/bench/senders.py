@@ -44,14 +44,28 @@ def send(peer: Peer, folder: Path, waited: list[float]) -> bool:
     return True
 
 
+def another(folder: Path, target: Path, number: int) -> Path:
+    """The same plan of another patient, with UIDs of its own."""
+    target.mkdir()
+    for file in folder.glob("*.dcm"):
+        dataset = pydicom.dcmread(file)
+        for data in (dataset, dataset.file_meta):
+            for element in data.iterall():
+                if element.VR == "UI" and str(element.value).startswith("2.25."):
+                    element.value = f"{element.value}.{number + 1}"
+        dataset.PatientID = f"P{number}"
+        dataset.save_as(target / file.name)
+    return target
+
+
 def main() -> None:
     """Measure and print."""
     plans = int(sys.argv[1]) if len(sys.argv) > 1 else 50
     senders = int(sys.argv[2]) if len(sys.argv) > 2 else 4
     scratch = Path(tempfile.mkdtemp(prefix="rtqc-senders-"))
     try:
-        plan = synthetic_plan(Anatomy(), Resolution(pixels=128, slice_mm=4.0))
-        folders = [write_plan(plan.with_study(key=f"{k}", patient_id=f"P{k}"), scratch / f"plan{k}") for k in range(plans)]
+        first = write_plan(synthetic_plan(Anatomy(), Resolution(pixels=128, slice_mm=4.0)), scratch / "first")
+        folders = [another(first, scratch / f"plan{k}", k) for k in range(plans)]
         port = free_port()
         (scratch / "node.toml").write_text(
             f'state = "state"\nanybody = true\nport = {port}\ndevice = "cpu"\nleast_free_mib = 0\nmost_associations = {senders}\n'
