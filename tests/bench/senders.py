@@ -1,6 +1,6 @@
 """Several senders at once while the node checks: how long each of them waits for an answer, and who loses an association.
 
-``python -m tests.bench.senders [PLANS] [SENDERS]`` prints a line; docs/security.md has those of 12 and 50 plans.
+``python -m tests.bench.senders [PLANS] [SENDERS]`` prints a line.
 """
 
 from __future__ import annotations
