@@ -9,9 +9,11 @@ import click
 
 from rtqc.cli.console import PathArgument, console, model_options, plain, progress, stop
 from rtqc.cli.store import opened
+from rtqc.cli.workers import crew_options
 
 if TYPE_CHECKING:
     from rtqc.heart import Device
+    from rtqc.nightly import Crew
     from rtqc.nightly.cohort.measures import MeasuresRow
 
 
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
 @click.argument("sources", type=PathArgument(), nargs=-1, metavar="[PATH...]")
 @click.option("--store", "store_url", metavar="URL|FILE", help="Take what rtqc nightly has measured, instead of scans.")
 @click.option("--out", type=PathArgument(exists=False), required=True, metavar="DIR", help="Where the tables go.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes here. [default: by cores and memory]")
-@click.option("--cluster", metavar="ADDRESS", help="A dask scheduler whose workers see the scans at the same path.")
+@crew_options
 @click.option(
     "--time-limit", type=click.FloatRange(min=1), default=600, show_default=True, metavar="S", help="For one scan, in s."
 )
@@ -29,8 +30,7 @@ def measure(
     sources: tuple[Path, ...],
     store_url: str | None,
     out: Path,
-    workers: int | None,
-    cluster: str | None,
+    crew: Crew,
     time_limit: float,
     model: str,
     device: Device,
@@ -44,13 +44,11 @@ def measure(
     Exit status: 0 all measured, 2 some scans could not be measured.
     """
     from rtqc.heart import DeviceError, ModelError
-    from rtqc.nightly import ClusterError, Crew, Settings
+    from rtqc.nightly import ClusterError, Settings
     from rtqc.nightly.cohort.measures import CSV_FILE, MeasuresFolder, measure_cohort, rows_of_store
 
     if bool(sources) == bool(store_url):
         stop("give scans (PATH...) or the store of rtqc nightly (--store), one of the two")
-    if workers and cluster:
-        stop("give --workers (processes here) or --cluster (workers of a scheduler), not both")
     folder = MeasuresFolder(out)
     try:
         if store_url:
@@ -66,7 +64,7 @@ def measure(
                 def tell(done: int, total: int, row: MeasuresRow | None) -> None:
                     bar.update(task, completed=done, total=total, description=f"measuring ({done} of {total})")
 
-                measured = measure_cohort(sources, folder, settings, Crew(workers or 0, cluster or ""), tell)
+                measured = measure_cohort(sources, folder, settings, crew, tell)
             rows, failures, before = list(measured.rows), measured.failures, measured.before
         written = folder.write_tables(rows)
     except (ModelError, DeviceError, ClusterError) as error:

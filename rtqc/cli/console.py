@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from rtqc.cli.streams import json_on_stdout
+from rtqc.core.file_names import text_name
 from rtqc.defaults import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -169,18 +169,13 @@ def findings_table(findings: tuple[Finding, ...]) -> Any:
     return table
 
 
-def safe_name(text: str, fallback: str = "case") -> str:
-    """Text from a file as a part of a file name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-")[:64] or fallback
-
-
 def case_folders(out: Path | None, patients: list[str], names: Iterable[str], force: bool) -> list[Path | None]:
     """Where each case's files go: DIR itself for one case, a folder each for several; a message and exit status 2 where one of the files is there."""
     if out is None:
         return [None] * len(patients)
     folders: list[Path] = []
     for number, patient in enumerate(patients, 1):
-        name = safe_name(patient)
+        name = text_name(patient, "case")
         taken = (out / name) in folders
         folders.append(out if len(patients) == 1 else out / (f"{name}-{number}" if taken else name))
     there = [path for f in folders for path in (f / name for name in names) if path.exists()]

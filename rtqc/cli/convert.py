@@ -16,10 +16,10 @@ from rtqc.cli.console import (
     pick_structure,
     plain,
     print_findings,
-    safe_name,
     stop,
     with_images_and_more,
 )
+from rtqc.core.file_names import text_name
 
 if TYPE_CHECKING:
     from rtqc.core import Case, Grid, Structure
@@ -192,7 +192,7 @@ def _files(target: Path, things: list[str], folder: bool, ending: str) -> dict[s
     stem, _, behind = target.name.partition(".")
     files: dict[str, Path] = {}
     for thing in things:
-        name = safe_name(thing, "structure")
+        name = text_name(thing, "structure")
         count = 1
         while (path := _file(target, stem, behind, name, count, folder, ending)) in files.values():
             count += 1

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from rtqc.cli.console import PathArgument, console, model_options, only_case, plain, print_findings, progress, safe_name, stop
+from rtqc.cli.console import PathArgument, console, model_options, only_case, plain, print_findings, progress, stop
+from rtqc.core.file_names import text_name
 
 if TYPE_CHECKING:
     from rtqc.heart import Device
@@ -66,7 +67,7 @@ def command(
     if case.image is None:
         reasons = [f.message for f in case.findings if f.severity == "fail"] or ["there is no CT to draw on"]
         stop(" ".join(reasons))
-    target = out or Path(f"Heart_rtqc_{safe_name(case.provenance.patient_id)}.dcm")
+    target = out or Path(f"Heart_rtqc_{text_name(case.provenance.patient_id, 'case')}.dcm")
     for file in (target, seg):
         if file is not None and file.exists() and not force:
             stop(f"{file} exists already: give another name, or --force to replace it")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtqc.cli.console import PathArgument, stop
+from rtqc.core.log import LineFormatter, log_key
 
 if TYPE_CHECKING:
     from rtqc.dicom import Tls
@@ -65,13 +66,50 @@ def is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
 
-def log_to_stderr() -> None:
-    """One line an event."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+def log_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--log-format`` and ``--log-identifiers``."""
+    identifiers = click.option(
+        "--log-identifiers", is_flag=True, help="Patient IDs, labels, UIDs and folders in the log, instead of keyed hashes."
+    )
+    form = click.option(
+        "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Lines on stderr."
+    )
+    return form(identifiers(function))
+
+
+def log_to_stderr(form: str, identifiers: bool, key_file: Path) -> None:
+    """One line an event; a message and exit status 2 where the key for identifiers can neither be read nor made.
+
+    Args:
+        form: ``text`` or ``json``.
+        identifiers: whether patients' are written as they are.
+        key_file: of the key that they are hashed with otherwise.
+    """
+    try:
+        key = None if identifiers else log_key(key_file)
+    except OSError as error:
+        stop(f"{error.filename or key_file}: {error.strerror or error}")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter(key, form == "json"))
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(handler)
+        threading.excepthook = _thread_ended
+    root.setLevel(logging.WARNING)
     # What strangers send is their affair: rtqc's own lines say who was turned away.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     logging.getLogger("pydicom").setLevel(logging.ERROR)
     logging.getLogger("rtqc").setLevel(logging.INFO)
+
+
+def _thread_ended(failed: threading.ExceptHookArgs) -> None:
+    """A thread that ended by an error is one line. pynetdicom's end so where bytes come that their state does not expect: that connection is over, and no more."""
+    name = failed.thread.name if failed.thread is not None else ""
+    if failed.exc_type.__module__.startswith("pynetdicom"):
+        logging.getLogger("rtqc.node").warning("a connection that spoke out of turn was ended")
+    elif failed.exc_value is not None:
+        trace = (failed.exc_type, failed.exc_value, failed.exc_traceback)
+        logging.getLogger("rtqc").error("the thread %s ended", name, exc_info=trace)
 
 
 def end_on_signal(ended: threading.Event) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -15,12 +16,13 @@ import click
 
 from rtqc.cli.console import PathArgument, console, json_option, model_options, plain, scope_option, stop
 from rtqc.cli.network import calling_option, is_url, tls_options, token_of, token_option
+from rtqc.cli.workers import crew_options
 
 if TYPE_CHECKING:
     from rtqc.core.assessment import Scope
     from rtqc.dicom import Tls
     from rtqc.heart import Device
-    from rtqc.nightly import Order, Outcome, Summary
+    from rtqc.nightly import Crew, Order, Outcome, Summary
 
 #: The store where none is named, in the folder of all runs.
 STORE_FILE = "rtqc.sqlite"
@@ -49,10 +51,7 @@ class SinceDate(click.ParamType[datetime]):
 @click.argument("archive", metavar="DIR|AE@HOST:PORT|URL")
 @click.option("--out", type=PathArgument(exists=False), metavar="DIR", help="Where dashboard and reports go.")
 @click.option("--store", metavar="URL|FILE", help=f"SQLite file or database URL. [default: DIR/{STORE_FILE}]")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes here. [default: by cores and memory]")
-@click.option(
-    "--cluster", metavar="ADDRESS", help="A dask scheduler (tcp://host:8786) whose workers see the archive at the same path."
-)
+@crew_options
 @click.option("--protocol", metavar="NAME|FILE", help="Thresholds and constraints. [default: the one that each plan asks for]")
 @scope_option
 @click.option("--since", type=SinceDate(), metavar="DAY|Nd", help="Only plans whose file has changed since then.")
@@ -72,6 +71,7 @@ class SinceDate(click.ParamType[datetime]):
     "--wait/--no-wait", default=True, show_default=True, help="Wait for another run on the same store, or end with 2."
 )
 @click.option("--dry-run", is_flag=True, help="Say what is there and what would be done; nothing is written.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Lines on stderr.")
 @calling_option
 @token_option
 @tls_options
@@ -81,8 +81,7 @@ def command(
     archive: str,
     out: Path | None,
     store: str | None,
-    workers: int | None,
-    cluster: str | None,
+    crew: Crew,
     protocol: str | None,
     scope: Scope,
     since: datetime | None,
@@ -94,6 +93,7 @@ def command(
     keep_runs: int,
     wait: bool,
     dry_run: bool,
+    log_format: str,
     model: str,
     device: Device,
     threads: int,
@@ -110,12 +110,10 @@ def command(
     Exit status: 0 all new plans pass, 1 something is flagged, 2 something could not be assessed.
     """
     from rtqc.heart import DeviceError, ModelError
-    from rtqc.nightly import ClusterError, Crew, Night, PlaceError, Places, Selection, Settings, StoreError, open_store
+    from rtqc.nightly import ClusterError, Night, PlaceError, Places, Selection, Settings, StoreError, open_store
     from rtqc.nightly.places import FETCHED
     from rtqc.qc import ProtocolError, load_protocol, rule_ids
 
-    if workers and cluster:
-        stop("give --workers (processes here) or --cluster (workers of a scheduler), not both")
     if out is None:
         stop("give the folder for dashboard and reports with --out DIR")
     out = Path(os.path.abspath(out))
@@ -143,10 +141,10 @@ def command(
             return
         places.make()
         opened = open_store(store or out / STORE_FILE, told=_say)
-        with _listener(as_json) as listener:
+        with _listener(as_json, log_format) as listener:
             folder.mkdir(exist_ok=True)
             night = Night(
-                folder, places, opened, settings, Crew(workers or 0, cluster or ""), Selection(since, only), verdicts, planner_names,
+                folder, places, opened, settings, crew, Selection(since, only), verdicts, planner_names,
                 keep_runs, 86_400.0 if wait else 0.0, fetch,
             )  # fmt: skip
             summary = night.run(listener)
@@ -204,7 +202,6 @@ def _show(summary: Summary, places: Any, as_json: bool) -> None:
 
 def _dry_run(archive: Path, out: Path, store: str | None, selection: Any, as_json: bool) -> None:
     """Scan into a store that is thrown away; what a real one knows is asked for where there is one."""
-    import json
     import tempfile
 
     from rtqc.nightly import StoreError, open_store
@@ -245,8 +242,8 @@ def _dry_run(archive: Path, out: Path, store: str | None, selection: Any, as_jso
 
 
 @contextmanager
-def _listener(quiet: bool) -> Iterator[Any]:
-    if sys.stderr.isatty() and not quiet:
+def _listener(quiet: bool, form: str) -> Iterator[Any]:
+    if sys.stderr.isatty() and not quiet and form == "text":
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         columns = (
@@ -256,7 +253,7 @@ def _listener(quiet: bool) -> Iterator[Any]:
         with Progress(*columns, console=console(stderr=True), transient=True) as bar:
             yield _Bar(bar)
     else:
-        yield _Lines()
+        yield _Lines(form)
 
 
 class _Bar:
@@ -290,12 +287,19 @@ class _Bar:
 
 
 class _Lines:
-    """A log: one line a plan, key=value, without names of patients."""
+    """A log: one line a plan, key=value or JSON, without names of patients."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: str = "text") -> None:
         self._told = time.monotonic()
+        self._form = form
 
     def _line(self, event: str, **values: object) -> None:
+        if self._form == "json":
+            moment = datetime.now().astimezone().isoformat(timespec="milliseconds")
+            click.echo(
+                json.dumps({"time": moment, "level": "info", "logger": "rtqc.nightly", "event": event, **values}), err=True
+            )
+            return
         words = " ".join(f"{key}={_quoted(str(value))}" for key, value in values.items())
         click.echo(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {event} {words}".rstrip(), err=True)
 

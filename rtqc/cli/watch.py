@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from rtqc.cli.console import PathArgument, case_limits, limit_options, model_options, scope_option, stop
-from rtqc.cli.network import end_of_service, end_on_signal, log_to_stderr
+from rtqc.cli.network import end_of_service, end_on_signal, log_options, log_to_stderr
 
 if TYPE_CHECKING:
     from rtqc.core.assessment import Scope
     from rtqc.heart import Device
+
+
+#: In the watched folder; what begins with a dot is no export.
+LOG_KEY = ".rtqc-log.key"
 
 
 @click.command("watch")
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--no-dicom", is_flag=True, help="Write report and JSON only, no DICOM objects.")
 @limit_options
 @model_options
+@log_options
 def command(
     folder: Path,
     out: Path | None,
@@ -46,6 +51,8 @@ def command(
     model: str,
     device: Device,
     threads: int,
+    log_format: str,
+    log_identifiers: bool,
 ) -> None:
     """Check whatever a planning system exports into FOLDER, and move it to FOLDER/done or FOLDER/failed."""
     from rtqc.heart import DeviceError, ModelError, load_model
@@ -55,7 +62,7 @@ def command(
 
     if not folder.is_dir():
         stop(f"{folder} is not a folder: give the one that the planning system exports to")
-    log_to_stderr()
+    log_to_stderr(log_format, log_identifiers, folder / LOG_KEY)
     try:
         load_model(model)
         options = Options(load_protocol(protocol, rule_ids()) if protocol else None, model, device, threads, scope=scope)

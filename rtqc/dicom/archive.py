@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from rtqc.core.file_names import UidError, text_name, uid_name
+from rtqc.core.whole_file import whole_folder
 from rtqc.dicom.bounded import read_object
 from rtqc.dicom.elements import text
 from rtqc.dicom.index import Header, Index, index_folder
+from rtqc.dicom.peer import PeerError
 
+#: Of a plan's folder: characters of Patient ID and label, and digits of the UID.
+_READABLE, _UID_DIGITS = 32, 8
 #: Modalities of the objects that a plan consists of, the CT apart.
 _RT = ("RTPLAN", "RTSTRUCT", "RTDOSE")
 
@@ -124,10 +129,8 @@ def _fetch(archive: Archive, plan: Header, index: Index, everything: list[FoundS
         missing.append("structure set")
     if not doses:
         missing.append("dose")
-    out.mkdir(parents=True, exist_ok=True)
     # Whole or not at all: the folder gets its name when everything is in it.
-    part = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=out))
-    try:
+    with whole_folder(target) as part:
         for header in (plan, *structure_sets, *doses):
             shutil.copyfile(header.path, part / header.path.name)
         images = [series for series in everything if series.uid in ct]
@@ -135,17 +138,18 @@ def _fetch(archive: Archive, plan: Header, index: Index, everything: list[FoundS
             archive.retrieve(series, part)
         if not images:
             missing.append("planning CT")
-        part.chmod(0o755)
-        part.rename(target)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
     return Fetched(target, plan.patient_id, plan.label, status, tuple(missing))
 
 
 def _folder_name(plan: Header) -> str:
-    return f"{_safe(plan.patient_id)}-{_safe(plan.label) or 'plan'}-{plan.uid.rpartition('.')[2][-8:]}"
+    """Readable, with the last digits of the plan's UID.
 
-
-def _safe(value: str) -> str:
-    return "".join(c if c.isalnum() and c.isascii() else "_" for c in value).strip("_")[:32]
+    Raises:
+        PeerError: its UID is none.
+    """
+    try:
+        digits = uid_name(plan.uid).rpartition(".")[2][-_UID_DIGITS:]
+    except UidError as error:
+        raise PeerError(f"the archive gave a plan whose SOP Instance UID cannot be one ({error}): it was not kept") from error
+    patient, label = (text_name(t, fallback, _READABLE) for t, fallback in ((plan.patient_id, "patient"), (plan.label, "plan")))
+    return f"{patient}-{label}-{digits}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from rtqc.core.file_names import UidError, uid_name
 from rtqc.core.whole_file import whole_file
 from rtqc.dicom.archive import FoundSeries
 from rtqc.dicom.elements import text
@@ -22,6 +23,8 @@ _FIND, _GET, _MOVE = (f"1.2.840.10008.5.1.4.1.2.2.{k}" for k in (1, 3, 2))
 _IMPLICIT = "1.2.840.10008.1.2"
 #: Statuses of C-FIND, C-GET and C-MOVE: there is more to come.
 _PENDING = (0xFF00, 0xFF01)
+#: Our answers to an object that cannot be taken (PS3.4 B.2.3).
+_OUT_OF_RESOURCES, _CANNOT_UNDERSTAND = 0xA700, 0xC000
 #: How long the last objects of a C-MOVE may still be under way after it was answered, in s.
 _LATE_SECONDS = 10.0
 
@@ -87,15 +90,19 @@ class DimseArchive:
         from pynetdicom import build_role, evt
 
         written: list[str] = []
+        refused: list[UidError] = []
 
         def take(event: Any) -> int:
-            uid = str(event.request.AffectedSOPInstanceUID)
             try:
-                with whole_file(folder / f"{uid}.dcm", durable=False) as file:
+                name = uid_name(event.request.AffectedSOPInstanceUID)
+                with whole_file(folder / f"{name}.dcm", durable=False) as file:
                     file.write(event.encoded_dataset())
+            except UidError as error:
+                refused.append(error)
+                return _CANNOT_UNDERSTAND
             except OSError:
-                return 0xA700
-            written.append(uid)
+                return _OUT_OF_RESOURCES
+            written.append(name)
             return 0
 
         contexts = [(_GET, _IMPLICIT), *((sop, syntax) for sop in SOP_CLASSES for syntax in TRANSFER_SYNTAXES)]
@@ -103,7 +110,15 @@ class DimseArchive:
         with association(self.peer, contexts, handlers=[(evt.EVT_C_STORE, take)], ext_neg=roles) as assoc:
             if not any(str(c.abstract_syntax) == _GET for c in assoc.accepted_contexts):
                 raise PeerError(f"{self.peer} does not give objects by C-GET: let it send them (C-MOVE) with --move-port")
-            sent = self._follow(assoc.send_c_get(query, _GET))
+            try:
+                sent = self._follow(assoc.send_c_get(query, _GET))
+            except PeerError:
+                if not refused:
+                    raise
+        if refused:
+            raise PeerError(
+                f"{self.peer} sent an object whose SOP Instance UID cannot be one ({refused[0]}): it was not written"
+            )
         # A series that was found has an object at least: nothing at all is no answer, and must not read as "not in the archive".
         if len(written) < max(sent, 1):
             raise PeerError(f"{self.peer} says that it sent {sent} objects of a series, but {len(written)} came: try again")

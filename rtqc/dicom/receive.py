@@ -30,8 +30,10 @@ from pydicom.uid import (
     RTStructureSetStorage,
 )
 
+from rtqc.core.file_names import printable, uid_name
 from rtqc.core.whole_file import whole_file
 from rtqc.dicom.bounded import read_object
+from rtqc.dicom.connections import MOST_WAITING, Connections
 from rtqc.dicom.peer import ANSWER_SECONDS, SILENT_SECONDS, PeerError, Tls, without_delay
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ TRANSFER_SYNTAXES = (
 )  # fmt: skip
 #: Longest PDU that is taken, in bytes: we ask for 128 KiB, and an association request of 128 contexts has less than 1 MiB.
 _ASKED_PDU, _LONGEST_PDU = 131_072, 1_048_576
+#: As many associations as pynetdicom may count.
+_ANY_NUMBER = 1_000_000
 #: Status words of C-STORE (PS3.4 B.2.3).
 _SUCCESS, _OUT_OF_RESOURCES, _CANNOT_UNDERSTAND, _NOT_AUTHORISED = 0x0000, 0xA700, 0xC000, 0x0124
 
@@ -82,7 +86,7 @@ class Door:
         host, port: where we listen; port 0: any that is free.
         callers: who may send; empty: everybody.
         tls: certificates; None: not encrypted.
-        most_associations: at one time.
+        most_associations: at one time; connections that are none yet do not count (:mod:`rtqc.dicom.connections`).
         most_bytes: of one object.
         least_free_bytes: on the disk; below it nothing more is taken.
     """
@@ -114,6 +118,11 @@ class Receiver:
     received: Callable[[Path], None] = lambda _: None
     _server: Any = field(default=None, repr=False)
     _bytes: dict[int, int] = field(default_factory=dict, repr=False)
+    _connections: Connections = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """No connections yet."""
+        self._connections = Connections(self.door.most_associations)
 
     @property
     def port(self) -> int:
@@ -131,7 +140,8 @@ class Receiver:
 
         door = self.door
         ae = AE(ae_title=door.ae_title)
-        ae.maximum_associations, ae.maximum_pdu_size = door.most_associations, _ASKED_PDU
+        # Places are given by us, to who asks properly; pynetdicom counts whoever connects.
+        ae.maximum_associations, ae.maximum_pdu_size = _ANY_NUMBER, _ASKED_PDU
         ae.acse_timeout, ae.dimse_timeout, ae.network_timeout = ANSWER_SECONDS, ANSWER_SECONDS, SILENT_SECONDS
         ae.require_called_aet = True
         ae.require_calling_aet = sorted({c.ae_title for c in door.callers})
@@ -141,11 +151,15 @@ class Receiver:
         handlers: list[Any] = [
             (evt.EVT_C_STORE, self._store), (evt.EVT_C_ECHO, self._echo), (evt.EVT_CONN_OPEN, self._opened),
             (evt.EVT_PDU_RECV, self._counted), (evt.EVT_CONN_CLOSE, self._closed), (evt.EVT_REJECTED, self._rejected),
+            (evt.EVT_REQUESTED, self._requested),
         ]  # fmt: skip
         tls = door.tls.context(server=True) if door.tls is not None else None
         try:
             self._server = ae.make_server(
-                (door.host, door.port), evt_handlers=handlers, ssl_context=tls, server_class=_server_class(self._may_connect)
+                (door.host, door.port),
+                evt_handlers=handlers,
+                ssl_context=tls,
+                server_class=_server_class(self._may_connect, self._connections.sweep),
             )
         except OSError as error:
             raise PeerError(
@@ -157,9 +171,11 @@ class Receiver:
     def stop(self) -> None:
         """Stop listening; associations under way are aborted, half an object is no object."""
         if self._server is not None:
-            for assoc in self._server.active_associations:
-                assoc.abort()
             self._server.shutdown()
+            self._connections.end()
+            for assoc in self._server.active_associations:
+                if assoc.is_established:
+                    assoc.abort()
 
     def _may_connect(self, address: str) -> bool:
         callers = self.door.callers
@@ -171,6 +187,7 @@ class Receiver:
     def _opened(self, event: Event) -> None:
         """A PDU that claims to be longer than any may be closes the connection before anything of it is kept."""
         connection: Any = event.assoc.dul.socket
+        self._connections.opened(event.assoc, event.assoc.requestor.address)
         without_delay(connection)
         read = connection.recv
 
@@ -181,23 +198,36 @@ class Receiver:
 
         connection.recv = bounded
 
+    def _requested(self, event: Event) -> None:
+        """A whole association request has come: it gets a place, or is told to come again."""
+        assoc = event.assoc
+        if self._connections.accepted(assoc):
+            return
+        _LOG.warning(
+            "%d associations are open, as many as may be: '%s' was told to try again",
+            self.door.most_associations,
+            _title(assoc),
+        )
+        # Transient, presentation related, local limit exceeded (PS3.8 table 9-21).
+        assoc.acse.send_reject(0x02, 0x03, 0x02)
+        assoc.kill()
+
     def _rejected(self, event: Event) -> None:
-        requestor = event.assoc.requestor
-        _LOG.warning("an association of '%s' from %s was rejected", requestor.ae_title, requestor.address)
+        _LOG.warning("an association of '%s' from %s was rejected", _title(event.assoc), event.assoc.requestor.address)
 
     def _counted(self, event: Event) -> None:
         """Bytes since the last object; more than one may have is the end of the association."""
+        self._connections.heard(event.assoc)
         if type(event.pdu).__name__ != "P_DATA_TF":
             return
         key = id(event.assoc)
         self._bytes[key] = self._bytes.get(key, 0) + len(event.pdu)
         if self._bytes[key] > self.door.most_bytes:
-            _LOG.warning(
-                "an object of more than %d bytes from '%s' was refused", self.door.most_bytes, event.assoc.requestor.ae_title
-            )
+            _LOG.warning("an object of more than %d bytes from '%s' was refused", self.door.most_bytes, _title(event.assoc))
             event.assoc.abort()
 
     def _closed(self, event: Event) -> None:
+        self._connections.closed(event.assoc)
         self._bytes.pop(id(event.assoc), None)
         for folder in getattr(event.assoc, "rtqc_folders", ()):
             self.received(folder)
@@ -214,7 +244,11 @@ class Receiver:
         )
 
     def _store(self, event: Event) -> int:
-        """Write one object."""
+        """Write one object; its sender waits for us."""
+        with self._connections.at_work(event.assoc):
+            return self._store_object(event)
+
+    def _store_object(self, event: Event) -> int:
         self._bytes[id(event.assoc)] = 0
         if not self._is_known(event):
             return _NOT_AUTHORISED
@@ -225,18 +259,14 @@ class Receiver:
             encoded = event.encoded_dataset()
             patient = read_object(BytesIO(encoded), header=True, tags=["PatientID"], force=False)
             folder = self.folder / self.patient_folder(str(patient.get("PatientID", "") or ""))
-            uid = str(event.request.AffectedSOPInstanceUID)  # type: ignore[union-attr]
-            if not uid or set(uid) - set("0123456789."):
-                return _CANNOT_UNDERSTAND
-            with whole_file(folder / f"{uid}.dcm") as file:
+            name = uid_name(event.request.AffectedSOPInstanceUID)  # type: ignore[union-attr]
+            with whole_file(folder / f"{name}.dcm") as file:
                 file.write(encoded)
         except OSError as error:
             _LOG.error("an object could not be written: %s", error.strerror or error)
             return _OUT_OF_RESOURCES
         except Exception as error:  # an object that nothing can be made of makes pydicom raise nearly anything
-            _LOG.warning(
-                "an object from '%s' could not be understood (%s)", event.assoc.requestor.ae_title, type(error).__name__
-            )
+            _LOG.warning("an object from '%s' could not be understood (%s)", _title(event.assoc), type(error).__name__)
             return _CANNOT_UNDERSTAND
         folders: set[Path] = getattr(event.assoc, "rtqc_folders", set())
         folders.add(folder)
@@ -245,13 +275,24 @@ class Receiver:
         return _SUCCESS
 
 
-def _server_class(may_connect: Callable[[str], bool]) -> Any:
+def _title(assoc: Any) -> str:
+    """The AE title that the other side calls itself, without what a terminal would obey."""
+    request = assoc.requestor.primitive
+    return printable((request.calling_ae_title if request is not None else assoc.requestor.ae_title).strip())
+
+
+def _server_class(may_connect: Callable[[str], bool], sweep: Callable[[], None]) -> Any:
     from pynetdicom.transport import ThreadedAssociationServer
 
     class Server(ThreadedAssociationServer):
         """Shakes hands in the association's own thread, so that a silent caller keeps nobody waiting."""
 
         daemon_threads = True
+        request_queue_size = MOST_WAITING
+
+        def service_actions(self) -> None:
+            super().service_actions()
+            sweep()
 
         def get_request(self) -> Any:
             assert self.socket is not None

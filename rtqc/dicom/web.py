@@ -9,6 +9,7 @@ from typing import Any
 
 from pydicom import dcmread
 
+from rtqc.core.file_names import uid_name
 from rtqc.core.whole_file import whole_file
 from rtqc.dicom.archive import FoundSeries
 from rtqc.dicom.peer import ANSWER_SECONDS, CONNECT_SECONDS, PeerError
@@ -100,7 +101,8 @@ class WebPeer:
         count = 0
         try:
             for dataset in self._client().iter_series(series.study_uid, series.uid):
-                with whole_file(folder / f"{dataset.SOPInstanceUID}.dcm", durable=False) as file:
+                name = uid_name(dataset.SOPInstanceUID)
+                with whole_file(folder / f"{name}.dcm", durable=False) as file:
                     dataset.save_as(file, enforce_file_format=True)
                 count += 1
         except OSError as error:

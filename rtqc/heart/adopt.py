@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,11 +53,10 @@ def adopt_onnx(weights: Path, manifest: Path | Mapping[str, Any], out: Path, car
             f"{weights} is not the file that {manifest} describes (SHA-256 differs): leave sha256 out to adopt it as it is"
         )
     existed = out.is_dir()
-    part = out / (WEIGHTS_FILE + ".part")
     out.mkdir(parents=True, exist_ok=True)
     try:
-        shutil.copyfile(weights, part)
-        os.replace(part, out / WEIGHTS_FILE)
+        with weights.open("rb") as source, whole_file(out / WEIGHTS_FILE) as copy:
+            shutil.copyfileobj(source, copy)
         for name, text in ((CARD_FILE, card or _card(known)), (MANIFEST_FILE, known.toml())):
             with whole_file(out / name) as file:
                 file.write(text.encode("utf-8"))
@@ -66,7 +64,7 @@ def adopt_onnx(weights: Path, manifest: Path | Mapping[str, Any], out: Path, car
         engine = Engine(model, "cpu")
         engine.run(np.zeros((max(len(known.windows), 1), *known.patch), np.float32))
     except BaseException:
-        for name in (part.name, WEIGHTS_FILE, CARD_FILE, MANIFEST_FILE):
+        for name in (WEIGHTS_FILE, CARD_FILE, MANIFEST_FILE):
             (out / name).unlink(missing_ok=True)
         if not existed:
             out.rmdir()

@@ -4,7 +4,7 @@
 knows dask.
 """
 
-from rtqc.nightly.engine import ClusterError, Crew
+from rtqc.nightly.engine import ClusterError, ClusterTls, Crew
 from rtqc.nightly.night import Listener, Night, Summary, rules_of
 from rtqc.nightly.orders import Order, Outcome, Settings
 from rtqc.nightly.places import PlaceError, Places
@@ -13,6 +13,7 @@ from rtqc.nightly.store import Store, StoreBusyError, StoreError, open_store
 
 __all__ = [
     "ClusterError",
+    "ClusterTls",
     "Crew",
     "Listener",
     "Night",

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from rtqc.nightly.orders import Order, Outcome, Settings
@@ -33,16 +35,32 @@ class ClusterError(Exception):
 
 
 @dataclass(frozen=True)
+class ClusterTls:
+    """PEM files for a cluster that is not ours: our certificate and key, and who signed the scheduler's and the workers'."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+
+
+@dataclass(frozen=True)
 class Crew:
     """Who works.
 
     Attributes:
         workers: processes on this machine; 0: as many as cores and memory allow.
-        cluster: address of a dask scheduler; empty: this machine.
+        cluster: address of a dask scheduler (``tls://host:8786``); empty: this machine.
+        tls: certificates for it; None: what dask's own configuration says.
     """
 
     workers: int = 0
     cluster: str = ""
+    tls: ClusterTls | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the cluster is one that anybody who reaches it may give code to."""
+        return bool(self.cluster) and not self.cluster.startswith("tls://")
 
     def sized(self) -> tuple[int, int]:
         """Processes, and bytes of memory for each, on this machine."""
@@ -86,20 +104,31 @@ def hired(crew: Crew) -> Iterator[Team]:
         ClusterError: the scheduler does not answer, or there are no workers.
     """
     _quiet()
-    with _foreign(crew.cluster) if crew.cluster else _own(crew) as team:
+    with _foreign(crew) if crew.cluster else _own(crew) as team:
         yield team
 
 
 @contextmanager
-def _foreign(address: str) -> Iterator[Team]:
+def _foreign(crew: Crew) -> Iterator[Team]:
     from distributed import Client
 
+    from rtqc.nightly.cluster import security_of
+
+    address = crew.cluster
+    if crew.tls is not None and crew.is_open:
+        raise ClusterError(
+            f"{address} is not encrypted, so certificates are of no use: write tls:// for a scheduler that has some"
+        )
     try:
-        client = Client(address, timeout="10s", set_as_default=False)
+        client = Client(address, timeout="10s", set_as_default=False, security=security_of(crew.tls))
+    except TypeError as error:  # dask's way to say that it has no certificates
+        raise ClusterError(
+            f"{address} wants certificates: give --cluster-certificate, --cluster-key and --cluster-authority"
+        ) from error
     except (OSError, ValueError, TimeoutError) as error:
         told = error or type(error).__name__
         raise ClusterError(
-            f"no dask scheduler answers at {address} ({told}): check the address, or leave --cluster out"
+            f"no dask scheduler answers at {address} ({told}): check the address and the certificates, or leave --cluster out"
         ) from error
     try:
         client.wait_for_workers(1, timeout=_START_SECONDS)
@@ -130,13 +159,16 @@ class _Threads:
 @contextmanager
 def _own(crew: Crew) -> Iterator[Team]:
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
+
+    from rtqc.nightly.cluster import private_cluster
 
     count, memory = crew.sized()
-    with dask.config.set(_CONFIG):
-        cluster = LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, memory_limit=memory, dashboard_address=None, silence_logs=logging.CRITICAL,
-        )  # fmt: skip
+    with (
+        tempfile.TemporaryDirectory(prefix="rtqc-workers-", ignore_cleanup_errors=True) as scratch,
+        dask.config.set({**_CONFIG, "temporary-directory": scratch}),
+    ):
+        cluster = private_cluster(count, memory, Path(scratch))
         client = Client(cluster, set_as_default=False)
         try:
             client.wait_for_workers(count, timeout=_START_SECONDS)

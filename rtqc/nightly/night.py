@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rtqc.core.version import rtqc_version
 from rtqc.core.walk import shown_name
+from rtqc.core.whole_file import whole_file
 from rtqc.dicom import PeerError
 from rtqc.nightly.dashboard import write_dashboard
 from rtqc.nightly.engine import CHECKING, Crew, carry_out, hired
@@ -271,7 +272,8 @@ class _Running:
         night = self.night
         with night.places.run_folder(run.name) as folder:
             write_dashboard(night.store, run, summary, archive, folder)
-            (folder / SUMMARY_FILE).write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            with whole_file(folder / SUMMARY_FILE) as file:
+                file.write((summary.model_dump_json(indent=2) + "\n").encode("utf-8"))
         night.store.end_run(run, summary.model_dump(mode="json", exclude={"run"}))
         night.places.prune_runs(night.keep_runs)
 

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtqc.core.whole_file import whole_file
-from rtqc.nightly.lock import whole_lock
+from rtqc.core.lock import whole_lock
+from rtqc.core.whole_file import no_link, own_folder, whole_file
 from rtqc.nightly.orders import Outcome
 from rtqc.report import JSON_FILE, REPORT_FILE
 
@@ -62,7 +62,7 @@ class Places:
             OSError: it cannot be made.
         """
         self.out.mkdir(parents=True, exist_ok=True)
-        (self.out / _MARK).touch()
+        os.close(no_link(self.out / _MARK, os.O_WRONLY | os.O_CREAT))
 
     @contextmanager
     def locked(self, wait_seconds: float, waiting: Callable[[], None]) -> Iterator[None]:
@@ -98,6 +98,7 @@ class Places:
         if outcome.assessment is None or outcome.report is None:
             return
         folder = self.report_folder(outcome.key)
+        own_folder(folder)
         contents = {
             REPORT_FILE: outcome.report,
             JSON_FILE: (outcome.assessment.model_dump_json(indent=2) + "\n").encode("utf-8"),

@@ -7,7 +7,7 @@ that was killed goes on where it was: nothing is lost, and nothing is done twice
 from rtqc.node.config import Destination, NodeConfig, example_config, load_config
 from rtqc.node.inbox import Inbox
 from rtqc.node.outbox import Outbox
-from rtqc.node.service import Node
+from rtqc.node.service import Node, NodeBusyError
 from rtqc.node.watch import Watcher
 
-__all__ = ["Destination", "Inbox", "Node", "NodeConfig", "Outbox", "Watcher", "example_config", "load_config"]
+__all__ = ["Destination", "Inbox", "Node", "NodeBusyError", "NodeConfig", "Outbox", "Watcher", "example_config", "load_config"]

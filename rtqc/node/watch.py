@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rtqc.core.log import FIELDS, Identifying
 from rtqc.core.walk import files_below, shown_name
 from rtqc.dicom import Index, Parts, fingerprint
 from rtqc.guard import CaseLimits, Guard, Written
@@ -80,8 +81,8 @@ class Watcher:
                 self.look()
 
     def look(self, now: float | None = None) -> list[Path]:
-        """Claim and check what is ready; returns where each export went."""
-        now = time.time() if now is None else now
+        """Claim and check what is ready, by a clock that only goes forward; returns where each export went."""
+        now = time.monotonic() if now is None else now
         went = []
         for export in self._exports():
             if self._is_ready(export, now):
@@ -147,21 +148,21 @@ class Watcher:
         # has not been moved yet and gets its name again.
         name = _free_in(claimed.name, self.folder / DONE, self.folder / FAILED)
         results = (self.out or self.folder / RESULTS) / name
-        failed = False
-        shown = shown_name(claimed.name)
+        failed, export = False, Identifying(shown_name(claimed.name), "folder")
         index, cases = self.guard.survey(claimed)
         for number, found in enumerate(cases, 1):
             folder = results if len(cases) == 1 else results / f"plan-{number}"
             try:
                 written = self._written(found.parts, index, claimed.name, folder)
                 for kind, why in written.left_out.items():
-                    _LOG.warning("%s: no %s: %s", shown, kind.upper(), why)
+                    _LOG.warning("%s: no %s: %s", export, kind.upper(), why)
                 assessment = written.assessment
                 failed |= assessment.verdict == "error"
-                _LOG.info("%s: %s. %s", shown, assessment.verdict, assessment.headline)
+                told = {"event": "checked", "export": export, "verdict": assessment.verdict}
+                _LOG.info("%s: %s. %s", export, assessment.verdict, assessment.headline, extra={FIELDS: told})
             except Exception:  # one export that nobody foresaw must not end the watch
                 failed = True
-                _LOG.exception("%s could not be checked", shown)
+                _LOG.exception("%s could not be checked", export)
         target = self.folder / (FAILED if failed else DONE) / name
         target.parent.mkdir(exist_ok=True)
         shutil.move(os.fspath(claimed), os.fspath(target))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rtqc.core.whole_file import whole_file, whole_path
 from rtqc.heart.levels import LEVELS
 from rtqc.heart.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE, Calibration, Manifest, file_hash, load_model
 from rtqc.training.calibrate import BAD_DICE
@@ -48,10 +49,11 @@ def export_model(
     weights = folder / WEIGHTS_FILE
     example = torch.zeros(1, len(settings.windows), *(SIZE_MULTIPLE * 2,) * 3)
     axes = {2: "slices", 3: "rows", 4: "columns"}
-    torch.onnx.export(
-        net.eval(), (example,), str(weights), input_names=["hu_windows"], output_names=["logit"], opset_version=17,
-        dynamic_axes={"hu_windows": axes, "logit": axes}, dynamo=False,
-    )  # fmt: skip
+    with whole_path(weights, weights.suffix) as part:
+        torch.onnx.export(
+            net.eval(), (example,), str(part), input_names=["hu_windows"], output_names=["logit"], opset_version=17,
+            dynamic_axes={"hu_windows": axes, "logit": axes}, dynamo=False,
+        )  # fmt: skip
     manifest = Manifest(
         name=settings.name,
         version="1",
@@ -68,8 +70,9 @@ def export_model(
         calibration=calibration,
         trusted_dice=trusted_dice,
     )
-    (folder / MANIFEST_FILE).write_text(manifest.toml(), encoding="utf-8")
-    (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    for name, text in ((MANIFEST_FILE, manifest.toml()), (CARD_FILE, card)):
+        with whole_file(folder / name) as file:
+            file.write(text.encode("utf-8"))
     check_export(net, folder)
     return manifest
 

@@ -133,3 +133,16 @@ def test_what_starts_a_night_gives_it_options_that_it_has(how: str, clean_folder
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "1 plans in" in done.stdout
+
+
+def test_the_service_has_least_rights() -> None:
+    analyse = shutil.which("systemd-analyze")
+    if analyse is None:
+        pytest.skip("systemd-analyze is not installed")
+    unit = EXAMPLES / "service" / "rtqc-node.service"
+    done = subprocess.run([analyse, "security", "--offline=true", str(unit)], capture_output=True, text=True, check=False)
+    if "Unknown" in done.stderr or "unrecognized" in done.stderr:
+        pytest.skip("this systemd-analyze cannot look at files")
+    # From 0 (nothing is allowed) to 10 (everything is).
+    exposure = float(done.stdout.split("Overall exposure level for rtqc-node.service:")[1].split()[0])
+    assert exposure <= 2.0, done.stdout

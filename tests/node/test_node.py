@@ -255,6 +255,11 @@ def test_what_nobody_takes_is_laid_aside_and_what_was_sent_is_forgotten(tmp_path
     prepared(outbox, "old")
     os.utime(tmp_path / "outbox" / "old", (0, 0))
     outbox.give_up(7)
+    # Not by a node that has only begun: its clock may be wrong.
+    assert outbox.knows("old")
+    assert list((tmp_path / "failed").iterdir()) == []
+    outbox._opened_at -= 7200
+    outbox.give_up(7)
     assert [f.name for f in (tmp_path / "failed").iterdir()] == ["old"]
     assert outbox.knows("old")
     (tmp_path / "failed" / "old").rename(tmp_path / "sent" / "old")
@@ -283,14 +288,12 @@ def test_a_folder_is_due_when_it_settled_and_again_when_it_is_quiet(tmp_path: Pa
     inbox.open()
     folder = tmp_path / "in" / "p"
     inbox.touched(folder)
-    now = time.time()
+    now = time.monotonic()
     assert inbox.due(now) == []
     assert inbox.due(now + SETTLE_SECONDS + 0.1) == [(folder, False)]
     assert inbox.due(now + 50) == []
     assert inbox.due(now + 101) == [(folder, True)]
     assert inbox.due(now + 500) == []
-    inbox.forget(-1)
-    assert inbox.due(now + 1000) == []
 
 
 def test_a_plan_is_complete_when_all_it_refers_to_is_there(folder: Path, clean_plan: SyntheticPlan) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tests.boxes import changed, without_contours, write_box
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Node:
+def node(tmp_path: Path) -> Iterator[Node]:
     """A node that nothing is sent to over the network: its inbox is filled by hand."""
     config = NodeConfig(
         state=tmp_path / "state", reports=tmp_path / "reports", anybody=True, quiet_seconds=0.01, device="cpu", least_free_mib=0
@@ -25,7 +26,8 @@ def node(tmp_path: Path) -> Node:
     found = Node(config)
     found.inbox.open()
     found.outbox.open()
-    return found
+    yield found
+    found.checker.close()
 
 
 def receive(node: Node, folder: Path, plan: Path) -> None:

@@ -18,7 +18,7 @@ from rtqc.core.cardiac_report import CardiacReport
 from rtqc.core.finding import Finding
 from rtqc.core.version import rtqc_version
 from rtqc.core.walk import files_below
-from rtqc.core.whole_file import whole_file
+from rtqc.core.whole_file import no_link, whole_file
 from rtqc.dicom import is_volume_file
 from rtqc.heart import Engine, load_model
 from rtqc.nightly.engine import Crew, Trade, carry_out, hired
@@ -269,7 +269,7 @@ class MeasuresFolder:
         """
         self.out.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"key": key, "row": asdict(row)}, ensure_ascii=True)
-        with self._lines.open("ab+") as file:
+        with open(self._lines, "ab+", opener=no_link) as file:
             # What was cut off in the middle of a line ends here.
             file.seek(0, os.SEEK_END)
             if file.tell():

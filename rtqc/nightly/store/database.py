@@ -12,9 +12,9 @@ from sqlalchemy import URL, Connection, CursorResult, Engine, Select, create_eng
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from rtqc.core.lock import whole_lock
 from rtqc.core.secrets import masked, without
 from rtqc.core.version import rtqc_version
-from rtqc.nightly.lock import whole_lock
 from rtqc.nightly.store.migrate import ForeignDatabaseError, NewerStoreError, bring_up_to_date, is_foreign_file
 from rtqc.nightly.store.postgresql import DRIVER, AddressError, prepared, without_deadline
 

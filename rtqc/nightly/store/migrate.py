@@ -14,6 +14,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
+from rtqc.core.whole_file import whole_path
+
 #: Advisory lock of PostgreSQL while tables are made: "rtqm" in ASCII.
 _LOCK_NUMBER = 0x7274716D
 _FOLDER = Path(__file__).parent / "migrations"
@@ -135,8 +137,9 @@ def _copied(engine: Engine, revision: str) -> Path | None:
     source = Path(engine.url.database)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     target = source.with_name(f"{source.name}.before-{revision}-{stamp}")
-    with sqlite3.connect(source) as old, sqlite3.connect(target) as new:
-        old.backup(new)
-    new.close()
-    old.close()
+    with whole_path(target) as part:
+        with sqlite3.connect(source) as old, sqlite3.connect(part) as new:
+            old.backup(new)
+        new.close()
+        old.close()
     return target
