@@ -65,13 +65,13 @@ def test_a_plane_that_lies_near_is_taken_as_it_is_and_beyond_an_end_for_half_a_s
 
 
 def test_a_gap_is_not_bridged_and_slopes_do_not_cross_it() -> None:
-    """Two cones of opposite slopes, 24 mm apart: each ends half a spacing beyond its own planes, as if the other were not there."""
-    low, high = {w: circle(3, 4, 20 - w) for w in (0.0, 3.0, 6.0)}, {w: circle(3, 4, w - 20) for w in (30.0, 33.0, 36.0)}
+    """Two cones, 24 mm apart, the upper one far wider: each ends half a spacing beyond its own planes, as if the other were not there."""
+    low, high = {w: circle(3, 4, 20 - w) for w in (0.0, 3.0, 6.0)}, {w: circle(3, 4, w + 10) for w in (30.0, 33.0, 36.0)}
     both = stack({**low, **high})
     heights = np.array([-2.0, -1, 1, 2, 4, 5, 7, 8, 10, 18, 26, 28, 29, 31, 32, 34, 35, 37, 38])
     apart = [areas_at(stack(part), heights, 1e-3) for part in (low, high)]
     for w, one, other, area in zip(heights, *apart, areas_at(both, heights, 1e-3), strict=True):
-        assert area.area == pytest.approx(one.area + other.area, rel=1e-3, abs=1e-6), w
+        assert area.area == pytest.approx(one.area + other.area, rel=3e-3, abs=1e-6), w
     assert [a.is_empty for a in areas_at(both, (7.6, 12, 18, 24, 28.4), 1e-3)] == [True] * 5
     volume, _ = volume_and_centre(surface_of(both))
     parts = [volume_and_centre(surface_of(stack(part)))[0] for part in (low, high)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from tests.mutants.equivalent import Equivalent, equivalents
 from tests.mutants.known import Known, known_mutants
-from tests.mutants.operators import mutants_of
+from tests.mutants.operators import Mutant, mutants_of
 from tests.mutants.rooms import ROOMS, ROOT
 
 
@@ -18,9 +20,14 @@ def test_a_known_wrong_change_still_has_its_place(known: Known) -> None:
     assert mutant.source != (ROOT / known.file).read_text()
 
 
+@cache
+def _made(file: str) -> list[Mutant]:
+    return mutants_of(file, (ROOT / file).read_text())
+
+
 @pytest.mark.parametrize("equivalent", equivalents(), ids=lambda e: f"{e.file}: {e.change}"[:80])
 def test_a_change_that_is_none_still_has_its_line_and_a_reason(equivalent: Equivalent) -> None:
-    made = mutants_of(equivalent.file, (ROOT / equivalent.file).read_text())
+    made = _made(equivalent.file)
     assert any(equivalent.is_of(m) for m in made), "no such change is made any more: take the entry out"
     assert len(equivalent.reason.split()) >= 4
 
