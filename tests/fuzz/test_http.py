@@ -69,10 +69,13 @@ def answered(port: int, request: bytes) -> bytes:
 def test_garbage_is_answered_or_hung_up_on_and_decides_nothing(
     start: Start, accounts_file: Path, kept: Store, out: Path, capfd: pytest.CaptureFixture[str]  # noqa: F811
 ) -> None:  # fmt: skip
-    # A request that says it goes on and does not is hung up on after a moment.
-    server = start(accounts=accounts_file, limits=Limits(header_seconds=0.2, request_seconds=10.0))
+    server = start(accounts=accounts_file)
     client = Client(server.port)
     client.sign_in()
+    # A request that says it goes on and does not is hung up on after a moment; ours, on a machine under load, is not.
+    connections = server._server.config.http_protocol_class
+    patient = connections.limits  # type: ignore[union-attr]
+    connections.limits = Limits(header_seconds=0.2, request_seconds=10.0)  # type: ignore[union-attr]
     cookie = "; ".join(f"{n}={v}" for n, v in client.cookies.items()).encode()
     signed = b"Host: 127.0.0.1\r\nCookie: " + cookie + b"\r\n"
     whole = (
@@ -93,6 +96,7 @@ def test_garbage_is_answered_or_hung_up_on_and_decides_nothing(
             assert status, (number, request, answer[:200])
             statuses[status[1].decode()] = statuses.get(status[1].decode(), 0) + 1
         assert b"Traceback" not in answer, request
+    connections.limits = patient  # type: ignore[union-attr]
     assert client.ask("/latest/index.html").status == 200
     assert "500" not in statuses, statuses
     assert {"200", "400"} <= set(statuses), statuses
