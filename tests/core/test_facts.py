@@ -139,10 +139,12 @@ def test_the_usual_spacing_is_the_lower_median_unless_that_is_a_gap() -> None:
 
 
 def test_the_centroid_is_weighted_by_thickness() -> None:
-    areas = {0.0: box(0, 0, 10, 10), 2.0: box(10, 0, 20, 30), 8.0: box(-10, 20, 0, 30)}
+    """Planes at 0, 2, 5 and 9 mm stand for 2.5, 2.5, 3.5 and 3.5 mm."""
+    areas = {0.0: box(0, 0, 10, 10), 2.0: box(10, 0, 20, 30), 5.0: box(-10, 20, 0, 30), 9.0: box(20, -10, 40, 0)}
     heart = Structure("x", {w: MultiPolygon([a]) for w, a in areas.items()})
-    weights = np.array([100, 300, 100]) * heart.thickness_mm
-    expected = [weights @ [5, 15, -5], weights @ [5, 15, 25], weights @ [0, 2, 8]] / weights.sum()
+    weights = np.array([100, 300, 100, 200]) * [2.5, 2.5, 3.5, 3.5]
+    assert heart.thickness_mm.tolist() == [2.5, 2.5, 3.5, 3.5]
+    expected = np.array([weights @ [5, 15, -5, 30], weights @ [5, 15, 25, -5], weights @ [0, 2, 5, 9]]) / weights.sum()
     np.testing.assert_allclose(heart.centroid_mm, expected)
 
 
