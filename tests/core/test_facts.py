@@ -161,7 +161,7 @@ def test_slice_row_and_column_lead_to_the_place_that_the_standard_says_and_back(
     """PS3.3 C.7.6.2.1.1: corner + column index times column distance along the row + row index times row distance along the column."""
     row, column = (np.array(v, float) for v in GRIDS[name])
     corner = np.array([11.0, -7.0, 3.0])
-    grid = Grid.regular((5, 6, 7), (5.0, 4.0, 2.5), corner, Orientation(tuple(row), tuple(column)))
+    grid = Grid.regular((5, 6, 7), (5.0, 4.0, 2.5), corner.tolist(), Orientation(tuple(row), tuple(column)))
     index = np.array([(0, 0, 0), (4, 0, 0), (0, 5, 0), (0, 0, 6), (3, 2, 4)])
     expected = corner + index @ np.array([5.0 * np.cross(row, column), 4.0 * column, 2.5 * row])
     np.testing.assert_allclose(grid.patient_mm(index), expected, atol=1e-9)
