@@ -139,10 +139,12 @@ def test_the_usual_spacing_is_the_lower_median_unless_that_is_a_gap() -> None:
 
 
 def test_the_centroid_is_weighted_by_thickness() -> None:
-    areas = {0.0: box(0, 0, 10, 10), 2.0: box(10, 0, 20, 30), 8.0: box(-10, 20, 0, 30)}
+    """Planes at 0, 2, 5 and 9 mm stand for 2.5, 2.5, 3.5 and 3.5 mm."""
+    areas = {0.0: box(0, 0, 10, 10), 2.0: box(10, 0, 20, 30), 5.0: box(-10, 20, 0, 30), 9.0: box(20, -10, 40, 0)}
     heart = Structure("x", {w: MultiPolygon([a]) for w, a in areas.items()})
-    weights = np.array([100, 300, 100]) * heart.thickness_mm
-    expected = [weights @ [5, 15, -5], weights @ [5, 15, 25], weights @ [0, 2, 8]] / weights.sum()
+    weights = np.array([100, 300, 100, 200]) * [2.5, 2.5, 3.5, 3.5]
+    assert heart.thickness_mm.tolist() == [2.5, 2.5, 3.5, 3.5]
+    expected = np.array([weights @ [5, 15, -5, 30], weights @ [5, 15, 25, -5], weights @ [0, 2, 5, 9]]) / weights.sum()
     np.testing.assert_allclose(heart.centroid_mm, expected)
 
 
@@ -159,7 +161,7 @@ def test_slice_row_and_column_lead_to_the_place_that_the_standard_says_and_back(
     """PS3.3 C.7.6.2.1.1: corner + column index times column distance along the row + row index times row distance along the column."""
     row, column = (np.array(v, float) for v in GRIDS[name])
     corner = np.array([11.0, -7.0, 3.0])
-    grid = Grid.regular((5, 6, 7), (5.0, 4.0, 2.5), corner, Orientation(tuple(row), tuple(column)))
+    grid = Grid.regular((5, 6, 7), (5.0, 4.0, 2.5), corner.tolist(), Orientation(tuple(row), tuple(column)))
     index = np.array([(0, 0, 0), (4, 0, 0), (0, 5, 0), (0, 0, 6), (3, 2, 4)])
     expected = corner + index @ np.array([5.0 * np.cross(row, column), 4.0 * column, 2.5 * row])
     np.testing.assert_allclose(grid.patient_mm(index), expected, atol=1e-9)

@@ -197,7 +197,7 @@ def _enhanced(folder: Path) -> None:
     """A multi-frame CT that does not say where its frames lie, in place of the CT."""
 
     def change(dataset: Dataset) -> None:
-        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"  # type: ignore[assignment]
         dataset.NumberOfFrames = 2
         dataset.PixelData = dataset.PixelData * 2
 
@@ -207,7 +207,7 @@ def _enhanced(folder: Path) -> None:
 
 
 def _record(dataset: Dataset) -> None:
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.481.4"
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.481.4"  # type: ignore[assignment]
 
 
 def _second_plan(dataset: Dataset) -> None:
@@ -267,7 +267,7 @@ def _found(folder: Path, rule: str) -> list[object]:
 def test_what_is_wrong_is_said_with_its_place_number_and_file(row: Note, clean: Path, tmp_path: Path) -> None:
     folder = tmp_path / "files"
     if row.written:
-        write_box(folder, image=IMAGE, **dict(row.written))
+        write_box(folder, image=IMAGE, **dict(row.written))  # type: ignore[arg-type]
     else:
         shutil.copytree(clean, folder)
     row.change(folder)

@@ -162,7 +162,7 @@ def test_the_review_counts_as_an_approval_only_of_what_was_reviewed(folder: Path
 def _second_set(folder: Path, name: str, uid: str, created: str, side_mm: float) -> None:
     """Another structure set, whose heart is a box of another width."""
     dataset = pydicom.dcmread(folder / "RTSTRUCT.dcm")
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid  # type: ignore[assignment]
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = created[:8], created[8:]
     for contour in dataset.ROIContourSequence[0].ContourSequence:
         points = np.array(contour.ContourData, float).reshape(-1, 3)
