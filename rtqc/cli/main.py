@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cardiac": ("rtqc.cli.cardiac", "Heart volume, epicardial fat and coronary calcium of chest CTs."),
     "protocol": ("rtqc.cli.protocol", "List, show or check protocols: thresholds and dose constraints."),
     "nightly": ("rtqc.cli.nightly", "Check every plan of an archive; a page for the morning."),
+    "commission": ("rtqc.cli.commission", "What a clinic does before use: agreement, its habit, limits, a protocol."),
     "serve": ("rtqc.cli.serve", "The dashboard from a local server, where flags are marked as reviewed."),
     "doctor": ("rtqc.cli.doctor", "Would a night work here? Versions, devices, archive, output, store."),
     "cohort": ("rtqc.cli.cohort", "What a whole cohort says: agreement, failures, how small an error is found."),

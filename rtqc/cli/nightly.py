@@ -143,7 +143,7 @@ def command(
             return
         places.make()
         opened = open_store(store or out / STORE_FILE, told=_say)
-        with _listener(as_json) as listener:
+        with night_listener(as_json) as listener:
             folder.mkdir(exist_ok=True)
             night = Night(
                 folder, places, opened, settings, Crew(workers or 0, cluster or ""), Selection(since, only), verdicts, planner_names,
@@ -245,7 +245,8 @@ def _dry_run(archive: Path, out: Path, store: str | None, selection: Any, as_jso
 
 
 @contextmanager
-def _listener(quiet: bool) -> Iterator[Any]:
+def night_listener(quiet: bool) -> Iterator[Any]:
+    """Who is told how a night goes: a bar on a terminal, else a log."""
     if sys.stderr.isatty() and not quiet:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
