@@ -48,7 +48,7 @@ class JudgedEnd:
 
 
 def judged_end(m: Measurements, limits: Limits, side: Side) -> JudgedEnd | None:
-    """An end, judged; None where there is no contour, no draft, or the image cuts the draft off there."""
+    """An end, judged; None where there is no contour or no draft."""
     found = m.ends_mm
     if found is None or m.draft is None:
         return None
@@ -60,7 +60,7 @@ def judged_end(m: Measurements, limits: Limits, side: Side) -> JudgedEnd | None:
         limit = Limit(value=habit.limit, unit="mm from the clinic's median", source=commissioned.source)
         return JudgedEnd(difference, abs(difference - habit.median) <= habit.limit, "habit", habit.median, limit)
     own = limits.agreement_end
-    if side == "lower" or m.draft.ends is None:
+    if side == "lower":
         return JudgedEnd(difference, abs(difference) <= own.value, "draft", 0.0, own)
     if m.upper_end is not None:
         low, high = DEFINITIONS[m.upper_end].from_feng_mm

@@ -53,7 +53,8 @@ def test_ten_contours_tell_the_habit_of_the_ends() -> None:
         report, _ = learned(contours(10, seed=seed), [], ARCHIVE)
         habit = report.upper_end_habit
         assert habit is not None
-        assert habit.low <= -20 + 3 and habit.high >= -20 - 3
+        assert habit.low <= -20 + 3
+        assert habit.high >= -20 - 3
         assert abs(habit.median + 20) < 5
         assert habit.limit > 9
     assert report.volume_habit is not None

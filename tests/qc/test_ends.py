@@ -14,6 +14,7 @@ from rtqc.heart import Draft
 from rtqc.pipeline import Options, assess
 from rtqc.qc import Protocol, ProtocolError, load_protocol
 from rtqc.qc.commissioned import Commissioned, Habit
+from rtqc.report.view import tiles
 
 
 def moved_ends(of: Structure, upper_mm: float = 0.0, lower_mm: float = 0.0) -> Structure:
@@ -124,3 +125,17 @@ def test_a_protocol_that_misses_its_hearts_says_which_file(tmp_path: Path) -> No
     assert loaded.commissioned is not None
     assert loaded.commissioned.population is not None
     assert loaded.commissioned.population.features["volume_ml"].centre == 700
+
+
+def test_the_report_shows_what_was_judged(clean_case: Case, clean_draft: Draft) -> None:
+    heart = replace(moved_ends(clean_draft.structure, -30), name="Heart")
+    rois = tuple(replace(r, structure=heart) if r.structure.name == "Heart" else r for r in clean_case.rois)
+    options = Options(load_protocol("breast"), device="cpu", second_check=False)
+    a = assess(replace(clean_case, rois=rois), options, clean_draft)
+    shown = {t.name: t.value for t in tiles(a)}
+    assert a.agreement is not None
+    assert a.agreement.between_ends is not None
+    assert a.agreement.dice < 0.9 < a.agreement.between_ends.dice
+    assert shown["Dice between the ends"] == f"{a.agreement.between_ends.dice:.3f}"
+    assert a.heart.contoured is not None
+    assert not a.heart.contoured.from_draft

@@ -12,7 +12,7 @@ from scipy.stats import t as student_t
 _Z = 1.959964
 
 
-def wilson(found: int, count: int) -> tuple[float, float]:
+def wilson(found: float, count: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share (E. B. Wilson, J Am Stat Assoc 22:209, 1927); nothing known of nothing.
 
     >>> [round(v, 4) for v in wilson(10, 20)]

@@ -1,5 +1,7 @@
-"""Commissioning: what a clinic does before use and after every update. Its accepted contours are held against the drafts, its habit is learned, limits are
-proposed with the false flags that each would have, and a protocol is written that ``rtqc check`` takes.
+"""Commissioning: what a clinic does before use and after every update.
+
+Its accepted contours are held against the drafts, its habit is learned, limits are proposed with the false flags that each would have, and a protocol is
+written that ``rtqc check`` takes.
 """
 
 from rtqc.nightly.commissioning.constancy import ConstancyReport, checked, read_facts

@@ -216,7 +216,7 @@ def _precision(cases: Sequence[CaseMeasured]) -> tuple[Precision, ...]:
     spreads = [qn(spread_in_slices(e, slice_mm)) if len(cases) >= 3 else None for e in ends]
     found = []
     for n in _CASES:
-        low, high = wilson(round(_FALSE_FLAGS * n), n)
+        low, high = wilson(_FALSE_FLAGS * n, n)
         upper, lower = (None if s is None else round(median_half_width(s, n), 1) for s in spreads)
         found.append(
             Precision(
@@ -236,12 +236,12 @@ def _notes(report: CommissioningReport) -> tuple[str, ...]:
             f"{n} contours are too few for a habit or for limits: at least {LEAST_CASES} with a trusted draft are needed. The protocol that was "
             "written keeps the limits that ship, and ends are judged by what schools differ."
         )
-    for habit in report.two_habits:
-        notes.append(
-            f"The {habit.end} end follows two habits: {len(habit.lower_keys)} contours end {habit.lower_mm:+.0f} mm and {len(habit.upper_keys)} end "
-            f"{habit.upper_mm:+.0f} mm from the draft (one habit splits so clearly {100 * habit.chance:.1f} % of the time). No habit was written for "
-            "it. Find out what tells them apart (planner, date, site), and commission each part by itself with --only or --without."
-        )
+    notes += [
+        f"The {habit.end} end follows two habits: {len(habit.lower_keys)} contours end {habit.lower_mm:+.0f} mm and {len(habit.upper_keys)} end "
+        f"{habit.upper_mm:+.0f} mm from the draft (one habit splits so clearly {100 * habit.chance:.1f} % of the time). No habit was written for "
+        "it. Find out what tells them apart (planner, date, site), and commission each part by itself with --only or --without."
+        for habit in report.two_habits
+    ]
     own = sum(c.kind == "own_draft" for c in report.left_out)
     if own:
         notes.append(

@@ -58,9 +58,8 @@ def protocol_toml(report: CommissioningReport, rules: Rules, has_population: boo
         "",
         "[commissioned]",
     ]
-    for key in ("date", "rtqc_version", "model", "model_hash", "population_file"):
-        if value := getattr(told, key):
-            lines.append(f"{key} = {_text(value)}")
+    keys = ("date", "rtqc_version", "model", "model_hash", "population_file")
+    lines += [f"{key} = {_text(value)}" for key in keys if (value := getattr(told, key))]
     lines.append(f"cases = {told.cases}")
     for key in ("upper_end_mm", "lower_end_mm", "volume_percent"):
         habit: Habit | None = getattr(told, key)
