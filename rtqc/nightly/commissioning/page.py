@@ -12,6 +12,7 @@ import numpy as np
 from rtqc.nightly.commissioning.result import CaseMeasured, CommissioningReport
 from rtqc.nightly.places import THUMBNAIL_FILE
 from rtqc.report import templates
+from rtqc.report.view import number
 
 #: Pictures of the worst cases.
 MOST_PICTURES = 6
@@ -107,7 +108,7 @@ def _histogram(title: str, x_name: str, values: Sequence[float], marks: Sequence
         if n
     )
     digits = 0 if high - low > 5 else 2
-    ticks = tuple((x(v), f"{v:.{digits}f}".replace("-", "−")) for v in np.linspace(low + room, high - room, 5))
+    ticks = tuple((x(v), number(round(v, digits) + 0.0, digits)) for v in np.linspace(low + room, high - room, 5))
     upright = tuple((x(m), name) for m, name in marks)
     return Plot(title, x_name, "contours", bars=bars, x_ticks=ticks, y_ticks=((0.0, str(top)), (HEIGHT, "0")), upright=upright)
 
