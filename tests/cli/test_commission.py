@@ -13,12 +13,12 @@ import pydicom
 import pytest
 
 from rtqc.dicom import read_case
-from rtqc.heart import draft_heart, load_model
+from rtqc.heart import draft_heart
 from rtqc.phantom import write_plan
 from rtqc.pipeline import write_rtstruct
 from rtqc.qc import load_protocol, rule_ids
 from tests.archives import base
-from tests.cli.run import rtqc
+from tests.cli.run import Outcome, rtqc
 from tests.nightly.clinic import Clinic, drawn, with_heart, write_clinic
 
 SEEDS = (100, 101)
@@ -122,24 +122,28 @@ def test_the_protocol_passes_the_clinics_habit_and_flags_what_departs_from_it(cl
 
 
 def test_stored_cases_are_drawn_as_they_were(clinic: Commissioned, tmp_path: Path) -> None:
-    done = rtqc("commission", "--constancy", "--out", clinic.out, "--device", "cpu", "--json")
-    assert done.status == 0, done.out + done.err
-    jsonschema.validate(done.document, json.loads((SCHEMAS / "constancy.schema.json").read_text()))
-    assert len(done.document["cases"]) == len(clinic.report["cases"])
-    copy = tmp_path / "out"
-    shutil.copytree(clinic.out / "constancy", copy / "constancy")
-    facts = json.loads((copy / "constancy" / "facts.json").read_text())
-    facts["cases"] = facts["cases"][:1]
-    other = load_model("heart-v1").manifest.sha256[:-1] + "x"
-    (copy / "constancy" / "facts.json").write_text(json.dumps(facts | {"model_hash": other}))
-    assert rtqc("commission", "--constancy", "--out", copy, "--device", "cpu").status == 1
-    changed = [dict(facts["cases"][0], volume_ml=facts["cases"][0]["volume_ml"] * 1.05)]
-    (copy / "constancy" / "facts.json").write_text(json.dumps(facts | {"cases": changed}))
-    off = rtqc("commission", "--constancy", "--out", copy, "--device", "cpu")
+    out = tmp_path / "out"
+    shutil.copytree(clinic.out / "constancy", out / "constancy")
+    path = out / "constancy" / "facts.json"
+    stored = json.loads(path.read_text())
+    assert len(stored["cases"]) == len(clinic.report["cases"])
+    facts = stored | {"cases": stored["cases"][:1]}
+
+    def constancy(changed: dict[str, object]) -> Outcome:
+        path.write_text(json.dumps(changed))
+        return rtqc("commission", "--constancy", "--out", out, "--device", "cpu", "--json")
+
+    same = constancy(facts)
+    assert same.status == 0, same.out + same.err
+    jsonschema.validate(same.document, json.loads((SCHEMAS / "constancy.schema.json").read_text()))
+    assert same.document["cases"][0]["dice"] == 1
+    assert constancy(facts | {"model_hash": "0" * 64}).status == 1
+    larger = dict(facts["cases"][0], volume_ml=facts["cases"][0]["volume_ml"] * 1.05)
+    off = constancy(facts | {"cases": [larger]})
     assert off.status == 1
-    assert "Not as commissioned" in off.out
-    (copy / "constancy" / facts["cases"][0]["file"]).write_bytes(b"x")
-    damaged = rtqc("commission", "--constancy", "--out", copy, "--device", "cpu")
+    assert not off.document["cases"][0]["same"]
+    (out / "constancy" / facts["cases"][0]["file"]).write_bytes(b"x")
+    damaged = constancy(facts)
     assert damaged.status == 2
     assert "not as it was stored" in damaged.err
 
