@@ -85,7 +85,7 @@ def habit_of(values: Values, least: float, least_cases: int = LEAST_CASES) -> Ha
     low, high = median_interval(values)
     deviation = max(qn(values), least / 4)
     return Habit(
-        median=round(float(np.median(values)), 2),
+        median=round(float(np.median(values)), 2) + 0.0,
         low=round(low, 2),
         high=round(high, 2),
         deviation=round(deviation, 2),
