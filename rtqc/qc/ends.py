@@ -15,6 +15,7 @@ from rtqc.qc.protocol import Limit, Limits
 from rtqc.qc.upper_ends import DEFINITIONS, SCHOOLS_MM, SCHOOLS_SOURCE
 
 Side = Literal["upper", "lower"]
+SIDES: tuple[Side, ...] = ("upper", "lower")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def judged_agreement(m: Measurements, limits: Limits) -> tuple[Agreement | Betwe
     agreement = m.agreement
     if agreement is None or agreement.between_ends is None:
         return agreement, ""
-    ends = [judged_end(m, limits, side) for side in ("upper", "lower")]
+    ends = [judged_end(m, limits, side) for side in SIDES]
     if any(end is None or not end.accepted for end in ends) or all(end is not None and end.by == "draft" for end in ends):
         return agreement, ""
     part = agreement.between_ends

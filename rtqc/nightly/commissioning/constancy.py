@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rtqc.core.grid import Grid
@@ -203,15 +204,16 @@ def _extent(draft: Draft) -> tuple[float, float] | None:
     return round(float(positions[0]), 2), round(float(positions[-1]), 2)
 
 
-def _now(stored: StoredFacts, mask: np.ndarray, draft: Draft) -> CaseNow:
+def _now(stored: StoredFacts, mask: NDArray[np.bool_], draft: Draft) -> CaseNow:
     now = draft.mask.array
     total = int(mask.sum() + now.sum())
     dice = 2 * float((mask & now).sum()) / total if total else 1.0
     volume = 100 * (draft.structure.volume_ml / stored.volume_ml - 1) if stored.volume_ml else 0.0
     extent = _extent(draft)
-    lower, upper = (
-        (b - a for a, b in zip(stored.extent_mm, extent, strict=True)) if stored.extent_mm and extent else (None, None)
-    )
+    lower: float | None = None
+    upper: float | None = None
+    if stored.extent_mm is not None and extent is not None:
+        lower, upper = extent[0] - stored.extent_mm[0], extent[1] - stored.extent_mm[1]
     both = (stored.extent_mm is None) == (extent is None)
     predicted = draft.predicted_dice - stored.predicted_dice
     same = (
@@ -240,7 +242,7 @@ def _packed(image: Image, draft: Draft) -> bytes:
     return buffer.getvalue()
 
 
-def _unpacked(path: Path, sha256: str) -> tuple[Image, np.ndarray]:
+def _unpacked(path: Path, sha256: str) -> tuple[Image, NDArray[np.bool_]]:
     try:
         content = path.read_bytes()
     except OSError as error:

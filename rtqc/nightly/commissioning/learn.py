@@ -47,6 +47,7 @@ _CASES = (5, 10, 20, 30, 50, 100)
 #: Of a protocol's z-limit for the clinic's hearts, when it was chosen: with few hearts the spread is widened to keep its meaning.
 _POPULATION_SIGMAS = 5.5
 _FALSE_FLAGS = 0.05
+_ENDS: tuple[Literal["upper", "lower"], ...] = ("upper", "lower")
 _DISTRIBUTIONS: tuple[tuple[str, str, str], ...] = (
     ("Dice between the ends", "", "dice"), ("Dice of the whole", "", "whole_dice"), ("HD95 between the ends", "mm", "hausdorff95_mm"),
     ("Mean surface distance between the ends", "mm", "mean_surface_distance_mm"), ("Volume between the ends, contour over draft", "%", "volume_percent"),
@@ -85,7 +86,7 @@ def learned(cases: Sequence[CaseMeasured], left: Sequence[CaseLeftOut], archive:
         left: plans that do not, and why.
         archive: what they come from.
     """
-    habits = tuple(h for end in ("upper", "lower") if (h := _two_habits(cases, end)) is not None)  # type: ignore[arg-type]
+    habits = tuple(h for end in _ENDS if (h := _two_habits(cases, end)) is not None)
     one = (not any(h.end == "upper" for h in habits), not any(h.end == "lower" for h in habits))
     rules = rules_of(cases, one)
     flags = left_out_flags(cases, one)
@@ -212,7 +213,7 @@ def _mean_dose(cases: Sequence[CaseMeasured]) -> Agreement | None:
 
 def _precision(cases: Sequence[CaseMeasured]) -> tuple[Precision, ...]:
     slice_mm = float(np.median([c.slice_spacing_mm for c in cases])) if cases else 0.0
-    ends = [_ends(cases, end) for end in ("upper", "lower")]  # type: ignore[arg-type]
+    ends = [_ends(cases, end) for end in _ENDS]
     spreads = [qn(spread_in_slices(e, slice_mm)) if len(cases) >= 3 else None for e in ends]
     found = []
     for n in _CASES:
