@@ -10,12 +10,15 @@ from pydantic import BaseModel
 from rtqc.core import Assessment
 from rtqc.core.cardiac_report import CardiacReport
 from rtqc.nightly import Summary
+from rtqc.nightly.commissioning import CommissioningReport, ConstancyReport
 
 #: File -> what it describes.
 SCHEMAS: dict[str, type[BaseModel]] = {
     "assessment.schema.json": Assessment,
     "cardiac.schema.json": CardiacReport,
     "nightly.schema.json": Summary,
+    "commissioning.schema.json": CommissioningReport,
+    "constancy.schema.json": ConstancyReport,
 }
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from rtqc.cardiac import Heart as MeasuredHeart
 from rtqc.cardiac import Measured, measure
-from rtqc.comparison import compare
+from rtqc.comparison import between_ends, compare
 from rtqc.core.assessment import (
     Agreement,
     Assessment,
@@ -22,6 +22,7 @@ from rtqc.core.assessment import (
     ContouredHeart,
     DraftEnd,
     DraftHeart,
+    HabitUsed,
     Hearts,
     LimitUsed,
     PrescribedDose,
@@ -38,7 +39,7 @@ from rtqc.dicom import DrawnBy, Writing, append_rtstruct
 from rtqc.dicom import write_rtstruct as write_structure
 from rtqc.dosimetry import AlphaBeta, BothHearts, SurfaceBand, evaluate, organ_doses
 from rtqc.heart import DEFAULT_MODEL, Device, Draft, Engine, ModelError, draft_with, load_model
-from rtqc.heart.ends import End
+from rtqc.heart.ends import End, UpperEnd
 from rtqc.heart.uncertainty import LOWER_END_SD_MM, UPPER_END_SD_MM
 from rtqc.qc import (
     CONTOUR_PROTOCOL,
@@ -161,11 +162,11 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
     candidates, roi = choose_heart(case, protocol)
     if draft is None and case.image is not None:
         with clock.step("draft"):
-            draft = _draft(case, options, findings)
+            draft = _draft(case, options, protocol, findings)
     heart = roi.structure if roi is not None and not roi.structure.is_empty else None
     drawn = draft.structure if draft is not None and not draft.structure.is_empty else None
     with clock.step("compare"):
-        agreement = _agreement(heart, drawn)
+        agreement = agreement_of(heart, drawn)
     with clock.step("dose"):
         alpha_beta = AlphaBeta(protocol.alpha_beta.value, protocol.alpha_beta.source)
         hearts = BothHearts.of(case, roi, heart, drawn, alpha_beta, surface_band(draft))
@@ -181,7 +182,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         if measured is not None:
             findings += with_severities((f for f in measured.findings if f.rule not in _SAID_OF_THE_DRAFT), protocol)
     with clock.step("rules"):
-        population = options.populations.get(protocol.name) or shipped_population()
+        population = options.populations.get(protocol.name) or _commissioned_population(protocol, draft) or shipped_population()
         measurements = Measurements(
             case,
             roi,
@@ -214,6 +215,7 @@ def assess_fully(case: Case, options: Options = Options(), draft: Draft | None =
         cardiac=measured.cardiac if measured is not None else None,
         constraints=constraints,
         course=course,
+        habit=_habit(measurements),
         limits={key: LimitUsed(**limit) for key, limit in protocol.limits.model_dump().items()},
         findings=tuple(findings),
         run=Run(
@@ -314,13 +316,30 @@ def _judging(options: Options, protocol: Protocol, drawn: Structure | None, band
     return Judging(lambda other: _choice(other, options), heart_of, drawn, band)
 
 
-def _draft(case: Case, options: Options, findings: list[Finding]) -> Draft | None:
+def _draft(case: Case, options: Options, protocol: Protocol, findings: list[Finding]) -> Draft | None:
     assert case.image is not None
     try:
-        return draft_with(case.image, Engine(load_model(options.model), options.device, options.threads))
+        # A level that draws the schools' other ends is seen by no model: they are judged by where they lie from Feng's.
+        upper_end: UpperEnd = "model" if protocol.heart.upper_end == "model" else "feng2011"
+        return draft_with(case.image, Engine(load_model(options.model), options.device, options.threads), upper_end)
     except ModelError as error:
         findings.append(undone_finding("model.unusable", f"No draft could be made: {error}."))
         return None
+
+
+def _commissioned_population(protocol: Protocol, draft: Draft | None) -> Population | None:
+    """The clinic's own hearts of its commissioning, where it was with the model that drew this draft."""
+    told = protocol.commissioned
+    return told.population if told is not None and draft is not None and told.model_hash == draft.model_hash else None
+
+
+def _habit(m: Measurements) -> HabitUsed | None:
+    told, definition = m.commissioned, m.upper_end
+    if told is None:
+        return HabitUsed(definition=definition) if definition is not None else None
+    habits = (told.upper_end_mm, told.lower_end_mm, told.volume_percent)
+    upper, lower, volume = (habit.median if habit is not None else None for habit in habits)
+    return HabitUsed(source=told.source, definition=definition, upper_end_mm=upper, lower_end_mm=lower, volume_percent=volume)
 
 
 def heart_of(draft: Draft) -> MeasuredHeart:
@@ -346,10 +365,12 @@ def _cardiac(case: Case, draft: Draft | None) -> Measured | None:
     return measure(case.image, heart_of(draft), case.acquisition, dose=case.dose, series_uid=case.provenance.ct_series_uid)
 
 
-def _agreement(heart: Structure | None, drawn: Structure | None) -> Agreement | None:
+def agreement_of(heart: Structure | None, drawn: Structure | None) -> Agreement | None:
+    """How a contour agrees with a draft, as a whole and between the ends that both have; None where there is nothing to compare."""
     if heart is None or drawn is None or not heart.orientation.is_parallel(drawn.orientation):
         return None
-    return compare(heart, drawn)
+    agreement = compare(heart, drawn)
+    return agreement.model_copy(update={"between_ends": between_ends(heart, drawn, agreement)})
 
 
 def _summary(case: Case) -> CaseSummary:
@@ -392,6 +413,7 @@ def _contoured(m: Measurements) -> ContouredHeart | None:
         extent_mm=_extent(heart),
         shape=m.shape,
         population=m.population_comparison,
+        from_draft=m.roi is not None and m.roi.from_draft,
     )
 
 

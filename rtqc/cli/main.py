@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cardiac": ("rtqc.cli.cardiac", "Heart volume, epicardial fat and coronary calcium of chest CTs."),
     "protocol": ("rtqc.cli.protocol", "List, show or check protocols: thresholds and dose constraints."),
     "nightly": ("rtqc.cli.nightly", "Check every plan of an archive; a page for the morning."),
+    "commission": ("rtqc.cli.commission", "What a clinic does before use: agreement, its habit, limits, a protocol."),
     "serve": ("rtqc.cli.serve", "The dashboard from a server with sign-in, where flags are marked as reviewed."),
     "accounts": ("rtqc.cli.accounts", "Who may sign in at rtqc serve, and whether its record is whole."),
     "doctor": ("rtqc.cli.doctor", "Would a night work here? Versions, devices, archive, output, store."),

@@ -166,6 +166,101 @@ def _import_trained(
     return write_imported(read, out)
 
 
+@command.command("fetch")
+@click.argument("source", metavar="NAME|URL")
+@click.option(
+    "--out",
+    type=PathArgument(exists=False),
+    metavar="DIR",
+    help="Where the model folder goes. [default: rtqc's cache, by its name]",
+)
+@click.option("--name", default="", help="What the model is called. [default: by its source]")
+@click.option("--accept-licence", is_flag=True, help="Take the licence as it is shown, without being asked.")
+@click.option("--sha256", default="", metavar="HEX", help="Hash that the file must have. [default: as the first time]")
+@click.option(
+    "--label", "labels", multiple=True, metavar="NAME", help="Label that is heart; several are united. [default: by its name]"
+)
+@click.option("--fold", "folds", multiple=True, metavar="N", help="nnU-Net: fold to take. [default: all there are]")
+@click.option(
+    "--mirroring", is_flag=True, help="nnU-Net: with mirrored copies, if it was trained so; up to eight times slower."
+)
+@click.option("--trust", is_flag=True, help="Load Python objects from a checkpoint, which can run any code.")
+def fetch_(
+    source: str,
+    out: Path | None,
+    name: str,
+    accept_licence: bool,
+    sha256: str,
+    labels: tuple[str, ...],
+    folds: tuple[str, ...],
+    mirroring: bool,
+    trust: bool,
+) -> None:
+    """Download a published model and import it.
+
+    NAME is totalsegmentator; URL leads to a ZIP file that holds what rtqc model import reads. Stopped anywhere, it goes on when it is started
+    again; a proxy is taken from the environment (https_proxy). The file's hash is kept: what comes later from there must be the same.
+    """
+    from rtqc.core.cache import fetched_models
+    from rtqc.heart import ModelError
+    from rtqc.training.download import DownloadError
+    from rtqc.training.published import fetch, install, licence_of
+
+    known = licence_of(source)
+    if known:
+        _ask_licence(known, accept_licence)
+    try:
+        with progress() as bar:
+            task = bar.add_task("downloading", total=None)
+            fetched = fetch(source, sha256, lambda done, total: bar.update(task, completed=done, total=total))
+        if not known:
+            _ask_licence(fetched.licence or "not known: the archive does not say; ask whoever published it", accept_licence)
+        folder = (out or fetched_models() / (name or fetched.name)).absolute()
+        if folder.exists():
+            stop(f"{folder} is there already: give another --out or --name, or delete it")
+        console().print("importing, which takes a minute for a large network")
+
+        def make(unpacked: Path, target: Path) -> Manifest:
+            return _import_any(unpacked, target, labels or fetched.labels, folds, mirroring, fetched.licence, trust)
+
+        made = install(fetched, folder, make)
+    except (DownloadError, ModelError, ValueError, FileExistsError) as error:
+        stop(str(error))
+    except OSError as error:
+        stop(f"{error.filename or out}: {error.strerror or error}. Nothing half-installed was left.")
+    say = console()
+    say.print(
+        f"Model: {plain(str(folder))}, draws {plain(made.structure)}, {_voxel(made.spacing_mm)} mm voxels", soft_wrap=True
+    )
+    say.print(f"Fetched file: SHA-256 {fetched.sha256}", soft_wrap=True)
+    used = str(folder) if out is not None else folder.name
+    say.print(f"Commission it before use: rtqc commission ARCHIVE --model {plain(used)} --out DIR", soft_wrap=True)
+
+
+def _ask_licence(text: str, accepted: bool) -> None:
+    import sys
+
+    click.echo(f"Licence of the weights: {text}", err=True)
+    if accepted:
+        return
+    if not sys.stdin.isatty():
+        stop("nobody is there to be asked: accept the licence with --accept-licence")
+    if not click.confirm("Do you accept it?", err=True):
+        stop("the licence was not accepted; nothing was installed")
+
+
+def _import_any(
+    source: Path, out: Path, labels: Sequence[str], folds: Sequence[str], mirroring: bool, licence: str, trust: bool
+) -> Manifest:
+    weights = [] if list(source.rglob("plans.json")) else sorted(source.rglob("model.onnx"))
+    if len(weights) == 1 and weights[0].with_name("manifest.toml").is_file():
+        return _import_onnx(weights[0], None, out)
+    # Archives often hold one folder that holds everything.
+    bundles = sorted(p.parent.parent for p in source.rglob("configs/metadata.json"))
+    source = bundles[0] if len(bundles) == 1 else source
+    return _import_trained(source, out, labels, folds, mirroring, None, licence.splitlines()[0] if licence else "", trust)
+
+
 @command.command("evaluate")
 @click.argument("model", metavar="NAME|DIR")
 @click.argument("data", nargs=-1, required=True, type=PathArgument())

@@ -141,7 +141,7 @@ def command(
             return
         places.make()
         opened = open_store(store or out / STORE_FILE, told=_say)
-        with _listener(as_json, log_format) as listener:
+        with night_listener(as_json, log_format) as listener:
             folder.mkdir(exist_ok=True)
             night = Night(
                 folder, places, opened, settings, crew, Selection(since, only), verdicts, planner_names,
@@ -242,7 +242,8 @@ def _dry_run(archive: Path, out: Path, store: str | None, selection: Any, as_jso
 
 
 @contextmanager
-def _listener(quiet: bool, form: str) -> Iterator[Any]:
+def night_listener(quiet: bool, form: str = "text") -> Iterator[Any]:
+    """Who is told how a night goes: a bar on a terminal, else a log of this form."""
     if sys.stderr.isatty() and not quiet and form == "text":
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 

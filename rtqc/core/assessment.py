@@ -100,13 +100,14 @@ class PopulationComparison(_Model):
 
 
 class ContouredHeart(_Model):
-    """The heart that the dosimetrist drew. ``extent_mm``: first and last plane along the slice normal."""
+    """The heart that the dosimetrist drew. ``extent_mm``: first and last plane along the slice normal; ``from_draft``: it began as rtqc's draft."""
 
     name: str
     volume_ml: float
     extent_mm: tuple[float, float] | None = None
     shape: HeartShape | None = None
     population: PopulationComparison | None = None
+    from_draft: bool = False
 
 
 class DraftEnd(_Model):
@@ -194,11 +195,26 @@ class SurfaceRegion(_Model):
     furthest_inside_mm: float
 
 
+class BetweenEnds(_Model):
+    """How two structures agree between the two ends that both have: where schools differ about the ends, the rest can still be compared.
+
+    ``from_mm``, ``to_mm``: the lowest and the highest plane that both have; everything else is of the parts on these planes and between them.
+    ``volume_difference_percent`` is B minus A, in percent of A. Distances are null where a part is too thin to have an inside.
+    """
+
+    from_mm: float
+    to_mm: float
+    dice: float
+    hausdorff95_mm: float | None = None
+    mean_surface_distance_mm: float | None = None
+    volume_difference_percent: float
+
+
 class Agreement(_Model):
     """How two structures A (contoured) and B (draft) agree; ``docs/metrics.md`` defines each number.
 
     ``volume_difference_ml`` and ``centroid_shift_mm`` (left, posterior, superior) are B minus A; ``centroid_shift`` is the latter
-    in words. ``hausdorff_at_mm`` are patient coordinates. ``signed_surface_distance_mm`` and ``regions`` say where A lies outside B
+    in words. ``between_ends``: the same without the ends; null where they are not apart, or share no two planes. ``hausdorff_at_mm`` are patient coordinates. ``signed_surface_distance_mm`` and ``regions`` say where A lies outside B
     (positive) or inside. Distances are null where one of the two is empty.
     """
 
@@ -217,6 +233,7 @@ class Agreement(_Model):
     centroid_shift: str | None = None
     added_path_length_mm: float
     editing_minutes: float = 0.0
+    between_ends: BetweenEnds | None = None
     slices: tuple[SliceAgreement, ...] = ()
 
 
@@ -444,6 +461,20 @@ class Course(_Model):
     planning_sums: tuple[SumOfPlans, ...] = ()
 
 
+class HabitUsed(_Model):
+    """What a commissioning has learned of the clinic, and the ends and the volume were judged by: medians, contour against draft.
+
+    Ends in mm, positive upward; volume in percent of the draft's, between the ends that both have. ``definition``: of the upper end, as the protocol
+    names it. Null where it was not known.
+    """
+
+    source: str = ""
+    definition: str | None = None
+    upper_end_mm: float | None = None
+    lower_end_mm: float | None = None
+    volume_percent: float | None = None
+
+
 class LimitUsed(_Model):
     """A threshold of the protocol that the case was judged by."""
 
@@ -466,6 +497,7 @@ class Assessment(_Model):
     """A case, assessed. ``protocol_reason``: why the case was judged by that protocol.
 
     ``scope``: what the verdict was asked to cover; ``checked``: what was there and was checked. What was not checked is not passed.
+    ``habit``: the clinic's own, by which ends and volume were judged; null without a commissioning or a named definition.
     ``course``: the plans that are given together with this one, judged as a whole; null for a patient with one plan.
     """
 
@@ -484,6 +516,7 @@ class Assessment(_Model):
     cardiac: Cardiac | None = None
     constraints: tuple[ConstraintResult, ...] = ()
     course: Course | None = None
+    habit: HabitUsed | None = None
     limits: dict[str, LimitUsed] = Field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     run: Run

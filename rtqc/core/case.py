@@ -52,6 +52,7 @@ class Roi:
         defects: contours that could not be taken as they stand.
         drawn_by: ROI Generation Algorithm (AUTOMATIC, SEMIAUTOMATIC, MANUAL or empty).
         unedited_draft: whether it says to be a draft of rtqc's and has just the contours that the draft had.
+        from_draft: whether it says to be a draft of rtqc's, edited or not.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Roi:
     defects: tuple[ContourDefect, ...] = ()
     drawn_by: str = ""
     unedited_draft: bool = False
+    from_draft: bool = False
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,7 @@ def _roi(item: RoiItem, frame: _Frame) -> Roi:
         defects=(*defects, *combined),
         drawn_by=text(item.entry, "ROIGenerationAlgorithm"),
         unedited_draft=_is_unedited(told_hash(text(item.entry, "ROIDescription")), item.contours),
+        from_draft=bool(told_hash(text(item.entry, "ROIDescription"))),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from rtqc.core.cache import fetched_models
 from rtqc.core.resources import resource_folder
 from rtqc.defaults import DEFAULT_MODEL
 from rtqc.heart.external_data import NotOnnxError, keeps_weights_elsewhere
@@ -199,10 +200,10 @@ def list_models() -> list[str]:
 
 
 def load_model(name_or_folder: str | Path = DEFAULT_MODEL, verify: bool = True) -> Model:
-    """A shipped model by name, or any model folder.
+    """A shipped or fetched model by name, or any model folder.
 
     Args:
-        name_or_folder: a name of :func:`list_models`, or a folder.
+        name_or_folder: a name of :func:`list_models`, of a model that ``rtqc model fetch`` installed, or a folder.
         verify: whether to check the weights against the manifest's hash.
 
     Raises:
@@ -210,13 +211,15 @@ def load_model(name_or_folder: str | Path = DEFAULT_MODEL, verify: bool = True) 
     """
     folder = Path(name_or_folder)
     if not (folder / MANIFEST_FILE).is_file():
-        shipped = resource_folder("models") / str(name_or_folder)
-        if folder.is_dir() or not (shipped / MANIFEST_FILE).is_file():
+        homes = [resource_folder("models") / str(name_or_folder), fetched_models() / str(name_or_folder)]
+        found = [home for home in homes if (home / MANIFEST_FILE).is_file()]
+        if folder.is_dir() or not found:
             known = ", ".join(list_models()) or "none"
             raise ModelError(
-                f"there is no model '{name_or_folder}': give a shipped one ({known}) or a folder with {MANIFEST_FILE}"
+                f"there is no model '{name_or_folder}': give a shipped one ({known}), one that was fetched (rtqc model fetch) "
+                f"or a folder with {MANIFEST_FILE}"
             )
-        folder = shipped
+        folder = found[0]
     path = folder / MANIFEST_FILE
     manifest = read_manifest(path)
     model = Model(folder=folder, manifest=manifest)

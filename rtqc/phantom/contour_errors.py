@@ -202,7 +202,12 @@ def lungs_swapped(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     return plan.with_study(rois=tuple(replace(r, name=other.get(r.name, r.name)) for r in plan.study.rois))
 
 
-@planted("agreement.upper_end", 24, "mm", "the contour ends too low above")
+@planted("agreement.upper_end_definition", 24, "mm", "the contour begins where another school begins the heart")
+def begins_lower(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return top_cut(plan, magnitude)
+
+
+@planted("agreement.upper_end", 54, "mm", "the contour ends too low above")
 def top_cut(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     planes = plan.heart.planes
     return _with_planes(plan, {w: a for w, a in planes.items() if w < max(planes) - magnitude})

@@ -29,9 +29,11 @@ from rtqc.geometry.pieces import Piece, pieces_of
 from rtqc.geometry.rasterize import in_frame, rasterize
 from rtqc.heart import Draft
 from rtqc.qc.choice import Choice
+from rtqc.qc.commissioned import Commissioned
 from rtqc.qc.dose_level import Level, TargetLevel, level_of, target_levels
 from rtqc.qc.population import Ends, Population, numbers_of
 from rtqc.qc.shape import heart_shape
+from rtqc.qc.upper_ends import UpperEndName
 
 #: Below this a voxel is lung or air: lung is about -800, blood 40 HU.
 AIR_HU = -400.0
@@ -68,6 +70,17 @@ class Measurements:
     cardiac: Cardiac | None = None
     scope: Scope = "plan"
     course: Course | None = None
+
+    @property
+    def upper_end(self) -> UpperEndName | None:
+        """The definition of the upper end that the protocol names; None: nobody says which school the contour follows."""
+        return self.choice.protocol.heart.upper_end if self.choice is not None else None
+
+    @property
+    def commissioned(self) -> Commissioned | None:
+        """What a commissioning says of this clinic's contours; None where there was none, or it was one of another model."""
+        told = self.choice.protocol.commissioned if self.choice is not None else None
+        return told if told is not None and self.draft is not None and told.model_hash == self.draft.model_hash else None
 
     @property
     def heart(self) -> Structure | None:
@@ -108,7 +121,7 @@ class Measurements:
     @cached_property
     def _numbers(self) -> dict[str, float]:
         trusted = self.draft is not None and self.draft.trusted and self.agreement is not None
-        return numbers_of(self.shape, self.agreement if trusted else None, self._ends if trusted else None)
+        return numbers_of(self.shape, self.agreement if trusted else None, self.ends_mm if trusted else None)
 
     @property
     def population_comparison(self) -> PopulationComparison | None:
@@ -121,7 +134,7 @@ class Measurements:
         return self.population.z_scores(self._numbers) if self.population is not None and self.shape is not None else ()
 
     @property
-    def _ends(self) -> Ends | None:
+    def ends_mm(self) -> Ends | None:
         """First and last plane of contour and draft."""
         if self.heart is None or self.draft is None or self.draft.structure.is_empty:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rtqc.qc.ends import judged_end
 from rtqc.qc.measurements import Measurements
 from rtqc.qc.protocol import Limits
 from rtqc.qc.rule import Hit, rule
@@ -35,6 +36,13 @@ _WORDS: dict[str, tuple[str, str]] = {
     "agreement_upper_end_mm": ("upper end above the draft's", "mm"),
     "low_hu": ("5th percentile of the CT numbers inside", "HU"),
 }
+
+
+#: Numbers against the draft that a clinic's habit at the ends says nothing about, and those that no end changes much.
+_OF_THE_REST = tuple(n for n in _WORDS if n.startswith("agreement") and not n.endswith("_end_mm"))
+_NOT_OF_ENDS = tuple(
+    f"agreement_{n}_mm" for n in ("shift_left", "right", "left", "anterior", "posterior", "inferior", "lower_end")
+)
 
 
 def _hits(m: Measurements, limits: Limits, names: tuple[str, ...], low_only: bool = False) -> Iterable[Hit]:
@@ -92,5 +100,11 @@ def density(m: Measurements, limits: Limits) -> Iterable[Hit]:
     "trusted_draft",
 )
 def agreement(m: Measurements, limits: Limits) -> Iterable[Hit]:
-    """Place, distances, sides and ends, against the draft: what the model always does is usual, what one contour does is not."""
-    return _hits(m, limits, ("agreement",))
+    """Place, distances, sides and ends, against the draft: what the model always does is usual, what one contour does is not.
+
+    Where the clinic's habit is known the ends are judged by it; where another school's upper end is accepted, what follows from it is no outlier.
+    """
+    end = judged_end(m, limits, "upper")
+    if end is not None and end.is_another_school:
+        return _hits(m, limits, _NOT_OF_ENDS)
+    return _hits(m, limits, _OF_THE_REST if m.commissioned is not None else ("agreement",))

@@ -9,8 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rtqc.core.assessment import Tier
 from rtqc.core.names import NameTable
-from rtqc.core.settings import SettingsError, explained, nearest, read_toml
+from rtqc.core.settings import SettingsError, explained, load_settings, nearest, read_toml
 from rtqc.dosimetry import EXAMPLES, Metric
+from rtqc.qc.commissioned import Commissioned
+from rtqc.qc.population import Population
+from rtqc.qc.upper_ends import UpperEndName
 
 DEFAULT_PROTOCOL = "breast"
 #: Thresholds for a contour, whatever is treated; no dose constraints.
@@ -158,6 +161,18 @@ class Names(BaseModel):
     rejected: tuple[str, ...] = ()
 
 
+class HeartDefinition(BaseModel):
+    """What the clinic calls heart.
+
+    Attributes:
+        upper_end: where it begins (:mod:`rtqc.qc.upper_ends`); None: nobody says, and any school's upper end is accepted.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    upper_end: UpperEndName | None = None
+
+
 class Protocol(BaseModel):
     """A protocol file.
 
@@ -165,6 +180,8 @@ class Protocol(BaseModel):
         applies: which plans it is for; None: only those for which it is named.
         alpha_beta: of the heart, in Gy, for doses in fractions of 2 Gy.
         reference_schedule: the fractionation that its physical limits were made for; None: nobody says.
+        heart: what the clinic calls heart.
+        commissioned: what ``rtqc commission`` has measured; None: nothing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -179,6 +196,8 @@ class Protocol(BaseModel):
     )
     reference_schedule: Schedule | None = None
     names: Names = Names()
+    heart: HeartDefinition = HeartDefinition()
+    commissioned: Commissioned | None = None
     severity: dict[str, Literal["fail", "warning", "info", "off"]] = Field(default_factory=dict)
     limits: Limits
     constraints: tuple[Constraint, ...] = ()
@@ -218,6 +237,18 @@ def load_protocol(name_or_file: str = DEFAULT_PROTOCOL, known_rules: frozenset[s
         if known_rules and rule not in known_rules:
             raise ProtocolError(f"{path.name}: [severity] names the unknown rule '{rule}'{nearest(rule, known_rules)}")
     return protocol
+
+
+def _read_population(content: dict[str, Any], path: Path) -> None:
+    """Put the clinic's hearts, which lie in a file beside the protocol, into what it says of its commissioning.
+
+    Raises:
+        SettingsError: the file is not there, or not one of hearts.
+    """
+    told = content.get("commissioned")
+    name = told.get("population_file") if isinstance(told, dict) else None
+    if isinstance(told, dict) and isinstance(name, str) and name:
+        told["population"] = load_settings(path.parent / Path(name).name, Population)
 
 
 def _check_constraints(protocol: Protocol, file: str) -> None:
@@ -269,6 +300,7 @@ def _content(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in extending:
         raise ProtocolError(f"{path.name} extends itself")
     own = read_toml(path)
+    _read_population(own, path)
     extended = own.pop("extends", None)
     if extended is None:
         return own
@@ -279,6 +311,9 @@ def _content(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
     base.pop("applies", None)
     if "constraints" in own:
         base.pop("reference_schedule", None)
+    # A later commissioning takes the place of an earlier one as a whole.
+    if "commissioned" in own:
+        base.pop("commissioned", None)
     return _laid_over(base, own)
 
 

@@ -7,7 +7,7 @@ from rtqc.report.cardiac import render_cardiac, write_cardiac
 from rtqc.report.environment import templates
 from rtqc.report.objects import FILES, JSON_FILE, REPORT_FILE, Kind, write_objects, write_results
 from rtqc.report.page import render_report, write_report
-from rtqc.report.pdf import NoBrowserError, report_pdf
+from rtqc.report.pdf import NoBrowserError, page_pdf, report_pdf
 from rtqc.report.thumbnail import thumbnail
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "REPORT_FILE",
     "Kind",
     "NoBrowserError",
+    "page_pdf",
     "render_cardiac",
     "render_report",
     "report_pdf",

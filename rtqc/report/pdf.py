@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from rtqc.pipeline import Assessed
-from rtqc.report.page import write_report
+from rtqc.report.page import render_report
 
 #: Programs that print pages without a screen; ``RTQC_CHROMIUM`` names another.
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
@@ -22,7 +22,12 @@ class NoBrowserError(Exception):
 
 
 def report_pdf(assessed: Assessed) -> bytes:
-    """Print a case's report.
+    """Print a case's report; see :func:`page_pdf`."""
+    return page_pdf(render_report(assessed))
+
+
+def page_pdf(html: str) -> bytes:
+    """Print a page of ours.
 
     Raises:
         NoBrowserError: there is no Chromium, or it did not print.
@@ -35,7 +40,7 @@ def report_pdf(assessed: Assessed) -> bytes:
         )
     with tempfile.TemporaryDirectory(prefix="rtqc-pdf-") as folder:
         page, pdf = Path(folder) / "report.html", Path(folder) / "report.pdf"
-        write_report(assessed, page)
+        page.write_text(html, encoding="utf-8")
         command = [
             browser, "--headless", "--disable-gpu", "--no-pdf-header-footer", f"--user-data-dir={folder}/profile",
             f"--print-to-pdf={pdf}", page.as_uri(),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rtqc.core.assessment import Agreement, Assessment, DoseMetrics
+from rtqc.core.assessment import Agreement, Assessment, BetweenEnds, DoseMetrics
 from rtqc.core.finding import Finding
 from rtqc.core.wording import sentence
 
@@ -106,13 +106,23 @@ def dose_unit(a: Assessment) -> str:
     return a.dose.unit if a.dose is not None else "Gy"
 
 
+def judged_agreement(a: Assessment) -> tuple[Agreement | BetweenEnds | None, str]:
+    """What the rules judged Dice and distances by, and words for it: the part between the ends where these were accepted as a habit or a school's."""
+    part = a.agreement.between_ends if a.agreement is not None else None
+    rules = {f.rule for f in a.findings}
+    another = a.habit is not None or "agreement.upper_end_definition" in rules
+    if part is None or not another or rules & {"agreement.upper_end", "agreement.lower_end"}:
+        return a.agreement, ""
+    return part, " between the ends"
+
+
 def tiles(a: Assessment) -> list[Tile]:
     """Dice, HD95 and the change of the mean heart dose, each held against its limit; only what could be computed."""
     trusted = a.heart.draft is not None and a.heart.draft.trusted
-    agreement = a.agreement
+    agreement, where = judged_agreement(a)
     result = [
-        _tile(a, "Dice", agreement.dice if agreement else None, "agreement_dice", 3, "", trusted, low_is_bad=True),
-        _tile(a, "HD95", agreement.hausdorff95_mm if agreement else None, "agreement_hausdorff95", 1, "mm", trusted),
+        _tile(a, f"Dice{where}", agreement.dice if agreement else None, "agreement_dice", 3, "", trusted, low_is_bad=True),
+        _tile(a, f"HD95{where}", agreement.hausdorff95_mm if agreement else None, "agreement_hausdorff95", 1, "mm", trusted),
     ]
     change = a.dose.difference.mean_gy if a.dose and a.dose.difference else None
     tile = _tile(

@@ -20,6 +20,7 @@ TESTED_ELSEWHERE = {
     **{f"population.{what}": "tests/qc/test_population.py" for what in ("size", "place", "form", "density", "agreement")},
     "cardiac.calcium_and_dose": "tests/qc/test_cardiac_rules.py",
     "contour.area_jump": "planted as area_jumps",
+    "protocol.other_model": "tests/qc/test_ends.py",
     "contour.unedited_draft": "tests/dicom/test_write_rtstruct.py",
     "file.unreadable": "tests/dicom/test_bad_input.py",
     "ct.absent": "tests/dicom/test_bad_input.py",

@@ -13,7 +13,7 @@ from scipy.stats import t as student_t
 _Z = 1.959964
 
 
-def wilson(found: int, count: int) -> tuple[float, float]:
+def wilson(found: float, count: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share (E. B. Wilson, J Am Stat Assoc 22:209, 1927); nothing known of nothing.
 
     >>> [round(v, 4) for v in wilson(10, 20)]
@@ -36,6 +36,8 @@ class BlandAltman:
         bias: mean difference.
         lower, upper: limits of agreement, the mean difference less and plus 1.96 standard deviations.
         bias_low, bias_high: 95 % interval of the mean difference, by Student's t for so few pairs.
+        lower_low, lower_high, upper_low, upper_high: 95 % intervals of the limits, whose variance is that of the mean difference and 1.96² that of the
+            standard deviation (Bland and Altman, Stat Methods Med Res 8:135, 1999, section 2).
     """
 
     count: int
@@ -44,6 +46,10 @@ class BlandAltman:
     upper: float
     bias_low: float
     bias_high: float
+    lower_low: float
+    lower_high: float
+    upper_low: float
+    upper_high: float
 
 
 def bland_altman(first: ArrayLike, second: ArrayLike) -> BlandAltman | None:
@@ -53,8 +59,14 @@ def bland_altman(first: ArrayLike, second: ArrayLike) -> BlandAltman | None:
         return None
     bias, sd = float(differences.mean()), float(differences.std(ddof=1))
     # Of three pairs the normal distribution's interval is less than half as wide as it must be.
-    error = float(student_t.ppf(0.975, differences.size - 1)) * sd / float(np.sqrt(differences.size))
-    return BlandAltman(differences.size, bias, bias - _Z * sd, bias + _Z * sd, bias - error, bias + error)
+    count = differences.size
+    t = float(student_t.ppf(0.975, count - 1))
+    error = t * sd / float(np.sqrt(count))
+    of_limit = t * sd * float(np.sqrt(1 / count + _Z**2 / (2 * (count - 1))))
+    lower, upper = bias - _Z * sd, bias + _Z * sd
+    return BlandAltman(
+        count, bias, lower, upper, bias - error, bias + error, lower - of_limit, lower + of_limit, upper - of_limit, upper + of_limit
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
