@@ -14,6 +14,7 @@ from rtqc.core.grid import Grid
 from rtqc.core.repeatable import repeatable
 from rtqc.core.structure import Structure
 from rtqc.core.volumes import Image, Mask
+from rtqc.defaults import DEFAULT_MODEL
 from rtqc.geometry.rasterize import rasterize
 from rtqc.heart.chest import lung_share, lungs_of, why_no_heart
 from rtqc.heart.confidence import predicted_dice, signs_of
@@ -21,7 +22,7 @@ from rtqc.heart.ends import Ends, UpperEnd, contradictions, drawn_to_definition,
 from rtqc.heart.engine import Device, Engine
 from rtqc.heart.landmarks import Landmarks, landmarks_of
 from rtqc.heart.looks import Found, body_box, largest_piece, look
-from rtqc.heart.manifest import DEFAULT_MODEL, load_model
+from rtqc.heart.manifest import load_model
 from rtqc.heart.outline import TRACE_PIXEL_MM, one_piece, smoothed, traced
 from rtqc.heart.resample import averaged, covering_grid
 from rtqc.heart.sliding_window import slide

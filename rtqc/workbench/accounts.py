@@ -16,7 +16,7 @@ from typing import Literal, get_args
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from rtqc.nightly.lock import whole_lock
+from rtqc.core.lock import whole_lock
 
 Role = Literal["reader", "reviewer"]
 ROLES: tuple[Role, ...] = get_args(Role)

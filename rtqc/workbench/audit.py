@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from rtqc.nightly.lock import whole_lock
+from rtqc.core.lock import whole_lock
 
 AUDIT_FILE = "audit.jsonl"
 _FIRST = "0" * 64
