@@ -99,6 +99,7 @@ class Study:
         contour_images: whether contours name their slices.
         beside: further plans, of which RTPLAN and RTDOSE are written only.
         ct_key: key of the study whose CT, structure set and frame of reference it shares; empty: it has its own.
+        plan_description: RT Plan Description; left out where empty.
         ct_description, ct_image_type: Series Description and Image Type of the CT.
         contour_series_key: key of the CT series whose slices the ROIs of ``contour_series_rois`` name; empty: the right one.
         date: of everything (YYYYMMDD).
@@ -133,6 +134,7 @@ class Study:
     heterogeneity: str = "IMAGE"
     dose_created: str = ""
     plan_created: str = ""
+    plan_description: str = ""
     drawn: str = ""
     plan_approved: str = ""
     plan_status: str = ""

@@ -17,6 +17,8 @@ def plan_object(study: Study) -> FileDataset:
     """The plan: one fraction group, one prescription at most."""
     dataset = new_object(study, study.plan_class, "plan", "RTPLAN", "plan-series")
     dataset.RTPlanLabel, dataset.RTPlanGeometry = study.plan_label[:16], "PATIENT"
+    if study.plan_description:
+        dataset.RTPlanDescription = study.plan_description
     dataset.RTPlanDate, dataset.RTPlanTime = date_and_time(study, study.plan_created)
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = dataset.RTPlanDate, dataset.RTPlanTime
     set_approval(dataset, study.plan_approved)

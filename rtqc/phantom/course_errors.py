@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from rtqc.dicom.study import Study
 from rtqc.phantom.beams import tangential_dose, tangents_for
 from rtqc.phantom.errors import planted
@@ -52,3 +54,14 @@ def conventional(plan: SyntheticPlan, heart_in_field_mm: float = _WHOLE_BREAST_M
 def boost_not_counted(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
     whole = conventional(plan)
     return whole.with_study(beside=(boost_beside(whole, magnitude),))
+
+
+@planted(
+    "course.not_summed", 8, "fractions", "the boost was exported with the dose of one of its fractions, so that it is not to be believed",
+    adds_plans=True,
+)  # fmt: skip
+def boost_with_dose_of_a_fraction(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    whole = conventional(plan)
+    boost = boost_beside(whole, _WHOLE_BREAST_MM)
+    assert boost.dose is not None
+    return whole.with_study(beside=(replace(boost, dose=replace(boost.dose, gy=boost.dose.gy / np.float32(magnitude))),))

@@ -89,6 +89,12 @@ def named_after_other_side(plan: SyntheticPlan, magnitude: float) -> SyntheticPl
     return plan.with_study(plan_label=f"Breast_{side}", target=f"PTV_Breast_{side}")
 
 
+@planted("side.contradiction", 1, "plan", "the plan's description, copied from another patient, names the other breast")
+def described_as_other_side(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    side = "right" if plan.anatomy.side == "left" else "left"
+    return plan.with_study(plan_description=f"Tangents to the {side} breast")
+
+
 # --- Grid and calculation ---
 
 
