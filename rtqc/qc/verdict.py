@@ -116,6 +116,10 @@ def _and(parts: Sequence[CheckedPart]) -> str:
     return listed(parts, None, last=" and ")
 
 
+#: How the headline of a pass begins that covers contour and image only.
+CONTOUR_PASS = "Passed for the contour only"
+
+
 def headline_of(
     verdict: Verdict,
     findings: Sequence[Finding],
@@ -127,7 +131,7 @@ def headline_of(
     ordered = worst_first(findings)
     if verdict == "pass":
         if scope == "contour":
-            return "Passed for the contour only: no rule asks for a second look; plan and dose were not checked."
+            return f"{CONTOUR_PASS}: no rule asks for a second look; plan and dose were not checked."
         return "No rule asks for a second look."
     if verdict == "error":
         reason = next((f for f in ordered if f.rule in _PREVENT_VERDICT), ordered[0])

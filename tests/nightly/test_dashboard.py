@@ -238,6 +238,20 @@ def test_an_empty_night_says_so(browser: Browser, tmp_path: Path) -> None:
     page.close()
 
 
+def test_a_pass_for_the_contour_only_is_told_from_one_of_the_whole_plan(browser: Browser, tmp_path: Path) -> None:
+    partly = "Passed for the contour only: no rule asks for a second look; plan and dose were not checked."
+    rows = [
+        row(k, id=k, key=key_of(k), run_id=2, verdict="pass", headline=partly if k else "No rule asks for a second look.")
+        for k in range(3)
+    ]
+    page = browser.new_page()
+    page.goto(write(rows, tmp_path).as_uri())
+    assert "3 passed, 2 of them for the contour only" in page.locator("ul.counts").inner_text().replace("\n", " ")
+    page.select_option("#which", "all")
+    assert page.locator("#plans tbody").inner_text().count("Passed for the contour only") == 2
+    page.close()
+
+
 def test_the_table_beside_it_has_every_plan(big: Path) -> None:
     lines = list(csv.DictReader((big.parent / "plans.csv").read_text(encoding="utf-8-sig").splitlines()))
     assert len(lines) == 5500

@@ -19,6 +19,7 @@ from rtqc.nightly.scan import Archive
 from rtqc.nightly.spreadsheet import write_spreadsheet
 from rtqc.nightly.store import Acknowledgement, Row, RunRecord, Store
 from rtqc.nightly.trends import Trend, trends_of
+from rtqc.qc.verdict import CONTOUR_PASS
 from rtqc.report import REPORT_FILE, templates
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def _page(
         run=run,
         summary=summary,
         night=Counter(r.verdict for r in night),
+        partial=sum(map(_is_partial, night)),
         total=Counter(r.verdict for r in rows),
         open=sum(_is_open(r, reviews) for r in night),
         open_before=sum(_is_open(r, reviews) for r in rows if r.run_id != run.id),
@@ -106,6 +108,11 @@ def _page(
     )  # fmt: skip
 
 
+def _is_partial(row: Row) -> bool:
+    """Whether a pass covers the contour only (``--scope contour``)."""
+    return row.verdict == "pass" and row.headline.startswith(CONTOUR_PASS)
+
+
 def _is_open(row: Row, reviews: dict[str, list[Acknowledgement]]) -> bool:
     return row.verdict != "pass" and row.key not in reviews
 
@@ -122,7 +129,7 @@ def _packed(row: Row, rules: dict[int, list[str]], reviews: dict[str, list[Ackno
         row.plan_label,
         date_text(row.plan_date),
         row.protocol,
-        "" if row.verdict == "pass" else row.headline,
+        "" if row.verdict == "pass" and not _is_partial(row) else row.headline,
         list(dict.fromkeys(rules.get(row.id, ())))[:6],
         _rounded(row.dice, 3),
         _rounded(row.hausdorff95_mm, 1),
