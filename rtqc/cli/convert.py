@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Ending of the files in a folder where none was asked for.
 _FORMATS = ("nrrd", "nii", "nii.gz")
+#: Rules that say why a structure has no contours.
+_OF_CONTOURS = ("contour.", "structure_set.")
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ def _to_volumes(case: Case, target: Path, wanted: _Wanted, force: bool) -> list[
 def _structures(case: Case, wanted: _Wanted) -> dict[str, Structure]:
     """The structures that are asked for; empty ones only where they are named, and then they are refused."""
     from rtqc.core.wording import listed
+    from rtqc.qc import structure_findings
 
     if not wanted.masks:
         return {}
@@ -178,10 +181,12 @@ def _structures(case: Case, wanted: _Wanted) -> dict[str, Structure]:
             stop(_why(case) or "the structure set has no structure with contours")
         return drawn
     picked = [pick_structure(structures, name, "the structure set") for name in wanted.rois]
-    empty = [s.name for s in picked if s.is_empty]
+    empty = [s for s in picked if s.is_empty]
     if empty:
         have = "has" if len(empty) == 1 else "have"
-        stop(f"{listed(empty, 12)} {have} no usable contour: there is no mask to write")
+        # Why, in the sentences of the other commands; each once, where several structures have one reason.
+        why = dict.fromkeys(f.message for s in empty for f in structure_findings(case, s) if f.rule.startswith(_OF_CONTOURS))
+        stop(" ".join([f"{listed([s.name for s in empty], 12)} {have} no usable contour: there is no mask to write.", *why]))
     return {name: s for structure in picked for name, s in structures.items() if s is structure}
 
 

@@ -6,12 +6,17 @@ import re
 
 from rtqc.core.acquisition import Respiration, RespirationKind
 
-_MAXIMUM = re.compile(r"\bmip\b|\bmax[ _-]?ip\b|\bmax(imum)?[ _-]?intens", re.I)
-_MINIMUM = re.compile(r"\bmin[ _-]?ip\b|\bmin(imum)?[ _-]?intens", re.I)
+#: What is written to a word without a gap: ``4DMIP``, ``tMIP``, ``AvgCT``, ``DIBH1``.
+_STUCK, _END = r"(?<![a-z])(?:4d|ct|[tv])?", r"(?:ct|4d)?(?![a-z])"
+_MAXIMUM = re.compile(rf"{_STUCK}mip{_END}|\bmax[ _-]?ip\b|\bmax(imum)?[ _-]?intens", re.I)
+_MINIMUM = re.compile(rf"\bmin[ _-]?ip{_END}|\bmin(imum)?[ _-]?intens", re.I)
 _AVERAGE = re.compile(
-    r"\b(avg|avrg|ave|average|averaged|mittelwert|moyenne|promedio|aip|ave[ _-]?ip|avg[ _-]?ip|untagged)\b", re.I
+    rf"{_STUCK}(avg|avrg|ave|average|averaged|mittelwert|moyenne|promedio|aip|ave[ _-]?ip|avg[ _-]?ip|mean[ _-]?ip|untagged){_END}",
+    re.I,
 )
-_BREATH_HOLD = re.compile(r"\b(m?dibh|dbh|ebh|eebh|bh|bhi|abc|breath[ _-]?hold\w*|atemanhalt\w*|inspir\w*[ _-]?hold)\b", re.I)
+_BREATH_HOLD = re.compile(
+    rf"{_STUCK}m?dibh{_END}|\b(dbh|ebh|eebh|bh|bhi|abc|breath[ _-]?hold\w*|atemanhalt\w*|inspir\w*[ _-]?hold)\b", re.I
+)
 _FREE = re.compile(r"\b(fb|free[ _-]?breath\w*|freie[ _-]?atmung|frei[ _-]?atmend)\b", re.I)
 _NO_HOLD = re.compile(r"\b(no|non|without|ohne|sans|w/o)[ _-]*(m?dibh|bh|breath[ _-]?hold\w*|atemanhalt\w*)\b", re.I)
 _PERCENT = re.compile(r"(?<![\d.])(\d{1,2}|100)(?:\.0+)?\s?%")

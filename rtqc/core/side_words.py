@@ -36,6 +36,7 @@ _BOTH_WORDS = frozenset(
         "both",
         "bilateral",
         "bilat",
+        "bil",
         "bilaterale",
         "bilaterales",
         "bilateralis",
@@ -53,13 +54,13 @@ _MIDLINE_WORDS = frozenset(
     }
 )  # fmt: skip
 #: Letters and short words that mean a side beside a paired organ.
-_LEFT_LETTERS = frozenset({"l", "lt", "li", "lks", "sx", "sin", "izq", "g", "i", "lft", "bal", "sol"})
+_LEFT_LETTERS = frozenset({"l", "lt", "li", "lks", "sx", "sn", "sin", "izq", "g", "i", "lft", "bal", "sol"})
 _RIGHT_LETTERS = frozenset({"r", "rt", "re", "rts", "dx", "dex", "der", "dcha", "d", "dr", "jobb", "sag"})
 #: Organs and regions that there are two of, in names of plans and targets.
 _PAIRED = frozenset(
     {
-        "breast", "breasts", "mamma", "mammae", "mama", "mamme", "mam", "brust", "sein", "seno", "mammella", "bryst", "brost", "borst", "meme",
-        "piers", "prs", "prsa", "emlo", "rinta", "thoraxwand", "brustwand", "chestwall", "thoracicwall", "thoraxwall", "cw", "paroi", "parete",
+        "breast", "breasts", "brst", "pecho", "mamma", "mammae", "mama", "mamme", "mam", "brust", "sein", "seno", "mammella", "bryst", "brost", "borst", "meme",
+        "piers", "prs", "prsa", "emlo", "rinta", "thoraxwand", "thxwand", "brustwand", "chestwall", "thoracicwall", "thoraxwall", "cw", "paroi", "parete",
         "pared", "axilla", "axillary", "axilar", "ax", "scv", "sclav", "sclv", "scf", "supraclav", "infraclav", "supraclavicular", "lung", "lungs",
         "lunge", "long", "poumon", "polmone", "pulmon", "pulmao", "tudo", "akciger", "lobe", "hilum", "hilus", "hilar", "pleura", "rib", "imn",
         "imc", "kidney", "arm", "shoulder", "clavicle", "scapula", "tumorbed", "lumpectomy", "cavity", "seroma", "mastectomy", "wbi", "pbi", "apbi",
@@ -67,11 +68,11 @@ _PAIRED = frozenset(
     }
 )  # fmt: skip
 #: Languages in which single letters are used, by the organ's name: French (gauche, droit) and Spanish (izquierda, derecha).
-_OF_FRENCH, _OF_SPANISH = frozenset({"sein", "poumon", "paroi"}), frozenset({"mama", "pulmon", "pared"})
+_OF_FRENCH, _OF_SPANISH = frozenset({"sein", "poumon", "paroi"}), frozenset({"mama", "pecho", "pulmon", "pared"})
 _OF_TURKISH, _OF_HUNGARIAN = frozenset({"meme", "akciger"}), frozenset({"emlo", "tudo"})
 _NEEDS_LANGUAGE = {
     "g": _OF_FRENCH, "d": _OF_FRENCH | _OF_SPANISH, "dr": _OF_FRENCH, "i": _OF_SPANISH, "der": _OF_SPANISH, "sol": _OF_TURKISH, "sag": _OF_TURKISH,
-    "bal": _OF_HUNGARIAN, "jobb": _OF_HUNGARIAN,
+    "sn": frozenset({"mammella", "seno", "polmone", "parete"}), "bal": _OF_HUNGARIAN, "jobb": _OF_HUNGARIAN,
 }  # fmt: skip
 #: A letter before one of these is none of a side: ``Re-plan``, ``R1``, ``RT plan``.
 _AFTER_RE = frozenset(
@@ -79,7 +80,9 @@ _AFTER_RE = frozenset(
 )  # fmt: skip
 _VERTEBRAE = frozenset({"spine", "vertebra", "vertebrae", "lws", "bws", "lwk", "bwk", "wk", "lumbar", "rachis", "vb"})
 #: Two words that together mean a paired organ or region.
-_PAIRED_TOGETHER = frozenset({"chestwall", "tumorbed", "tumourbed", "thoracicwall", "lymphnodes", "upperlobe", "lowerlobe"})
+_PAIRED_TOGETHER = frozenset(
+    {"chestwall", "thxwand", "tumorbed", "tumourbed", "thoracicwall", "lymphnodes", "upperlobe", "lowerlobe"}
+)
 
 #: Letters of ``PTV``, ``CTV`` and ``GTV``.
 _KIND_LETTERS = 3

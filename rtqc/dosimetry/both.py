@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from rtqc.core.assessment import DoseComparison, DoseMetrics, Eqd2, RelativeRisk, SliceDose
 from rtqc.core.case import Case, Roi
 from rtqc.core.structure import Structure
@@ -17,6 +19,9 @@ from rtqc.dosimetry.meaning import grown_means, relative_risk, slice_contributio
 from rtqc.dosimetry.metric import Metric, difference, metrics_of
 from rtqc.dosimetry.planning import planning_metrics
 from rtqc.dosimetry.second_check import second_calculation
+
+#: Slabs that differ by more are of an image whose spacing changes, in mm; less is the rounding of headers.
+_UNEVEN_MM = 0.1
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,9 @@ class BothHearts:
     def _second(self) -> DoseMetrics | None:
         files = self.case.provenance
         if self.roi is None or self.heart is None or not files.structure_set_path or len(files.dose_paths) != 1:
+            return None
+        # It takes every plane as thick as the thinnest: where they differ its mean is known to be wrong.
+        if np.ptp(self.heart.thickness_mm) > _UNEVEN_MM:
             return None
         return second_calculation(files.structure_set_path, files.dose_paths[0], self.roi.number)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -365,3 +366,19 @@ def test_of_two_complete_patients_neither_is_named_by_identity(arguments: tuple[
     assert "holds 2 cases of 2 patients" in outcome.err
     assert "more-RTPLAN.dcm" in outcome.err
     assert not any(name in outcome.err for name in ("PAT-1", "ZZ9", "Someone"))
+
+
+def test_why_a_structure_has_no_mask_is_said_as_other_commands_say_it(clean_folder: Path, tmp_path: Path) -> None:
+    """Two structures of one ROI number: nobody can say whose the contours are, and the sentence names both."""
+    folder = tmp_path / "plan"
+    shutil.copytree(clean_folder, folder)
+    dataset = pydicom.dcmread(folder / "RTSTRUCT.dcm")
+    heart, lung = (next(r for r in dataset.StructureSetROISequence if r.ROIName == name) for name in ("Heart", "Lung_L"))
+    for contours in dataset.ROIContourSequence:
+        if contours.ReferencedROINumber == lung.ROINumber:
+            contours.ReferencedROINumber = heart.ROINumber
+    lung.ROINumber = heart.ROINumber
+    dataset.save_as(folder / "RTSTRUCT.dcm")
+    outcome = rtqc("convert", folder, tmp_path / "heart.nrrd", "--roi", "Heart")
+    assert outcome.status == 2
+    assert f"Heart, Lung_L have ROI number {heart.ROINumber} together" in " ".join(outcome.err.split())

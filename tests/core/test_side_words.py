@@ -57,3 +57,10 @@ def test_mediastinum_and_oesophagus_are_of_the_middle() -> None:
 def test_a_damaged_text_that_repeats_a_kind_of_target_has_no_side() -> None:
     assert side_of_text("ptv" * 5000) is None
     assert side_of_text("ptv" * 5000 + "lbreast") == "left"
+
+
+def test_short_forms_of_organs_and_sides() -> None:
+    """What clinics write for breast, chest wall, both and left; ``SN`` is the sentinel node but in Italian."""
+    assert [side_of_text(t) for t in ("Brst_R", "RBRST", "ThxWand re", "Pecho der")] == ["right"] * 4
+    assert [side_of_text(t) for t in ("BrstL", "Mammella sn")] == ["left"] * 2
+    assert [side_of_text(t) for t in ("Bil breast", "Breast SN", "Pecho SN", "Bill")] == ["both", None, None, None]

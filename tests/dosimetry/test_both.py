@@ -203,6 +203,17 @@ def test_the_second_calculation_is_left_out_where_nothing_was_drawn_or_nobody_as
     assert asked == []
 
 
+@pytest.mark.parametrize(("last", "asks"), [(3.0, True), (3.1, True), (5.0, False)])
+def test_the_second_calculation_is_not_asked_of_slices_of_two_spacings(
+    last: float, asks: bool, asked: list[tuple[object, ...]]
+) -> None:
+    """dicompyler-core takes every plane as thick as the thinnest: its mean is right only where they are alike, to 0.1 mm."""
+    image = (-6.0, -3.0, 0.0, 3.0, 3.0 + last, 3.0 + 2 * last)
+    heart = replace(prism(boot(-15, -20), (-3.0, 0.0, 3.0, 3.0 + last), "Heart"), slices_mm=image)
+    assert told(replace(CASE, provenance=FILES), heart=heart, roi=Roi(7, heart)).contoured is not None
+    assert bool(asked) is asks
+
+
 def test_the_planning_systems_own_dvh_is_that_of_the_heart() -> None:
     curves = {3: PlanningDvh((0.0, 9.0), (1.0, 0.0), 5.0, 4.5), 7: PlanningDvh((0.0, 30.0), (1.0, 0.0), 14.0, 15.5)}
     found = told(replace(CASE, planning_dvhs=curves)).planning_system

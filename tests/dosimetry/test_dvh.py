@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pydicom
 import pytest
 
 from rtqc.core import Dose, Grid, Orientation, Structure
@@ -188,3 +189,13 @@ def test_the_second_calculation_is_dicompylers_and_agrees(clean_folder: Path, cl
     assert theirs.mean_gy == pytest.approx(ours.mean_gy, abs=0.05)
     assert theirs.v5_gy_percent == pytest.approx(ours.v5_gy_percent, abs=0.5)
     assert second_calculation(clean_folder / "CT.001.dcm", clean_folder / "RTDOSE.dcm", 1) is None
+
+
+def test_the_second_calculation_is_not_asked_of_planes_at_absolute_positions(clean_folder: Path, tmp_path: Path) -> None:
+    """PS3.3 C.8.8.3.2 allows offsets that are positions; dicompyler-core adds them to the first one's and gets another dose."""
+    dataset = pydicom.dcmread(clean_folder / "RTDOSE.dcm")
+    first = float(dataset.ImagePositionPatient[2])
+    dataset.GridFrameOffsetVector = [f"{first + float(offset):.4f}" for offset in dataset.GridFrameOffsetVector]
+    dataset.save_as(tmp_path / "RTDOSE.dcm")
+    assert second_calculation(clean_folder / "RTSTRUCT.dcm", tmp_path / "RTDOSE.dcm", 2) is None
+    assert second_calculation(clean_folder / "RTSTRUCT.dcm", clean_folder / "RTDOSE.dcm", 2) is not None

@@ -113,3 +113,16 @@ def test_the_share_of_contours_on_other_images_is_counted_by_roi() -> None:
 def test_the_source_of_what_is_said_is_named() -> None:
     assert read_respiration(header(SeriesDescription="4D AVG")).source == "Series Description '4D AVG'"
     assert respiration_of_text("4D AVG").source == "4D AVG"
+
+
+def test_words_that_are_written_without_a_gap() -> None:
+    """Scanners' and clinics' names of series: a MIP called ``4DMIP`` is a MIP; ``Octave``, ``MIPS`` and ``Save`` are none of these."""
+    kinds = {
+        "maximum": ("4DMIP", "tMIP", "MIP0_90", "CTMIP"),
+        "minimum": ("MinIP4D",),
+        "average": ("AvgCT", "AVG4D", "CTAVG", "MeanIP"),
+        "breath_hold": ("DIBH1", "vDIBH", "mDIBH2"),
+        "": ("Octave", "MIPS", "Save", "hemip", "Avec contraste"),
+    }
+    for kind, names in kinds.items():
+        assert [respiration_of_text(name).kind for name in names] == [kind] * len(names)
