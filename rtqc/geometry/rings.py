@@ -27,6 +27,8 @@ SAME_OUTLINE_MM = 0.01
 LEAST_WALL_MM = 0.099
 #: More pairs of rings of one plane than this do not touch in what anybody draws: two hundred outlines over each other.
 MOST_PAIRS = 20_000
+#: Pairs of bounding boxes that are compared at all: rings beside each other overlap by their boxes now and then, not so often.
+_MOST_BOXES = 10 * MOST_PAIRS
 
 
 def area_of_ring(points_mm: NDArray[np.float64]) -> MultiPolygon:
@@ -84,7 +86,7 @@ def combine_rings(rings: Sequence[MultiPolygon], exclusive: Sequence[MultiPolygo
     # Nearly every plane has one ring.
     if len(rings) + len(exclusive) == 1:
         return Combined((*rings, *exclusive)[0])
-    if len(_touching([*rings, *exclusive])) > MOST_PAIRS:
+    if _boxes_overlap([*rings, *exclusive]) > _MOST_BOXES or len(_touching([*rings, *exclusive])) > MOST_PAIRS:
         return Combined(MultiPolygon(), tangled=True)
     closed, again = _distinct(rings)
     parities, again_exclusive = _distinct(exclusive)
@@ -129,6 +131,12 @@ def _distinct(rings: Sequence[MultiPolygon]) -> tuple[list[MultiPolygon], int]:
         elif _is_hole_of(rings[i], rings[j]):
             dropped.add(i)
     return [ring for k, ring in enumerate(rings) if k not in dropped], len(dropped)
+
+
+def _boxes_overlap(areas: Sequence[MultiPolygon]) -> int:
+    """Number of pairs whose bounding boxes share a point: asked first, because thousands of rings in each other take minutes to be compared."""
+    found = shapely.STRtree(areas).query(np.array(areas, dtype=object)).shape[1]
+    return (int(found) - len(areas)) // 2
 
 
 def _touching(areas: Sequence[MultiPolygon]) -> list[tuple[int, int]]:
