@@ -142,9 +142,9 @@ def contour_repeated(m: Measurements, limits: Limits) -> Iterable[Hit]:
     found = [d for d in m.roi.defects if d.kind == "repeated"] if m.roi is not None else []
     if found and m.roi is not None:
         where = sorted({d.position_mm for d in found if d.position_mm is not None})
-        count = f"{counted(len(found), 'contour')} {'stands' if len(found) == 1 else 'stand'}"
+        copies = f"{len(found)} surplus {'copy' if len(found) == 1 else 'copies'}"
         yield Hit(
-            f"{count} in {m.roi.structure.name} more than once, at {at_positions(where)}: counted once here, but a hole to programs that combine by exclusive or. Delete the copies.",
+            f"{m.roi.structure.name} has {copies} of its contours, at {at_positions(where)}: each contour was counted once, but a copy is a hole to programs that combine by exclusive or. Delete the copies.",
             tuple(where),
             float(len(found)),
             structures=(m.roi.structure.name,),

@@ -154,11 +154,11 @@ ROWS: tuple[Fires | Silent, ...] = (
     Silent("contour.degenerate", "repeated and moved ones, which have their own rules", lambda: _defects(_defect("repeated", 3.0), _MOVED)),
     Fires(
         "contour.repeated", "three copies on two slices", lambda: _defects(*(_defect("repeated", w) for w in (6.0, 0.0, 6.0))),
-        ("3 contours stand in Heart more than once, at 0.0, 6.0 mm: counted once here",), measured=3.0, positions_mm=(0.0, 6.0), structures=("Heart",),
+        ("Heart has 3 surplus copies of its contours, at 0.0, 6.0 mm: each contour was counted once",), measured=3.0, positions_mm=(0.0, 6.0), structures=("Heart",),
     ),
     Fires(
         "contour.repeated", "one copy", lambda: _defects(_defect("repeated", -9.0)),
-        ("1 contour stands in Heart more than once, at -9.0 mm",), measured=1.0, positions_mm=(-9.0,), structures=("Heart",),
+        ("Heart has 1 surplus copy of its contours, at -9.0 mm",), measured=1.0, positions_mm=(-9.0,), structures=("Heart",),
     ),
     Silent("contour.repeated", "another defect", lambda: _defects(_defect("open", 3.0))),
     # Between slices: above and below the nearest one, by more than half a millimetre.
