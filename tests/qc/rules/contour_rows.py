@@ -136,6 +136,10 @@ ROWS: tuple[Fires | Silent, ...] = (
         ("coordinates that are not numbers (such as '1.2.3'); 1 left out. Export them again.",), measured=1.0, structures=("Heart",),
     ),
     Fires(
+        "contour.degenerate", "brackets", lambda: _defects(_defect("unlike_dicom", 0.0, False)),
+        ("1 contour with coordinates that are not written as DICOM has them", "at 0.0 mm; kept. Export them again."), measured=1.0, positions_mm=(0.0,), structures=("Heart",),
+    ),
+    Fires(
         "contour.degenerate", "decimal commas", lambda: _defects(_defect("decimal_comma", 0.0, False, detail="1,2")),
         ("decimal commas instead of points (such as '1,2') at 0.0 mm; kept. Export them again.",), measured=1.0, positions_mm=(0.0,), structures=("Heart",),
     ),
