@@ -59,7 +59,7 @@ _RIGHT_LETTERS = frozenset({"r", "rt", "re", "rts", "dx", "dex", "der", "dcha", 
 #: Organs and regions that there are two of, in names of plans and targets.
 _PAIRED = frozenset(
     {
-        "breast", "breasts", "brst", "br", "pecho", "mamma", "mammae", "mama", "mamme", "mam", "brust", "sein", "seno", "mammella", "bryst", "brost", "borst", "meme",
+        "breast", "breasts", "brst", "bre", "br", "pecho", "mamma", "mammae", "mama", "mamme", "mam", "brust", "sein", "seno", "mammella", "bryst", "brost", "borst", "meme",
         "piers", "prs", "prsa", "emlo", "rinta", "thoraxwand", "thxwand", "brustwand", "chestwall", "thoracicwall", "thoraxwall", "cw", "paroi", "parete",
         "pared", "axilla", "axillary", "axilar", "ax", "scv", "sclav", "sclv", "scf", "supraclav", "infraclav", "supraclavicular", "lung", "lungs",
         "lunge", "long", "poumon", "polmone", "pulmon", "pulmao", "tudo", "akciger", "lobe", "hilum", "hilus", "hilar", "pleura", "rib", "imn",

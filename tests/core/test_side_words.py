@@ -15,7 +15,7 @@ LEFT = (
 RIGHT = (
     "Breast_R", "Rt_Chestwall", "RT BREAST", "RT CHEST WALL", "Mamma re", "MammaRe", "RBreast", "Right Breast", "Sein D", "mamma dx", "bryst højre",
     "右肺", "RLL", "RUL SABR", "Rt Breast RT", "R breast boost", "PTV_Breast_R_5040", "PTV_Mamma re", "Brust rechts", "mama der", "seno dx", "правая",
-    "jobb emlő", "PTVn_AxillaR", "Br_R", "RBr", "Mama D", "Pulmão D",
+    "jobb emlő", "PTVn_AxillaR", "Br_R", "RBr", "BreR40", "Mama D", "Pulmão D",
 )  # fmt: skip
 NEITHER = (
     "Research", "Breast RT", "RT plan", "RePlan Mamma", "Re-RT Lung", "PTV_L2", "L1-L3", "LN", "Breast R1", "Level_II Breast", "Breast", "Lung SBRT",

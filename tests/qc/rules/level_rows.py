@@ -64,11 +64,11 @@ _LEFT, _RIGHT = 90.0, -90.0
 ROWS: tuple[Fires | Silent, ...] = (
     Fires(
         "dose.level", "94.9 % at most", lambda: _level(0.949),
-        ("The dose reaches at most 38.01 Gy, 95 % of the prescribed 40.05 Gy: it is normalised to another prescription (36 Gy would fit)",), (), 94.9, 95.0, _OF_DOSE,
+        ("The dose reaches at most 38.01 Gy, 95 % of the prescribed 40.05 Gy: it is normalised to another prescription (one of about 33 to 38 Gy would fit)",), (), 94.9, 95.0, _OF_DOSE,
     ),
     Fires(
         "dose.level", "141 %", lambda: _level(1.41),
-        ("The dose has a near-maximum of 56.47 Gy, 141 % of the prescribed 40.05 Gy", "(54 or 55 Gy would fit)"), (), 141.0, 140.0, _NEAR_MAXIMUM,
+        ("The dose has a near-maximum of 56.47 Gy, 141 % of the prescribed 40.05 Gy", "(one of about 49 to 56 Gy would fit)"), (), 141.0, 140.0, _NEAR_MAXIMUM,
     ),
     Fires(
         "dose.level", "one fraction", lambda: _level(1.05 / 15),
