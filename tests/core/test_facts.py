@@ -144,7 +144,9 @@ def test_the_centroid_is_weighted_by_thickness() -> None:
     heart = Structure("x", {w: MultiPolygon([a]) for w, a in areas.items()})
     weights = np.array([100, 300, 100, 200]) * [2.5, 2.5, 3.5, 3.5]
     assert heart.thickness_mm.tolist() == [2.5, 2.5, 3.5, 3.5]
-    expected = np.array([weights @ [5, 15, -5, 30], weights @ [5, 15, 25, -5], weights @ [0, 2, 5, 9]]) / weights.sum()
+    # Slabs reach halfway to the next plane on either side, at the ends as far out as in: their middles are not their planes.
+    middles = [(-1.5 + 1) / 2, (1 + 3.5) / 2, (3.5 + 7) / 2, (7 + 10.5) / 2]
+    expected = np.array([weights @ [5, 15, -5, 30], weights @ [5, 15, 25, -5], weights @ middles]) / weights.sum()
     np.testing.assert_allclose(heart.centroid_mm, expected)
 
 

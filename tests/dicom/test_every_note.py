@@ -36,8 +36,13 @@ SEVERITIES: dict[str, Severity] = {
 GRID = Grid.regular((23, 32, 32), (3.0, 6.0, 6.0), (-93.0, -93.0, -33.0))
 IMAGE = Image(GRID, np.full(GRID.shape, 40, np.float32))
 Change = Callable[[Path], object]
-#: What a command finds that reads two structure sets without their CT, and its test.
-MADE_ELSEWHERE = {"structure_set.thickness_uncertain": "tests/cli/test_compare.py"}
+#: What other tests raise: a command that reads two structure sets without their CT, and files that want to do harm.
+MADE_ELSEWHERE = {
+    "structure_set.thickness_uncertain": "tests/cli/test_compare.py",
+    # Hostile files, which take a decoder down or state what no patient has.
+    "file.beyond_limits": "tests/fuzz/test_hostile.py", "structure_set.contours_beyond_limits": "tests/fuzz/test_hostile.py",
+    "file.decoder_died": "tests/fuzz/test_hostile.py",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

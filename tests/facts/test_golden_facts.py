@@ -20,8 +20,9 @@ _HEART = Blocks()
 _LARGER = _HEART.moved(left=9.0, back=6.0, front=-6.0)
 PLANS = {
     "nothing wrong": Known(),
-    "upper end too low": Known(_HEART.moved(high=-18.0), verdict="flag", rules=frozenset({"agreement.upper_end", "agreement.dice", "agreement.volume", "contour.volume"}), words=("The upper end of Heart lies 18 mm below the draft's",)),
-    "upper end too high": Known(_HEART.moved(high=18.0), verdict="flag", rules=frozenset({"agreement.upper_end", "agreement.volume"}), words=("The upper end of Heart lies 18 mm above the draft's",)),
+    "upper end of another school, lower": Known(_HEART.moved(high=-18.0), verdict="flag", rules=frozenset({"agreement.upper_end_definition", "contour.volume"}), words=("Heart has 214 ml",)),
+    "upper end of another school, higher": Known(_HEART.moved(high=18.0), rules=frozenset({"agreement.upper_end_definition"}), words=("No rule asks",)),
+    "upper end too low": Known(_HEART.moved(high=-42.0), verdict="flag", rules=frozenset({"agreement.upper_end", "agreement.dice", "agreement.volume", "agreement.mean_surface_distance", "agreement.hausdorff95", "dose.mean_difference", "contour.volume"}), words=("The upper end of Heart lies 42 mm below the draft's",)),
     "lower end too high": Known(_HEART.moved(low=18.0), verdict="flag", rules=frozenset({"agreement.lower_end", "agreement.dice", "agreement.volume", "contour.volume"}), words=("The lower end of Heart lies 18 mm above the draft's",)),
     "lower end too low": Known(_HEART.moved(low=-18.0), verdict="flag", rules=frozenset({"agreement.lower_end"}), words=("The lower end of Heart lies 18 mm below the draft's",)),
     "draft larger": Known(_HEART, _LARGER, "flag", frozenset({"agreement.volume"}), words=("larger than Heart",)),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rtqc.qc import Measurements
+from rtqc.qc import Choice, Measurements, load_protocol
+from rtqc.qc.commissioned import Commissioned
 from tests.qc.rules.build import HEART_ML, WORST, agreement, block, draft, measured
 from tests.qc.rules.table import Fires, Silent
 
@@ -13,6 +14,13 @@ def _ends(low: float = _LOW, high: float = _HIGH) -> Measurements:
     """A contour with ends of its own; the draft ends at -30 and 30 mm."""
     inner = [z for z in range(-27, 28, 3) if low < z < high]
     return measured(block("Heart", (low, *map(float, inner), high)), draft=draft())
+
+
+def _commissioned(model_hash: str) -> Measurements:
+    """A protocol that was commissioned with drafts of a model of this hash; that of the tests' drafts is empty."""
+    told = Commissioned(date="2026-11-27", model="theirs", model_hash=model_hash, cases=12)
+    protocol = load_protocol("heart").model_copy(update={"commissioned": told})
+    return measured(draft=draft(), choice=Choice(protocol, "named", "asked for"))
 
 
 def _volumes(difference_ml: float) -> Measurements:
@@ -41,17 +49,36 @@ ROWS: tuple[Fires | Silent, ...] = (
     Silent("draft.untrusted", "an empty draft, of which draft.no_heart speaks", lambda: measured(draft=draft(block(heights=()), trusted=False, doubts=("no",)))),
     # The upper and the lower end, above and below the draft's.
     Fires(
-        "agreement.upper_end", "16 mm above", lambda: _ends(high=46.0),
-        ("The upper end of Heart lies 16 mm above the draft's", "from 30.0 to 46.0 mm"), ("below", "lower"), 16.0, 15.0, "mm", (30.0, 46.0), ("Heart",),
+        "agreement.upper_end", "31 mm above", lambda: _ends(high=61.0),
+        ("The upper end of Heart lies 31 mm above the draft's, further than schools differ", "from 30.0 to 61.0 mm"), ("below", "lower"), 31.0, 30.0, "mm", (30.0, 61.0), ("Heart",),
     ),
     Fires(
-        "agreement.upper_end", "16 mm below", lambda: _ends(high=14.0),
-        ("The upper end of Heart lies 16 mm below the draft's", "from 14.0 to 30.0 mm"), ("above", "lower"), 16.0, 15.0, "mm", (14.0, 30.0), ("Heart",),
+        "agreement.upper_end", "41 mm below", lambda: _ends(high=-11.0),
+        ("The upper end of Heart lies 41 mm below the draft's, further than schools differ", "from -11.0 to 30.0 mm"), ("above", "lower"), 41.0, 40.0, "mm", (-11.0, 30.0), ("Heart",),
     ),
-    Silent("agreement.upper_end", "15 mm above", lambda: _ends(high=45.0)),
-    Silent("agreement.upper_end", "15 mm below", lambda: _ends(high=15.0)),
+    Silent("agreement.upper_end", "30 mm above, as some school draws", lambda: _ends(high=60.0)),
+    Silent("agreement.upper_end", "40 mm below, as some school draws", lambda: _ends(high=-10.0)),
     Silent("agreement.upper_end", "another lower end", lambda: _ends(low=-60.0)),
     Silent("agreement.upper_end", "an empty draft", lambda: measured(draft=draft(block(heights=())))),
+    Fires(
+        "agreement.upper_end_definition", "16 mm above", lambda: _ends(high=46.0),
+        ("Heart begins 16 mm above the draft.", "the upper end is not judged", "rtqc commission"), ("below",), 16.0, 30.0, "mm", structures=("Heart",),
+    ),
+    Fires(
+        "agreement.upper_end_definition", "16 mm below", lambda: _ends(high=14.0),
+        ("Heart begins 16 mm below the draft.", "the upper end is not judged"), ("above",), 16.0, 40.0, "mm", structures=("Heart",),
+    ),
+    Silent("agreement.upper_end_definition", "15 mm above", lambda: _ends(high=45.0)),
+    Silent("agreement.upper_end_definition", "15 mm below", lambda: _ends(high=15.0)),
+    Silent("agreement.upper_end_definition", "31 mm above, as no school draws", lambda: _ends(high=61.0)),
+    Silent("agreement.upper_end_definition", "41 mm below, as no school draws", lambda: _ends(high=-11.0)),
+    Silent("agreement.upper_end_definition", "another lower end", lambda: _ends(low=-60.0)),
+    Fires(
+        "protocol.other_model", "a protocol of another model's drafts", lambda: _commissioned("0" * 64),
+        ("commissioned with drafts by theirs (000000000000), and this draft is by test", "Check with --model theirs, or commission again"), measured="test",
+    ),
+    Silent("protocol.other_model", "a protocol of this model's drafts", lambda: _commissioned("")),
+    Silent("protocol.other_model", "a protocol that nobody commissioned", lambda: measured(draft=draft())),
     Fires(
         "agreement.lower_end", "17 mm above", lambda: _ends(low=-13.0),
         ("The lower end of Heart lies 17 mm above the draft's", "from -30.0 to -13.0 mm"), ("below", "upper"), 17.0, 15.0, "mm", (-30.0, -13.0), ("Heart",),

@@ -120,6 +120,11 @@ ROWS: tuple[Fires | Silent, ...] = (
     ),
     Silent("contour.two_hearts", "one heart", measured),
     Fires(
+        "contour.hole_or_piece", "two contours across the overlap of others", lambda: _defects(_defect("across", 6.0, False), _defect("across", -3.0, False)),
+        ("2 contours of Heart lie across the overlap of other pieces", "taken as pieces. Unite the pieces"), measured=2.0, positions_mm=(-3.0, 6.0), structures=("Heart",),
+    ),
+    Silent("contour.hole_or_piece", "another defect", lambda: _defects(_defect("repeated", 6.0))),
+    Fires(
         "contour.degenerate", "two points", lambda: _defects(_defect("few_points", 6.0), _defect("few_points", -3.0)),
         ("Heart has 2 contours with fewer than three different points at -3.0, 6.0 mm; 2 left out. Redraw them.",), measured=2.0, positions_mm=(6.0, -3.0), structures=("Heart",),
     ),

@@ -62,6 +62,7 @@ GRADES: dict[str, tuple[Severity, Certainty]] = {
     "draft.cut_off": ("warning", "estimate"),
     "draft.untrusted": ("warning", "estimate"),
     "agreement.upper_end": ("warning", "estimate"),
+    "agreement.upper_end_definition": ("info", "estimate"),
     "agreement.lower_end": ("warning", "estimate"),
     "agreement.dice": ("fail", "estimate"),
     "agreement.hausdorff95": ("warning", "estimate"),
@@ -88,6 +89,7 @@ GRADES: dict[str, tuple[Severity, Certainty]] = {
     "contour.two_hearts": ("warning", "fact"),
     "contour.degenerate": ("warning", "fact"),
     "contour.repeated": ("warning", "fact"),
+    "contour.hole_or_piece": ("warning", "fact"),
     "contour.off_plane": ("warning", "fact"),
     "contour.outside_image": ("fail", "fact"),
     "contour.outside_body": ("fail", "fact"),
@@ -138,6 +140,7 @@ GRADES: dict[str, tuple[Severity, Certainty]] = {
     "plan.fractions_missing": ("warning", "fact"),
     "plan.fraction_groups": ("info", "fact"),
     "plan.prescription_implausible": ("fail", "fact"),
+    "protocol.other_model": ("warning", "fact"),
     "protocol.assumed": ("warning", "estimate"),
     "protocol.other_fractionation": ("warning", "fact"),
     "protocol.converted": ("info", "fact"),
@@ -158,7 +161,7 @@ GRADES: dict[str, tuple[Severity, Certainty]] = {
 #: Rules that rest on the draft, and are silent where it is not trusted.
 OF_THE_DRAFT = frozenset(
     {
-        "agreement.upper_end", "agreement.lower_end", "agreement.dice", "agreement.hausdorff95", "agreement.mean_surface_distance",
+        "agreement.upper_end", "agreement.upper_end_definition", "agreement.lower_end", "agreement.dice", "agreement.hausdorff95", "agreement.mean_surface_distance",
         "agreement.volume", "cardiac.calcium_and_dose", "constraint.flips", "constraint.flips_ideal", "constraint.near_limit",
         "dose.mean_difference", "population.agreement",
     }
