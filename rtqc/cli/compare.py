@@ -11,7 +11,9 @@ import click
 from rtqc.cli.console import PathArgument, console, json_option, pick_structure, plain, print_findings, printable, stop
 
 if TYPE_CHECKING:
-    from rtqc.core import Agreement, Finding, Grid, Structure
+    from collections.abc import Sequence
+
+    from rtqc.core import Agreement, Finding, Image, Structure
 
 #: Slice spacings that differ by less are written by two programs.
 _SAME_SPACING_MM = 0.01
@@ -51,9 +53,9 @@ def command(
     from rtqc.comparison import TOLERANCES_MM, compare
     from rtqc.core.finding import worst_first
 
-    grid = _geometry(ct)
-    a, about_a = _structure(rtstruct_a, roi, grid, "A")
-    b, about_b = _structure(rtstruct_b, roi_b or roi, grid, "B")
+    images = _images(ct)
+    a, about_a = _structure(rtstruct_a, roi, images, "A")
+    b, about_b = _structure(rtstruct_b, roi_b or roi, images, "B")
     findings = worst_first([*about_a, *about_b])
     agreement = compare(a, b, tolerances or TOLERANCES_MM)
     if as_json:
@@ -65,11 +67,12 @@ def command(
         print_findings(findings, stderr=False)
 
 
-def _geometry(ct: Path | None) -> Grid | None:
+def _images(ct: Path | None) -> tuple[Image, ...]:
+    """CT series of one orientation and slice spacing; none without a folder, or where its CT cannot be used, which is said."""
     from rtqc.dicom import read_cases
 
     if ct is None:
-        return None
+        return ()
     cases = read_cases(ct)
     images = [case.image for case in cases if case.image is not None]
     if not images:
@@ -77,7 +80,7 @@ def _geometry(ct: Path | None) -> Grid | None:
         if not why:
             stop(f"there is no usable CT in {ct}: give the folder of the CT that the structures were drawn on")
         click.echo(f"rtqc: {printable(why[0])} The structures are compared without it.", err=True)
-        return None
+        return ()
     grid = images[0].grid
     if any(
         i.grid.orientation != grid.orientation or abs(i.grid.slice_spacing_mm - grid.slice_spacing_mm) > _SAME_SPACING_MM
@@ -86,16 +89,17 @@ def _geometry(ct: Path | None) -> Grid | None:
         stop(
             f"{ct} holds {len(images)} CT series of different slices: give the folder of the one that the structures were drawn on"
         )
-    return grid
+    return tuple(images)
 
 
-def _structure(path: Path, name: str | None, grid: Grid | None, side: str) -> tuple[Structure, list[Finding]]:
+def _structure(path: Path, name: str | None, images: Sequence[Image], side: str) -> tuple[Structure, list[Finding]]:
     """A structure of a file, and what must be known of its contours before anybody relies on the comparison."""
     from rtqc.core import Case
     from rtqc.core.slabs import uncertain_thickness
     from rtqc.dicom import DEFAULT_SLICE_MM, StructureSetError, structure_set_of_file, structures_by_name
     from rtqc.qc import structure_findings
 
+    grid = images[0].grid if images else None
     try:
         if grid is None:
             structure_set = structure_set_of_file(path, None, DEFAULT_SLICE_MM)
@@ -104,8 +108,10 @@ def _structure(path: Path, name: str | None, grid: Grid | None, side: str) -> tu
             structure_set = structure_set_of_file(path, grid.orientation, grid.slice_spacing_mm, slices)
     except StructureSetError as error:
         stop(str(error))
-    case = Case(rois=structure_set.rois, findings=structure_set.findings, has_structure_set=True)
     structure = pick_structure(structures_by_name(structure_set.rois), name, path.name)
+    # The image tells which of its slices the contours skip, and whether they lie on it at all.
+    image = max(images, key=lambda i: _planes_on(structure, i), default=None)
+    case = Case(image=image, rois=structure_set.rois, findings=structure_set.findings, has_structure_set=True)
     found = structure_findings(case, structure)
     if structure.is_empty:
         why = " ".join(f.message for f in found if f.rule.startswith(("contour.", "structure_set.")))
@@ -114,6 +120,14 @@ def _structure(path: Path, name: str | None, grid: Grid | None, side: str) -> tu
     if uncertain is not None:
         found.append(_of_thickness(structure, uncertain))
     return structure, [f.model_copy(update={"message": f"{side}, {path.name}: {f.message}"}) for f in found]
+
+
+def _planes_on(structure: Structure, image: Image) -> int:
+    """Number of planes of a structure within a CT of its orientation."""
+    positions = image.grid.canonical_positions_mm
+    reach = image.grid.slice_spacing_mm / 2
+    planes = structure.positions_mm
+    return int(((planes >= positions.min() - reach) & (planes <= positions.max() + reach)).sum())
 
 
 def _of_thickness(structure: Structure, varies_mm: float) -> Finding:

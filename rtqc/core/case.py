@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DefectKind = Literal[
     "few_points", "open", "self_intersecting", "not_a_number", "not_planar", "no_area", "too_many_points",
-    "repeated", "moved_to_slice", "decimal_comma", "tangled", "across", "beyond_limits", "scribble",
+    "repeated", "moved_to_slice", "decimal_comma", "unlike_dicom", "tangled", "across", "beyond_limits", "scribble",
 ]  # fmt: skip
 
 

@@ -15,13 +15,16 @@ _AVERAGE = re.compile(
     re.I,
 )
 _BREATH_HOLD = re.compile(
-    rf"{_STUCK}m?dibh{_END}|\b(dbh|ebh|eebh|bh|bhi|abc|breath[ _-]?hold\w*|atemanhalt\w*|inspir\w*[ _-]?hold)\b", re.I
+    rf"{_STUCK}m?dibh{_END}|\b(dbh|ebh|eebh|bh|bhi|abc|breath[ _-]?hold\w*|atemanhalt\w*|inspir\w*[ _-]?hold|deep[ _-]?insp\w*)\b",
+    re.I,
 )
-_FREE = re.compile(r"\b(fb|free[ _-]?breath\w*|freie[ _-]?atmung|frei[ _-]?atmend)\b", re.I)
+_FREE = re.compile(r"\b(fb|free[ _-]?b(?:reath\w*|r)?|freie[ _-]?atmung|frei[ _-]?atmend)\b", re.I)
 _NO_HOLD = re.compile(r"\b(no|non|without|ohne|sans|w/o)[ _-]*(m?dibh|bh|breath[ _-]?hold\w*|atemanhalt\w*)\b", re.I)
 _PERCENT = re.compile(r"(?<![\d.])(\d{1,2}|100)(?:\.0+)?\s?%")
 #: ``T00`` to ``T90`` without a percent sign is a phase beside a word of 4D CT; ``T10`` alone is a vertebra.
 _PHASE = re.compile(r"\b(?:t|ct|phase|ph|ex|in)[ _=-]?(\d0|00)\b", re.I)
+#: The phase of a 4D CT in which the tumour is nearest to its mean position.
+_MID_VENTILATION = re.compile(r"\bmid[ _-]?vent\w*|\bmidv\b", re.I)
 _FOUR_D = re.compile(r"4d|\bresp|\bgated\b|\bphases?\b|\batem|\bbreath", re.I)
 #: Percentages that are none of respiration: iterative reconstruction, the heart's phase, contrast agent, dose.
 _OTHER_PERCENT = re.compile(
@@ -48,6 +51,8 @@ def respiration_of_text(text: str) -> Respiration:
     percent = _phase(plain)
     if percent is not None:
         return Respiration("phase", percent, text)
+    if _MID_VENTILATION.search(plain):
+        return Respiration("phase", None, text)
     if _NO_HOLD.search(plain) or _FREE.search(plain):
         return Respiration("free", None, text)
     return Respiration("breath_hold", None, text) if _BREATH_HOLD.search(plain) else Respiration()

@@ -54,12 +54,12 @@ _MIDLINE_WORDS = frozenset(
     }
 )  # fmt: skip
 #: Letters and short words that mean a side beside a paired organ.
-_LEFT_LETTERS = frozenset({"l", "lt", "li", "lks", "sx", "sn", "sin", "izq", "g", "i", "lft", "bal", "sol"})
+_LEFT_LETTERS = frozenset({"l", "lt", "li", "lks", "sx", "sn", "sin", "izq", "g", "i", "lft", "bal", "sol", "e"})
 _RIGHT_LETTERS = frozenset({"r", "rt", "re", "rts", "dx", "dex", "der", "dcha", "d", "dr", "jobb", "sag"})
 #: Organs and regions that there are two of, in names of plans and targets.
 _PAIRED = frozenset(
     {
-        "breast", "breasts", "brst", "pecho", "mamma", "mammae", "mama", "mamme", "mam", "brust", "sein", "seno", "mammella", "bryst", "brost", "borst", "meme",
+        "breast", "breasts", "brst", "bre", "br", "pecho", "mamma", "mammae", "mama", "mamme", "mam", "brust", "sein", "seno", "mammella", "bryst", "brost", "borst", "meme",
         "piers", "prs", "prsa", "emlo", "rinta", "thoraxwand", "thxwand", "brustwand", "chestwall", "thoracicwall", "thoraxwall", "cw", "paroi", "parete",
         "pared", "axilla", "axillary", "axilar", "ax", "scv", "sclav", "sclv", "scf", "supraclav", "infraclav", "supraclavicular", "lung", "lungs",
         "lunge", "long", "poumon", "polmone", "pulmon", "pulmao", "tudo", "akciger", "lobe", "hilum", "hilus", "hilar", "pleura", "rib", "imn",
@@ -67,11 +67,12 @@ _PAIRED = frozenset(
         "pmrt", "lumpectomybed", "tangents", "tang",
     }
 )  # fmt: skip
-#: Languages in which single letters are used, by the organ's name: French (gauche, droit) and Spanish (izquierda, derecha).
+#: Languages in which single letters are used, by the organ's name: French (gauche, droit), Spanish (izquierda, derecha), Portuguese (esquerda, direita).
 _OF_FRENCH, _OF_SPANISH = frozenset({"sein", "poumon", "paroi"}), frozenset({"mama", "pecho", "pulmon", "pared"})
+_OF_PORTUGUESE = frozenset({"mama", "pulmao"})
 _OF_TURKISH, _OF_HUNGARIAN = frozenset({"meme", "akciger"}), frozenset({"emlo", "tudo"})
 _NEEDS_LANGUAGE = {
-    "g": _OF_FRENCH, "d": _OF_FRENCH | _OF_SPANISH, "dr": _OF_FRENCH, "i": _OF_SPANISH, "der": _OF_SPANISH, "sol": _OF_TURKISH, "sag": _OF_TURKISH,
+    "g": _OF_FRENCH, "d": _OF_FRENCH | _OF_SPANISH | _OF_PORTUGUESE, "e": _OF_PORTUGUESE, "dr": _OF_FRENCH, "i": _OF_SPANISH, "der": _OF_SPANISH, "sol": _OF_TURKISH, "sag": _OF_TURKISH,
     "sn": frozenset({"mammella", "seno", "polmone", "parete"}), "bal": _OF_HUNGARIAN, "jobb": _OF_HUNGARIAN,
 }  # fmt: skip
 #: A letter before one of these is none of a side: ``Re-plan``, ``R1``, ``RT plan``.
@@ -174,6 +175,8 @@ def _letter(tokens: list[str], k: int, organs: frozenset[str]) -> NamedSide | No
     after = tokens[k + 1].casefold() if k + 1 < len(tokens) else ""
     if token in _NEEDS_LANGUAGE and not organs & _NEEDS_LANGUAGE[token]:
         return None
+    if token == "e" and after.isalpha():
+        return None  # "mama e axila": and
     if token == "re" and after in _AFTER_RE:
         return None
     if token in ("l", "r") and after.isdigit() and len(after) == 1 and before not in _PAIRED:

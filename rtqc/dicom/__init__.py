@@ -6,7 +6,7 @@ structure back into a file that planning systems import.
 
 from rtqc.dicom.archive import Archive, Fetched, fetch_plans
 from rtqc.dicom.belonging import findings_beside, findings_of_nobody, name_for, patient_key
-from rtqc.dicom.compatibility import pydicom_with_read_file
+from rtqc.dicom.compatibility import has_absolute_offsets, pydicom_with_read_file
 from rtqc.dicom.completeness import fingerprint, is_complete
 from rtqc.dicom.content import byte_digest, content_digest
 from rtqc.dicom.decoder import plain_object
@@ -75,6 +75,7 @@ __all__ = [
     "findings_beside",
     "findings_of_nobody",
     "fingerprint",
+    "has_absolute_offsets",
     "index_folder",
     "is_complete",
     "is_unplaced",

@@ -194,11 +194,13 @@ class Decimals:
         values: NaN where a part is not a number.
         bad: the first part that is not a number, as it stands in the file; empty where all are.
         commas: whether its decimal separator is a comma.
+        unlike_dicom: whether it is written in another way than PS3.5 6.2 says (brackets, quotes, a backslash at the end, commas), and was read all the same.
     """
 
     values: NDArray[np.float64]
     bad: str = ""
     commas: bool = False
+    unlike_dicom: bool = False
 
 
 def decimals(dataset: Dataset, keyword: str) -> tuple[NDArray[np.float64], int]:
@@ -277,7 +279,7 @@ def _unusual(text: str) -> Decimals:
         parts = [p.replace(",", ".") if p.count(",") == 1 else p for p in parts]
     values = np.array([_decimal(p) for p in parts], np.float64)
     bad = _first_bad(parts)
-    return Decimals(values, bad.replace(".", ",") if commas else bad, commas and not bad)
+    return Decimals(values, bad.replace(".", ",") if commas else bad, commas and not bad, not bad)
 
 
 def _first_bad(parts: list[str]) -> str:

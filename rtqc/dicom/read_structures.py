@@ -286,6 +286,8 @@ def _ring(contour: Dataset, frame: _Frame, defects: list[ContourDefect]) -> tupl
         return None
     if read.commas:
         defect("decimal_comma", dropped=False)
+    elif read.unlike_dicom:
+        defect("unlike_dicom", dropped=False)
     ring = in_frame[:, :2]
     if ring.shape[0] > MANY_POINTS:
         defect("too_many_points", dropped=False)

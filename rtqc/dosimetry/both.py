@@ -153,7 +153,7 @@ class BothHearts:
         if self.roi is None or self.heart is None or not files.structure_set_path or len(files.dose_paths) != 1:
             return None
         # It takes every plane as thick as the thinnest: where they differ its mean is known to be wrong.
-        if np.ptp(self.heart.thickness_mm) > _UNEVEN_MM:
+        if np.ptp(self.heart.thickness_mm) > _UNEVEN_MM or _drawn_otherwise(self.roi):
             return None
         return second_calculation(files.structure_set_path, files.dose_paths[0], self.roi.number)
 
@@ -177,6 +177,17 @@ class BothHearts:
             draft=metrics[1],
             difference=_change(*metrics),
         )
+
+
+def _drawn_otherwise(roi: Roi) -> bool:
+    """Whether dicompyler-core takes another region from an ROI's contours than rtqc.
+
+    It fills open and damaged contours too, combines all of a height by exclusive or, so that a copy is a hole, and takes each height as a plane.
+    """
+    return any(
+        d.dropped or d.kind in ("repeated", "across", "tangled") or (d.kind == "moved_to_slice" and d.offset_mm > _UNEVEN_MM)
+        for d in roi.defects
+    )
 
 
 def _change(contoured: DoseMetrics | None, drafted: DoseMetrics | None) -> DoseMetrics | None:

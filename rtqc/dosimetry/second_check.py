@@ -11,14 +11,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pydicom
-
 from rtqc.core.assessment import DoseMetrics
-from rtqc.dicom import plain_object, pydicom_with_read_file
-
-#: An offset of the first plane that is more than rounding, in mm.
-_FIRST_OFFSET_MM = 0.01
+from rtqc.dicom import has_absolute_offsets, plain_object, pydicom_with_read_file
 
 
 def second_calculation(structure_set: Path, dose: Path, roi_number: int) -> DoseMetrics | None:
@@ -31,7 +25,7 @@ def second_calculation(structure_set: Path, dose: Path, roi_number: int) -> Dose
     Returns:
         Its numbers, or None where it cannot compute them: it knows no grid whose planes are given by absolute positions.
     """
-    if _has_absolute_offsets(dose):
+    if has_absolute_offsets(dose):
         return None
     histogram = _histogram(structure_set, dose, roi_number)
     if histogram is None or histogram.volume <= 0 or histogram.counts.size < 2:
@@ -52,15 +46,6 @@ def second_calculation(structure_set: Path, dose: Path, roi_number: int) -> Dose
         d98_percent_gy=round(float(histogram.dose_constraint(98).value), 4),
         **{f"v{x}_gy_percent": at_dose(x) for x in range(5, 45, 5)},
     )
-
-
-def _has_absolute_offsets(dose: Path) -> bool:
-    """Whether the dose's planes are given by their positions (PS3.3 C.8.8.3.2, b), which dicompyler-core adds to the first one's."""
-    try:
-        offsets = pydicom.dcmread(dose, specific_tags=["GridFrameOffsetVector"]).get("GridFrameOffsetVector")
-        return bool(np.abs(np.atleast_1d(np.asarray(offsets, float))[0]) > _FIRST_OFFSET_MM)
-    except Exception:  # what cannot be read here cannot be read there either, and is said of the dose itself
-        return False
 
 
 def _histogram(structure_set: Path, dose: Path, roi_number: int) -> Any:

@@ -95,6 +95,11 @@ def described_as_other_side(plan: SyntheticPlan, magnitude: float) -> SyntheticP
     return plan.with_study(plan_description=f"Tangents to the {side} breast")
 
 
+@planted("side.one_side_of_both", 1, "plan", "a plan for both breasts has the dose of one")
+def dose_of_one_breast(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
+    return plan.with_study(plan_label="Breast_bilat", target="PTV both")
+
+
 # --- Grid and calculation ---
 
 

@@ -30,7 +30,11 @@ def contours_after_dose(m: Measurements, limits: Limits) -> Iterable[Hit]:
 def contours_after_approval(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Structure Set Date and Time against the plan's Review Date and Time, unless it is that of an export, or the contours were approved themselves."""
     plan = m.case.plan
-    if plan is not None and plan.approval.upper() == "APPROVED" and not (_dated_by_export(m) or _approved_before(m, plan)):
+    if (
+        plan is not None
+        and plan.approval.upper() == "APPROVED"
+        and not (_dated_by_export(m) or _approved_before(m, plan, limits))
+    ):
         yield from _later(m, limits, plan.approved_at, "the plan was approved", "have the plan approved again")
 
 
@@ -66,11 +70,26 @@ def _dated_by_export(m: Measurements) -> bool:
     return len(exact) == len(moments) and (max(exact) - min(exact)).total_seconds() <= 60 * _ONE_EXPORT_MINUTES
 
 
-def _approved_before(m: Measurements, plan: Plan) -> bool:
-    """Whether the structure set is approved since before the plan is: planning systems take the approval off contours that change."""
+def _approved_before(m: Measurements, plan: Plan, limits: Limits) -> bool:
+    """Whether the structure set is approved since before the plan is, and not dated after its own approval.
+
+    Planning systems take the approval off contours that change; a structure set that is dated later and says to be approved was changed after it, unless
+    an export dated it: then structure set, plan and dose are of one moment.
+    """
     structures = m.case.structure_set_attributes
     minutes = minutes_between(plan.approved_at, structures.approved_at)
-    return structures.approval.upper() == "APPROVED" and minutes is not None and minutes <= 0
+    if structures.approval.upper() != "APPROVED" or minutes is None or minutes > 0:
+        return False
+    since = minutes_between(structures.approved_at, structures.drawn_at)
+    return since is None or since <= limits.approval_delay.value or _of_one_export(m)
+
+
+def _of_one_export(m: Measurements) -> bool:
+    """Whether structure set, plan and dose bear one date and time, or one day where a time is not said."""
+    created = m.case.provenance.labels.get("plan_created", "")
+    moments = [m.case.structure_set_attributes.drawn_at, created, m.case.dose_attributes.created_at]
+    apart = [minutes_between(a, b) for a in moments for b in moments]
+    return all(minutes is not None and minutes <= _ONE_EXPORT_MINUTES for minutes in apart)
 
 
 def _later(m: Measurements, limits: Limits, reference: str, event: str, advice: str) -> Iterable[Hit]:

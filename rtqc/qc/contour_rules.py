@@ -38,7 +38,10 @@ _DEFECTS: dict[DefectKind, str] = {
     "scribble": "more crossings of itself than a hand draws",
     "tangled": "hundreds of outlines over each other",
     "decimal_comma": "decimal commas instead of points",
+    "unlike_dicom": "coordinates that are not written as DICOM has them (such as in brackets, or with a backslash at the end)",
 }
+#: What an export did, not a hand.
+_OF_THE_EXPORT = ("not_a_number", "decimal_comma", "unlike_dicom", "beyond_limits")
 
 
 @rule("contour.missing", "fail", "fact", "The structure set has no ROI whose name means the heart.")
@@ -122,7 +125,7 @@ def contour_degenerate(m: Measurements, limits: Limits) -> Iterable[Hit]:
             done = f"{dropped} left out" if dropped else "read even-odd" if kind == "self_intersecting" else "kept"
             place = f" at {at_positions(where)}" if where else ""
             example = next((f" (such as '{d.detail}')" for d in found if d.detail), "")
-            advice = "Export them again" if kind in ("not_a_number", "decimal_comma", "beyond_limits") else "Redraw them"
+            advice = "Export them again" if kind in _OF_THE_EXPORT else "Redraw them"
             yield Hit(
                 f"{m.roi.structure.name} has {len(found)} {'contour' if len(found) == 1 else 'contours'} with {words}{example}{place}; {done}. {advice}.",
                 tuple(where),
@@ -142,9 +145,9 @@ def contour_repeated(m: Measurements, limits: Limits) -> Iterable[Hit]:
     found = [d for d in m.roi.defects if d.kind == "repeated"] if m.roi is not None else []
     if found and m.roi is not None:
         where = sorted({d.position_mm for d in found if d.position_mm is not None})
-        count = f"{counted(len(found), 'contour')} {'stands' if len(found) == 1 else 'stand'}"
+        copies = f"{len(found)} surplus {'copy' if len(found) == 1 else 'copies'}"
         yield Hit(
-            f"{count} in {m.roi.structure.name} more than once, at {at_positions(where)}: counted once here, but a hole to programs that combine by exclusive or. Delete the copies.",
+            f"{m.roi.structure.name} has {copies} of its contours, at {at_positions(where)}: each contour was counted once, but a copy is a hole to programs that combine by exclusive or. Delete the copies.",
             tuple(where),
             float(len(found)),
             structures=(m.roi.structure.name,),

@@ -165,7 +165,9 @@ def _dose_at(structure: Structure, dose: Dose, points: NDArray[np.float64]) -> N
     return dose_at(points, structure, dose, zeros_count=True)
 
 
-def cause_of(ratio: float, low: float, high: float, fractions: int | None, prescribed_gy: float) -> str:
+def cause_of(
+    ratio: float, low: float, high: float, fractions: int | None, prescribed_gy: float, usual: tuple[float, float]
+) -> str:
     """What makes a dose too high or too low by a factor, for a sentence.
 
     Args:
@@ -173,6 +175,7 @@ def cause_of(ratio: float, low: float, high: float, fractions: int | None, presc
         low, high: range of that ratio in plans with nothing wrong.
         fractions: of the plan; None where unknown.
         prescribed_gy: prescribed dose, in Gy.
+        usual: range of that ratio in plans of one prescription, by which the range of prescriptions that would fit is found.
     """
     n = fractions or 1
     causes: list[tuple[float, str]] = []
@@ -188,23 +191,23 @@ def cause_of(ratio: float, low: float, high: float, fractions: int | None, presc
     fitting = [(abs(np.log(ratio / factor)), words) for factor, words in causes if low <= ratio / factor <= high]
     if fitting:
         return min(fitting)[1]
-    others = _usual_prescriptions(ratio * prescribed_gy, prescribed_gy)
-    named = f" ({' or '.join(f'{gy:g}' for gy in others)} Gy would fit)" if others else ""
-    return f"it is normalised to another prescription{named}, or another plan's. Export the dose of this plan"
+    return f"it is normalised to another prescription ({_fitting(ratio * prescribed_gy, usual)} would fit), or another plan's. Export the dose of this plan"
 
 
-#: Total doses that are usual for breast, chest and palliation, in Gy (START, FAST-Forward, RTOG, QUANTEC; from knowledge).
-_USUAL_GY = (8, 10, 14, 16, 20, 26, 28.5, 30, 34, 36, 40.05, 42.56, 45, 48, 50, 50.4, 54, 55, 60, 63, 66, 70)
-#: A target's median, or a near-maximum, over the prescription in plans with nothing wrong (ICRU Report 50, from knowledge).
-_LEAST_OF_FITTING, _MOST_OF_FITTING = 0.985, 1.07
-#: Prescriptions nearer to each other than this part of them are not told apart.
-_ALIKE_SHARE = 0.04
+#: A target's median over its prescription in plans with nothing wrong (ICRU Report 50, from knowledge).
+USUAL_MEDIAN = (0.985, 1.07)
+#: The same of the highest and the near-maximum dose: RTOG 1005 accepts maxima of up to 115 % for a breast (from knowledge).
+USUAL_MAXIMUM = (1.0, 1.15)
+#: The same of plans that are prescribed to an isodose: that of 50 % is the lowest in use (AAPM TG-101).
+USUAL_STEREOTACTIC = (1.0, 2.0)
+#: From this dose on, in Gy, a range of prescriptions has no decimals.
+_NO_DECIMALS_GY = 10.0
 
 
-def _usual_prescriptions(gy: float, prescribed_gy: float) -> tuple[float, ...]:
-    """Usual prescriptions that a dose would fit, other than the plan's, ascending."""
-    fitting = (usual for usual in _USUAL_GY if _LEAST_OF_FITTING <= gy / usual <= _MOST_OF_FITTING)
-    return tuple(usual for usual in fitting if abs(np.log(usual / prescribed_gy)) > _ALIKE_SHARE)
+def _fitting(gy: float, usual: tuple[float, float]) -> str:
+    """The prescriptions that a dose would fit, for a sentence: a range, because plans of one prescription differ by as much."""
+    ends = [f"{end:.0f}" if end >= _NO_DECIMALS_GY else f"{end:.1f}" for end in (gy / usual[1], gy / usual[0])]
+    return f"one of about {ends[0]} to {ends[1]} Gy" if ends[0] != ends[1] else f"one of about {ends[0]} Gy"
 
 
 def is_direct(plan: Plan) -> bool:

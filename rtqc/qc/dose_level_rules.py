@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from rtqc.core.case import Plan
 from rtqc.qc.dose_level import (
     PROTON_RBE,
+    USUAL_MAXIMUM,
+    USUAL_MEDIAN,
+    USUAL_STEREOTACTIC,
     Expected,
     Level,
     TargetLevel,
@@ -51,11 +54,20 @@ def _of_grid(m: Measurements, limits: Limits, plan: Plan, level: Level, expected
     measured = level.maximum_gy if level.maximum_gy < low * prescribed else level.near_maximum_gy
     # A factor is known by its size, whatever shape the dose has: as wide as for plans whose depth doses alone decide.
     widest = min(high, limits.dose_level_unusual_direct.value / 100)
-    cause = cause_of(measured / prescribed, low * (_CUT_TRUSTED if level.cut else 1), widest, fraction, prescribed)
+    lowest = low * (_CUT_TRUSTED if level.cut else 1)
+    cause = cause_of(measured / prescribed, lowest, widest, fraction, prescribed, _usual_maximum(m, limits, plan))
     what = "reaches at most" if level.maximum_gy < low * prescribed else "has a near-maximum of"
     limit = limits.dose_level_low if measured < prescribed else _limit_high(limits, plan)
     sentence = f"The dose {what} {measured:.2f} Gy, {_share(measured, prescribed)}: {cause}."
     return [Hit(sentence, measured=100 * measured / prescribed, limit=limit)]
+
+
+def _usual_maximum(m: Measurements, limits: Limits, plan: Plan) -> tuple[float, float]:
+    """Range of the highest dose over the prescription in plans with nothing wrong."""
+    low, high = USUAL_STEREOTACTIC if is_stereotactic(plan) else USUAL_MAXIMUM
+    if is_direct(plan):
+        high = max(high, limits.dose_level_unusual_direct.value / 100)
+    return low * _physical(m), high * _physical(m)
 
 
 #: A grid that was cut off in the region treated still shows a factor as large as a number of fractions: its maximum is at least this
@@ -70,7 +82,9 @@ def _of_target(m: Measurements, limits: Limits, plan: Plan) -> list[Hit]:
     if not even or any(low <= ratio <= _ceiling(m, limits.dose_level_target_high, t) for ratio, t in even):
         return []
     ratio, target = min(even, key=lambda e: abs(e[0] - 1))
-    cause = cause_of(ratio, low, limits.dose_level_target_high.value / 100, plan.alike_fractions, target.prescription.dose_gy)
+    usual = (USUAL_MEDIAN[0] * _physical(m), USUAL_MEDIAN[1] * _physical(m))
+    high, prescribed = limits.dose_level_target_high.value / 100, target.prescription.dose_gy
+    cause = cause_of(ratio, low, high, plan.alike_fractions, prescribed, usual)
     limit = limits.dose_level_target_low if ratio < 1 else limits.dose_level_target_high
     return [Hit(f"{_covered_evenly(target)}: {cause}.", measured=100 * ratio, limit=limit, structures=(target.name,))]
 

@@ -30,6 +30,23 @@ def side_contradiction(m: Measurements, limits: Limits) -> Iterable[Hit]:
     )
 
 
+@rule("side.one_side_of_both", "warning", "fact", "The plan's names are of both sides, its dose is on one.")
+def one_side_of_both(m: Measurements, limits: Limits) -> Iterable[Hit]:
+    """Every text that names a side says both, and the dose lies on one of them alone."""
+    evidence = side_evidence(m.case, limits.side_offset.value, limits.side_share.value / 100)
+    texts = [e for e in evidence if _is_text(e)]
+    dose = next((e for e in evidence if e.kind == "dose" and e.side in ("left", "right")), None)
+    if dose is None or not texts or any(e.side != "both" for e in texts):
+        return
+    other = "right" if dose.side == "left" else "left"
+    yield Hit(
+        f"{_capital(_what_says_it(texts))} {_verb(texts)} both sides, but the dose ({_where(dose)}) lies on the {dose.side} alone: check that the {other} side has a plan of its own.",
+        measured=dose.offset_mm,
+        limit=limits.side_offset,
+        structures=tuple(dict.fromkeys(e.what for e in texts if e.kind == "target_name")),
+    )
+
+
 def _one_sided(evidence: Iterable[SideEvidence]) -> list[SideEvidence]:
     """What speaks for one side; nothing of treatments of both.
 
@@ -40,9 +57,10 @@ def _one_sided(evidence: Iterable[SideEvidence]) -> list[SideEvidence]:
     groups: dict[str, list[SideEvidence]] = {}
     for e in evidence:
         groups.setdefault(e.kind, []).append(e)
-    if any(e.side == "both" for kind in ("plan", "prescription") for e in groups.get(kind, [])):
-        return []
     dose = {e.side for e in groups.get("dose", [])}
+    of_both = any(e.side == "both" for kind in ("plan", "prescription") for e in groups.get(kind, []))
+    if of_both and not dose & {"left", "right"}:
+        return []
     targets = {e.side for kind in ("prescription", "target_name", "target") for e in groups.get(kind, [])}
     if {"left", "right"} <= targets and not dose & {"left", "right"} and _targets_agree(groups):
         return []

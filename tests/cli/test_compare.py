@@ -57,6 +57,44 @@ def test_contours_on_every_fifth_slice_have_one_volume_with_and_without_the_ct(t
     assert with_ct[0] == without[0] == pytest.approx(4 * 25 * 3.6)
 
 
+def _rules(folder: Path, *options: object) -> dict[str, str]:
+    document = rtqc("compare", folder / "RS.dcm", folder / "RS.dcm", "--roi", "Heart", "--json", *options).document
+    return {f["rule"]: f["message"] for f in document["findings"]}
+
+
+def test_contours_on_every_third_slice_of_the_ct_are_said_to_skip_slices(tmp_path: Path) -> None:
+    slices = tuple(float(z) for z in range(-60, 61))
+    write_structures(tmp_path, [(1, "Heart", heart(range(-30, 31, 3)))], write_ct(tmp_path, slices))
+    assert _compared(tmp_path, "--ct", tmp_path)[0] == pytest.approx(226.8)
+    assert "21 of the 61 CT slices" in _rules(tmp_path, "--ct", tmp_path)["contour.slice_missing"]
+
+
+def test_contours_on_every_slice_of_the_ct_raise_nothing(tmp_path: Path) -> None:
+    write_structures(tmp_path, [(1, "Heart", heart())], write_ct(tmp_path))
+    assert not [rule for rule in _rules(tmp_path, "--ct", tmp_path) if rule.startswith("contour.")]
+
+
+def test_contours_beside_the_ct_that_was_given_are_said_to_lie_outside_it(tmp_path: Path) -> None:
+    write_structures(tmp_path, [(1, "Heart", heart())])
+    other = tmp_path / "other"
+    other.mkdir()
+    write_ct(other, tuple(z + 200.0 for z in SLICES))
+    assert "leaves the CT" in _rules(tmp_path, "--ct", other)["contour.outside_image"]
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_of_two_series_the_one_that_the_contours_lie_on_tells_what_they_skip(tmp_path: Path, order: tuple[str, str]) -> None:
+    near = tuple(float(z) for z in range(-60, 61))
+    write_structures(tmp_path, [(1, "Heart", heart(range(-30, 31, 3)))])
+    cts = tmp_path / "cts"
+    cts.mkdir()
+    for name, slices in zip(order, (near, tuple(z + 300.0 for z in near)), strict=True):
+        write_ct(cts, slices, series=name, prefix=name)
+    found = _rules(tmp_path, "--ct", cts)
+    assert "21 of the 61 CT slices" in found["contour.slice_missing"]
+    assert "contour.outside_image" not in found
+
+
 @pytest.mark.parametrize("heights", [[0.0], [-80.0, 0.0, 80.0]])
 def test_contours_that_stand_alone_are_said_to_have_an_assumed_thickness(tmp_path: Path, heights: list[float]) -> None:
     write_structures(tmp_path, [(1, "Heart", heart(heights))])

@@ -10,16 +10,17 @@ LEFT = (
     "Breast_L", "PTV_Breast_L", "Lt_Chestwall", "LT CW+SCV", "Mamma li", "MammaLi 50Gy", "LBREAST", "LBreast", "Left Breast", "Sein G", "Mama izq",
     "Mammella sx", "bryst venstre", "PTV_Lung_L", "LUL SBRT", "左乳", "RT LT BREAST", "Breast LT", "Lunge li.", "PTVbreastL", "1 BreastL",
     "CTVn_L2_Breast_L", "pierś lewa", "левая молочная железа", "linker borst", "Breast_L2", "Left chest wall RT", "BREASTL", "왼쪽 유방", "Sol meme",
+    "Br_L", "BR L 40Gy", "Mama E", "MAMA_E_50", "Pulmão E",
 )  # fmt: skip
 RIGHT = (
     "Breast_R", "Rt_Chestwall", "RT BREAST", "RT CHEST WALL", "Mamma re", "MammaRe", "RBreast", "Right Breast", "Sein D", "mamma dx", "bryst højre",
     "右肺", "RLL", "RUL SABR", "Rt Breast RT", "R breast boost", "PTV_Breast_R_5040", "PTV_Mamma re", "Brust rechts", "mama der", "seno dx", "правая",
-    "jobb emlő", "PTVn_AxillaR",
+    "jobb emlő", "PTVn_AxillaR", "Br_R", "RBr", "BreR40", "Mama D", "Pulmão D",
 )  # fmt: skip
 NEITHER = (
     "Research", "Breast RT", "RT plan", "RePlan Mamma", "Re-RT Lung", "PTV_L2", "L1-L3", "LN", "Breast R1", "Level_II Breast", "Breast", "Lung SBRT",
     "BREAST RT", "RT", "Bestrahlung der Mamma", "Tongue.0", "B1", "PTV", "R&D", "PTV_R", "PTV_L", "Dr Breast", "Mamma Re-Plan", "breast replan",
-    "Relapse Lung", "A1", "Breast_Rev1", "",
+    "Relapse Lung", "A1", "Breast_Rev1", "", "Br_RT", "Brain", "Mama e axila", "Breast E", "Bronchus",
 )  # fmt: skip
 
 

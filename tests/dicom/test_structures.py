@@ -370,7 +370,7 @@ def test_a_hole_in_one_of_two_pieces_and_pieces_that_overlap_in_a_row_are_clear(
 def test_a_copy_that_leaves_no_wall_that_anybody_draws_is_no_hole(tmp_path: Path, wall: float) -> None:
     case = _read(tmp_path, heart() + [square(-30 - wall, 30 + wall, z) for z in HEART_SLICES])
     assert _heart(case).volume_ml == pytest.approx(BOX_ML, rel=1e-6)
-    assert "21 contours stand in Heart more than once" in _findings(case, "contour.repeated")[0]
+    assert "Heart has 21 surplus copies of its contours" in _findings(case, "contour.repeated")[0]
 
 
 @pytest.mark.parametrize("off", [0.0, 0.004, 0.01])
@@ -378,7 +378,12 @@ def test_contours_that_stand_there_twice_count_once_and_are_said(tmp_path: Path,
     case = _read(tmp_path, heart() + [square(-30, 30, z, off) for z in HEART_SLICES])
     assert _heart(case).volume_ml == pytest.approx(BOX_ML, rel=1e-3)
     (message,) = _findings(case, "contour.repeated")
-    assert message.startswith("21 contours stand in Heart more than once")
+    assert message.startswith("Heart has 21 surplus copies of its contours")
+
+
+def test_of_contours_that_stand_there_four_times_the_copies_are_counted_and_called_so(tmp_path: Path) -> None:
+    (message,) = _findings(_read(tmp_path, heart() * 4), "contour.repeated")
+    assert message.startswith("Heart has 63 surplus copies of its contours")
 
 
 def test_contours_that_stand_there_once_are_not_said_to_be_twice(tmp_path: Path) -> None:
@@ -437,7 +442,13 @@ def test_numbers_are_read_however_they_are_written(tmp_path: Path, how: str) -> 
     case = _rewritten(tmp_path, WRITINGS[how])
     assert _heart(case).volume_ml == pytest.approx(BOX_ML, rel=1e-6)
     said = _findings(case, "contour.degenerate")
-    assert [("decimal commas" in message) for message in said] == ([True] if "commas" in how else [])
+    if how in ("more than 16 characters", "exponents", "blanks"):
+        assert said == []
+    else:
+        (message,) = said
+        words = "decimal commas instead of points" if "commas" in how else "not written as DICOM has them"
+        assert f"21 contours with {words}" in message or f"21 contours with coordinates that are {words}" in message
+        assert "kept. Export them again." in message
 
 
 @pytest.mark.parametrize(

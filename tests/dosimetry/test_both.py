@@ -10,11 +10,14 @@ import pytest
 
 from rtqc.core import Case, Dose, Grid, Orientation, Structure
 from rtqc.core.assessment import DoseComparison, DoseMetrics
-from rtqc.core.case import DoseAttributes, Plan, PlanningDvh, Provenance, Roi
-from rtqc.dosimetry import AlphaBeta, BothHearts, SurfaceBand, organ_dose, organ_doses
+from rtqc.core.case import ContourDefect, DoseAttributes, Plan, PlanningDvh, Provenance, Roi
+from rtqc.dicom import read_case
+from rtqc.dosimetry import AlphaBeta, BothHearts, SurfaceBand, dvh, organ_dose, organ_doses, second_calculation
 from rtqc.dosimetry import both as module
 from rtqc.qc.protocol import Constraint
+from tests.dicom.boxes import HEART_SLICES, heart, write_ct, write_structures
 from tests.shapes import boot, field_dose, prism
+from tests.truth.files import write_dose
 
 #: Rises by 0.1, 0.2 and 0.3 Gy a mm to the left, the back and the head; 20 Gy at the origin.
 GRADIENT = np.array([0.1, 0.2, 0.3])
@@ -212,6 +215,39 @@ def test_the_second_calculation_is_not_asked_of_slices_of_two_spacings(
     heart = replace(prism(boot(-15, -20), (-3.0, 0.0, 3.0, 3.0 + last), "Heart"), slices_mm=image)
     assert told(replace(CASE, provenance=FILES), heart=heart, roi=Roi(7, heart)).contoured is not None
     assert bool(asked) is asks
+
+
+@pytest.mark.parametrize(
+    ("defect", "asks"),
+    [
+        (ContourDefect("open", 0.0, dropped=True), False), (ContourDefect("few_points", 0.0, dropped=True), False), (ContourDefect("repeated", 0.0, dropped=True), False),
+        (ContourDefect("across", 0.0, dropped=False), False), (ContourDefect("moved_to_slice", 0.0, dropped=False, offset_mm=0.4), False),
+        (ContourDefect("moved_to_slice", 0.0, dropped=False, offset_mm=0.05), True), (ContourDefect("self_intersecting", 0.0, dropped=False), True),
+    ],
+)  # fmt: skip
+def test_the_second_calculation_is_not_asked_of_contours_that_it_takes_otherwise(
+    defect: ContourDefect, asks: bool, asked: list[tuple[object, ...]]
+) -> None:
+    told(replace(CASE, provenance=FILES), roi=replace(ROI, defects=(defect,)))
+    assert bool(asked) is asks
+
+
+@pytest.mark.parametrize("kind", ["OPEN_PLANAR", "CLOSED_PLANAR"])
+def test_dicompyler_core_counts_open_contours_and_takes_copies_for_holes(tmp_path: Path, kind: str) -> None:
+    """Why it is not asked: half of a box drawn as open contours, or twice, in a dose that rises towards it."""
+    write_ct(tmp_path)
+    more = [(kind, points) for _, points in heart([z for z in HEART_SLICES if z > 0])]
+    closed = heart([z for z in HEART_SLICES if z <= 0]) if kind == "OPEN_PLANAR" else heart()
+    write_structures(tmp_path, [(1, "Heart", [*closed, *more])])
+    roi = read_case(tmp_path).rois[0]
+    rising = field_dose(Grid.regular((41, 36, 36), (3.0, 4.0, 4.0), (-70, -70, -60)), lambda xyz: 20 + xyz[..., 2] / 3)
+    write_dose(rising, tmp_path / "d.dcm")
+    theirs = second_calculation(tmp_path / "RS.dcm", tmp_path / "d.dcm", 1)
+    ours = dvh(roi.structure, rising).mean_gy
+    assert theirs is not None
+    assert theirs.mean_gy is not None
+    assert abs(theirs.mean_gy - ours) > 1.0
+    assert any(d.kind in ("open", "repeated") for d in roi.defects)
 
 
 def test_the_planning_systems_own_dvh_is_that_of_the_heart() -> None:

@@ -67,12 +67,31 @@ def test_a_date_that_is_the_moment_of_one_export_is_no_change_and_one_of_its_own
 
 
 @pytest.mark.parametrize(
-    ("reviewed", "fires"), [("20260102085900", False), ("20260102090000", False), ("20260103110000", True), ("", True)]
-)
-def test_contours_that_are_approved_since_before_the_plan_have_not_changed(reviewed: str, fires: bool) -> None:
-    of = at("20260103120000", approved="20260102090000", plan="APPROVED", structures="APPROVED")
+    ("reviewed", "fires"), [("20260103120000", True), ("20260103080000", True), ("20260103130000", True), ("20260103", False), ("20260102", True), ("", True)]
+)  # fmt: skip
+def test_contours_dated_after_their_own_approval_have_changed_whenever_they_were_approved(reviewed: str, fires: bool) -> None:
+    """Dated 61 minutes after the plan's approval; an approval of the same day without a time may be later than that."""
+    of = at("20260103130100", approved="20260103120000", plan="APPROVED", structures="APPROVED")
     of = replace(of, structure_set_attributes=replace(of.structure_set_attributes, approved_at=reviewed))
     assert rules(of) == ({"approval.contours_after_approval": "warning"} if fires else {})
+
+
+@pytest.mark.parametrize(
+    ("plan_file", "calculated", "fires"),
+    [
+        ("20260102070000", "20260102120000", True), ("20260102093200", "20260102120000", True), ("20260102070000", "20260102092900", True),
+        ("20260102093200", "20260102092900", False), ("20260102093200", "", True), ("", "20260102092900", True),
+    ],
+)  # fmt: skip
+def test_contours_dated_after_their_own_approval_changed_unless_plan_and_dose_are_of_that_moment_too(
+    plan_file: str, calculated: str, fires: bool
+) -> None:
+    """Plan and structure set are approved at 8:00, the structure set is dated 9:30: an export dates all three."""
+    of = at("20260102093000", calculated, approved="20260102080000", plan="APPROVED", structures="APPROVED")
+    own = replace(of.structure_set_attributes, approved_at="20260102080000")
+    provenance = replace(of.provenance, labels={**of.provenance.labels, "plan_created": plan_file})
+    found_rules = rules(replace(of, structure_set_attributes=own, provenance=provenance))
+    assert found_rules == ({"approval.contours_after_approval": "warning"} if fires else {})
 
 
 @pytest.mark.parametrize(("plan", "structures", "fires"), [("APPROVED", "UNAPPROVED", True), ("APPROVED", "APPROVED", False), ("APPROVED", "", False), ("UNAPPROVED", "UNAPPROVED", False)])  # fmt: skip

@@ -141,6 +141,10 @@ ROWS: tuple[Fires | Silent, ...] = (
         ("coordinates that are not numbers (such as '1.2.3'); 1 left out. Export them again.",), measured=1.0, structures=("Heart",),
     ),
     Fires(
+        "contour.degenerate", "brackets", lambda: _defects(_defect("unlike_dicom", 0.0, False)),
+        ("1 contour with coordinates that are not written as DICOM has them", "at 0.0 mm; kept. Export them again."), measured=1.0, positions_mm=(0.0,), structures=("Heart",),
+    ),
+    Fires(
         "contour.degenerate", "decimal commas", lambda: _defects(_defect("decimal_comma", 0.0, False, detail="1,2")),
         ("decimal commas instead of points (such as '1,2') at 0.0 mm; kept. Export them again.",), measured=1.0, positions_mm=(0.0,), structures=("Heart",),
     ),
@@ -159,11 +163,11 @@ ROWS: tuple[Fires | Silent, ...] = (
     Silent("contour.degenerate", "repeated and moved ones, which have their own rules", lambda: _defects(_defect("repeated", 3.0), _MOVED)),
     Fires(
         "contour.repeated", "three copies on two slices", lambda: _defects(*(_defect("repeated", w) for w in (6.0, 0.0, 6.0))),
-        ("3 contours stand in Heart more than once, at 0.0, 6.0 mm: counted once here",), measured=3.0, positions_mm=(0.0, 6.0), structures=("Heart",),
+        ("Heart has 3 surplus copies of its contours, at 0.0, 6.0 mm: each contour was counted once",), measured=3.0, positions_mm=(0.0, 6.0), structures=("Heart",),
     ),
     Fires(
         "contour.repeated", "one copy", lambda: _defects(_defect("repeated", -9.0)),
-        ("1 contour stands in Heart more than once, at -9.0 mm",), measured=1.0, positions_mm=(-9.0,), structures=("Heart",),
+        ("Heart has 1 surplus copy of its contours, at -9.0 mm",), measured=1.0, positions_mm=(-9.0,), structures=("Heart",),
     ),
     Silent("contour.repeated", "another defect", lambda: _defects(_defect("open", 3.0))),
     # Between slices: above and below the nearest one, by more than half a millimetre.

@@ -41,8 +41,8 @@ def _tiny(voxels: float) -> Measurements:
     return measured(of=case(block(heights=HEIGHTS[:5], corners=(0.0, 0.0, 8.0, side)), dose=uniform()))
 
 
-def _second(own: float, second: float, covered: float = 100.0) -> Measurements:
-    return measured(dose=DoseComparison(contoured=DoseMetrics(mean_gy=own, covered_percent=covered), second_calculation=DoseMetrics(mean_gy=second)))  # fmt: skip
+def _second(own: float, second: float, covered: float = 100.0, highest: float | None = None) -> Measurements:
+    return measured(dose=DoseComparison(contoured=DoseMetrics(mean_gy=own, max_gy=highest, covered_percent=covered), second_calculation=DoseMetrics(mean_gy=second)))  # fmt: skip
 
 
 def _stated(own: float, stated: float, curve: PlanningDvh | None = None, number: int = 1) -> Measurements:
@@ -137,6 +137,10 @@ ROWS: tuple[Fires | Silent, ...] = (
     Fires("dose.second_calculation", "less", lambda: _second(2.0, 1.84, 99.6), ("of 1.84 Gy where rtqc gets 2.00 Gy",), (), 0.16, 0.15, _MEAN),
     Silent("dose.second_calculation", "0.149 Gy more", lambda: _second(2.0, 2.149)),
     Silent("dose.second_calculation", "0.149 Gy less", lambda: _second(2.0, 1.851)),
+    Silent("dose.second_calculation", "0.149 Gy of a heart with 30 Gy at most", lambda: _second(2.0, 2.149, highest=30.0)),
+    Fires("dose.second_calculation", "0.16 Gy of a heart with 30 Gy at most", lambda: _second(2.0, 2.16, highest=30.0), ("of 2.16 Gy where rtqc gets 2.00 Gy",), (), 0.16, 0.15, _MEAN),
+    Silent("dose.second_calculation", "0.37 Gy of 2000", lambda: _second(2000.0, 2000.37, highest=2000.0)),
+    Fires("dose.second_calculation", "over 0.5 % of 2000 Gy", lambda: _second(2000.0, 2010.1, highest=2000.0), ("of 2010.10 Gy",), (), 10.1, 10.0, _MEAN),
     Silent("dose.second_calculation", "a heart that is not wholly in the grid", lambda: _second(2.0, 3.0, 99.5)),
     Fires(
         "dose.planning_system", "more", lambda: _stated(2.0, 2.16),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from rtqc.core import Case
 from rtqc.core.case import Beam, Prescription
 from rtqc.qc import Measurements
@@ -48,6 +50,13 @@ def _side(
     return Measurements(of)
 
 
+def _both_sides() -> Measurements:
+    """A plan of both, with a dose of 42 Gy on either side."""
+    left, right = dose(42.0, x_mm=_LEFT), dose(42.0, x_mm=_RIGHT)
+    given = type(left)(left.grid, np.maximum(left.gy, right.gy))
+    return Measurements(case(given, Prescription(40.05, "PTV both"), label="Breast_bilat"))
+
+
 _OFF = "mm from the midline"
 #: The middle of the dose points of the cylinder lies at 90 mm to half a point.
 _LEFT, _RIGHT = 90.0, -90.0
@@ -55,11 +64,11 @@ _LEFT, _RIGHT = 90.0, -90.0
 ROWS: tuple[Fires | Silent, ...] = (
     Fires(
         "dose.level", "94.9 % at most", lambda: _level(0.949),
-        ("The dose reaches at most 38.01 Gy, 95 % of the prescribed 40.05 Gy: it is normalised to another prescription (36 Gy would fit)",), (), 94.9, 95.0, _OF_DOSE,
+        ("The dose reaches at most 38.01 Gy, 95 % of the prescribed 40.05 Gy: it is normalised to another prescription (one of about 33 to 38 Gy would fit)",), (), 94.9, 95.0, _OF_DOSE,
     ),
     Fires(
         "dose.level", "141 %", lambda: _level(1.41),
-        ("The dose has a near-maximum of 56.47 Gy, 141 % of the prescribed 40.05 Gy", "(54 or 55 Gy would fit)"), (), 141.0, 140.0, _NEAR_MAXIMUM,
+        ("The dose has a near-maximum of 56.47 Gy, 141 % of the prescribed 40.05 Gy", "(one of about 49 to 56 Gy would fit)"), (), 141.0, 140.0, _NEAR_MAXIMUM,
     ),
     Fires(
         "dose.level", "one fraction", lambda: _level(1.05 / 15),
@@ -139,4 +148,19 @@ ROWS: tuple[Fires | Silent, ...] = (
     Silent("side.contradiction", "a left name and a dose 29 mm to the right", lambda: _side("Breast_L", -29.0)),
     Silent("side.contradiction", "no name", lambda: _side("Breast", _RIGHT)),
     Silent("side.contradiction", "both breasts", lambda: _side("Bilateral breasts", _RIGHT)),
+    Fires(
+        "side.contradiction", "a right name, a target of both, a dose on the left", lambda: _side("Breast_R", _LEFT, "PTV both"),
+        ("The plan 'Breast_R' says right, but the dose (90 mm off the midline) lies on the left",), (), _LEFT, 30.0, _OFF,
+    ),
+    *(
+        Fires(
+            "side.one_side_of_both", f"both names, a dose on the {side}", partial(_side, "Breast_bilat", x, "PTV both"),
+            (f"The plan 'Breast_bilat' and the target 'PTV both' say both sides, but the dose (90 mm off the midline) lies on the {side} alone", f"the {other} side"), (), x, 30.0, _OFF,
+        )
+        for side, other, x in (("left", "right", _LEFT), ("right", "left", _RIGHT))
+    ),
+    Silent("side.one_side_of_both", "a dose on both", _both_sides),
+    Silent("side.one_side_of_both", "no dose", lambda: _side("Breast_bilat", None, "PTV both")),
+    Silent("side.one_side_of_both", "a left plan of a target of both", lambda: _side("Breast_L", _LEFT, "PTV both")),
+    Silent("side.one_side_of_both", "no side", lambda: _side("Breast", _LEFT, "PTV")),
 )  # fmt: skip

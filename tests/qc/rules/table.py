@@ -155,6 +155,7 @@ GRADES: dict[str, tuple[Severity, Certainty]] = {
     "respiration.contradiction": ("warning", "fact"),
     "respiration.other_series": ("warning", "fact"),
     "side.contradiction": ("fail", "fact"),
+    "side.one_side_of_both": ("warning", "fact"),
     "substructure.place": ("warning", "fact"),
 }
 #: Rules that rest on the draft, and are silent where it is not trusted.
