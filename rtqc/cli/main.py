@@ -13,7 +13,6 @@ from types import FrameType
 import click
 
 from rtqc.cli.streams import OutputLostError, prepare_streams
-from rtqc.core.secrets import masked
 
 #: Exit statuses that are no verdict; those of verdicts stand in :data:`rtqc.cli.console.EXIT_STATUS`.
 EXIT_NOT_ASSESSED, EXIT_INTERRUPTED = 2, 130
@@ -132,6 +131,8 @@ def _run(interrupts: list[int]) -> int:
             return EXIT_INTERRUPTED
         if os.environ.get("RTQC_DEBUG"):
             raise
+        from rtqc.core.secrets import masked  # brings numpy, for which --help would wait
+
         reason = masked(f"{type(error).__name__}: {error}")
         _say(f"rtqc: could not go on ({reason}). Run again with RTQC_DEBUG=1 and report what it prints.")
         return EXIT_NOT_ASSESSED
