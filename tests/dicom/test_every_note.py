@@ -29,7 +29,8 @@ SEVERITIES: dict[str, Severity] = {
     "structure_set.contours_without_roi": "warning", "structure_set.thickness_uncertain": "warning", "structure_set.numbers_merged": "warning",
     "structure_set.geometric_type": "warning", "reference.series_chosen": "warning", "ct.frames_unusable": "fail", "dose.zero": "fail",
     "dose.zero_part": "warning", "dose.of_several_plans": "warning", "file.not_judged": "info", "dose.planning_dvh": "info", "plan.unusable": "warning",
-    "plan.prescription_unusable": "warning", "plan.several": "info",
+    "plan.prescription_unusable": "warning", "plan.several": "info", "file.beyond_limits": "fail", "file.decoder_died": "fail",
+    "structure_set.contours_beyond_limits": "fail",
 }  # fmt: skip
 
 #: 23 slices of 3 mm, of which the heart is on all but the outermost; the first file is that of -33 mm.
