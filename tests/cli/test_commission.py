@@ -22,7 +22,7 @@ from tests.archives import base
 from tests.cli.run import Outcome, rtqc
 from tests.nightly.clinic import Clinic, drawn, with_heart, write_clinic
 
-SEEDS = (100, 101)
+SEEDS = (100, 102)
 SCHEMAS = Path(__file__).resolve().parents[2] / "docs"
 
 

@@ -15,7 +15,7 @@ from rtqc.phantom import SyntheticPlan, write_plan
 from tests.archives import base
 
 #: Patients whose clean plan passes (tests/archives.py).
-SEEDS = (100, 101, 102, 103)
+SEEDS = (100, 102)
 
 
 @dataclass(frozen=True)
