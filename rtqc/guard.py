@@ -259,18 +259,22 @@ def undone_of(parts: Parts, rule: str, message: str) -> Assessment:
         rule: one of :data:`rtqc.qc.undone.UNDONE_RULES`.
         message: a sentence.
     """
+    named = [h.name for h in (parts.plan, parts.structure_set, *parts.doses[:1], *parts.series[:1]) if h is not None]
+    listed = f" ({', '.join(named)})" if named else ""
+    sentence = f"{message.removesuffix('.')}{listed}."
+    return undone(summary_of(parts), undone_finding(rule, sentence, tuple(named)))
+
+
+def summary_of(parts: Parts) -> CaseSummary:
+    """What the headers alone say of a case that was not read."""
     first = next(iter(parts.headers), None)
-    case = CaseSummary(
+    return CaseSummary(
         patient_id=parts.patient_id,
         patient_name=first.patient_name if first else "",
         plan_label=parts.plan.label if parts.plan else "",
         rtplan_uid=parts.plan.uid if parts.plan else "",
         rtstruct_uid=parts.structure_set.uid if parts.structure_set else "",
     )
-    named = [h.name for h in (parts.plan, parts.structure_set, *parts.doses[:1], *parts.series[:1]) if h is not None]
-    listed = f" ({', '.join(named)})" if named else ""
-    sentence = f"{message.removesuffix('.')}{listed}."
-    return undone(case, undone_finding(rule, sentence, tuple(named)))
 
 
 def _nobody(_: Any) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rtqc.core.assessment import CaseSummary
 from rtqc.core.case import Case
 from rtqc.dicom import load_case
+from rtqc.guard import summary_of
 from rtqc.nightly.orders import Order, Outcome, Settings
 from rtqc.pipeline import Assessed, Options, assess_fully
 from rtqc.qc import undone, undone_finding
@@ -44,16 +44,9 @@ def given_up(order: Order, key: str, digests: dict[str, str], rule: str, message
     """The outcome of a plan that could not be checked."""
     parts = order.parts
     first = next(iter(parts.headers), None)
-    case = CaseSummary(
-        patient_id=parts.patient_id,
-        patient_name=first.patient_name if first else "",
-        plan_label=parts.plan.label if parts.plan else "",
-        rtplan_uid=parts.plan.uid if parts.plan else "",
-        rtstruct_uid=parts.structure_set.uid if parts.structure_set else "",
-    )
     finding = undone_finding(rule, message, tuple(h.name for h in (parts.plan, parts.structure_set) if h is not None))
     date = first.created[:8] if first else ""
-    return Outcome(key, undone(case, finding), digests, why=message, plan_date=date)
+    return Outcome(key, undone(summary_of(parts), finding), digests, why=message, plan_date=date)
 
 
 def digests_of(order: Order) -> dict[str, str]:
