@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from rtqc.core.case import Case
@@ -60,7 +61,7 @@ def widened(population: Population, real: list[dict[str, float]]) -> Population:
 
 def main() -> None:
     """Make it."""
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         synthetic = list(pool.map(_synthetic, range(FIRST, FIRST + COUNT)))
     real = [numbers(read_case(SHARED / "heart-ct" / name)) for name in REAL]
     name = "the reference that ships with rtqc"

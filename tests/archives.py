@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,7 @@ def make(recipe: Recipe, root: Path, seeds: tuple[int, ...], workers: int = 2) -
     """Write the archive, and what is in it beside it (``ROOT.json``)."""
     planned = recipe.plan()
     chunks = [planned[k::workers] for k in range(workers)]
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         list(pool.map(_write_all, chunks, [recipe] * workers, [root] * workers, [seeds] * workers))
     root.with_suffix(".json").write_text(json.dumps([asdict(p) for p in planned]), encoding="utf-8")
     return planned

@@ -50,8 +50,8 @@ def less_dose_hidden_by_contour(plan: SyntheticPlan, magnitude: float) -> Synthe
 
 @planted("constraint.near_limit", 1, "mm", "the outline is this much too tight, and a limit lies between it and the draft")
 def limit_within_draft_error(plan: SyntheticPlan, magnitude: float) -> SyntheticPlan:
-    """With the field 18 mm deep the heart has a V17Gy of 5.1 %, the tighter outline less than the limit of 5 %."""
-    return heart_too_small(_replanned(plan, 18.0), magnitude)
+    """With the field 18.4 mm deep the draft has a V17Gy of 5.1 %, the tighter outline 4.9 %: the limit of 5 % lies between them."""
+    return heart_too_small(_replanned(plan, 18.4), magnitude)
 
 
 @planted("dose.mean_difference", 45, "mm", "the contour misses the part of the heart with the dose")

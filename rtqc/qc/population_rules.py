@@ -43,6 +43,7 @@ _OF_THE_REST = tuple(n for n in _WORDS if n.startswith("agreement") and not n.en
 _NOT_OF_ENDS = tuple(
     f"agreement_{n}_mm" for n in ("shift_left", "right", "left", "anterior", "posterior", "inferior", "lower_end")
 )
+_OF_NO_END = tuple(n for n in _NOT_OF_ENDS if "inferior" not in n and "end" not in n)
 
 
 def _hits(m: Measurements, limits: Limits, names: tuple[str, ...], low_only: bool = False) -> Iterable[Hit]:
@@ -103,8 +104,9 @@ def agreement(m: Measurements, limits: Limits) -> Iterable[Hit]:
     """Place, distances, sides and ends, against the draft: what the model always does is usual, what one contour does is not.
 
     Where the clinic's habit is known the ends are judged by it; where another school's upper end is accepted, what follows from it is no outlier.
+    Nor is what follows from the clinic's habit, where the hearts at hand are not the clinic's own.
     """
     end = judged_end(m, limits, "upper")
-    if end is not None and end.is_another_school:
-        return _hits(m, limits, _NOT_OF_ENDS)
-    return _hits(m, limits, _OF_THE_REST if m.commissioned is not None else ("agreement",))
+    if m.commissioned is not None:
+        return _hits(m, limits, _OF_THE_REST if m.commissioned.population is not None else _OF_NO_END)
+    return _hits(m, limits, _NOT_OF_ENDS if end is not None and end.is_another_school else ("agreement",))

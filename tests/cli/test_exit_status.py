@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -104,13 +105,19 @@ def test_output_that_cannot_be_written_is_no_verdict_and_no_fault_of_the_program
 
 
 def _wait_until_at_work(process: subprocess.Popen[bytes]) -> None:
-    """Until the command has loaded the runtime of the model, so that the signal meets our code and no import."""
-    maps = Path(f"/proc/{process.pid}/maps")
-    if not maps.exists():
+    """Until the command's child has loaded the runtime of the model, so that the signal meets a case that is being checked."""
+    import psutil
+
+    if not Path(f"/proc/{process.pid}/maps").exists():
         absent("/proc")
-    deadline = time.monotonic() + 60
-    while "onnxruntime" not in maps.read_text() and time.monotonic() < deadline and process.poll() is None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(OSError):
+                if "onnxruntime" in Path(f"/proc/{child.pid}/maps").read_text():
+                    return
         time.sleep(0.01)
+    pytest.fail("the command did not begin to draw")
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii", "latin-1"])

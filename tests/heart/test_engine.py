@@ -95,14 +95,14 @@ def test_levels_that_no_network_can_tell_are_refused_in_a_manifest(change: dict[
 
 
 def test_a_levels_channel_that_the_network_does_not_have_is_refused() -> None:
-    model = load_model()
+    model = load_model("heart-v1")
     manifest = model.manifest.model_copy(update={"level_channels": {"carina": 1}})
     with pytest.raises(ModelError, match="channels that the manifest names"):
         Engine(model.model_copy(update={"manifest": manifest}), "cpu").outputs(np.zeros((16, 16, 16), np.float32))
 
 
 def test_an_output_that_the_manifest_does_not_describe_is_refused() -> None:
-    model = load_model()
+    model = load_model("heart-v1")
     broken = model.model_copy(update={"manifest": model.manifest.model_copy(update={"channels": (3,), "output": "classes"})})
     with pytest.raises(ModelError, match="with the channels that the manifest names"):
         Engine(broken, "cpu").logits(np.zeros((32, 32, 32), np.float32))

@@ -33,7 +33,7 @@ def test_the_table_says_what_compare_and_dvh_say(
     assert run.status == 0, run.err
     case = run.document["models"][0]["cases"][0]
     assert clean_case.image is not None
-    draft = draft_heart(clean_case.image, device="cpu")
+    draft = draft_heart(clean_case.image, "heart-v1", device="cpu")
     agreement = compare(clean_case.structures["Heart"], draft.structure)
     assert case["dice"] == agreement.dice
     assert case["hausdorff95_mm"] == agreement.hausdorff95_mm

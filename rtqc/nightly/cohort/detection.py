@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 from rtqc.comparison import compare
@@ -176,7 +177,7 @@ def run_detection(
     """
     jobs: list[int | Path] = [*seeds, *real]
     detection = Detection()
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         hearts = list(pool.map(_numbers, seeds)) if len(seeds) > LEAST_HEARTS else []
         populations = [_others(hearts, k) for k in range(len(seeds))] if hearts else [None] * len(seeds)
         others: list[Population | None] = [*populations, *[None] * len(real)]
