@@ -23,8 +23,13 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
+#: Tests run side by side, on machines that have other things to do as well.
+_PATIENCE = 4.0
+
+
 def wait_for(what: object, seconds: float = 30.0, pause: float = 0.1) -> Any:
-    """Call until the result is true; fails after a time."""
+    """Call until the result is true; fails after a time, which is four times as long as an idle machine could need."""
+    seconds *= _PATIENCE
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         result = what()  # type: ignore[operator]

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 #: Memory of a worker for a CT of 512 x 512 x 120 with dose (docs/benchmarks.md: peak 1.5 GiB) and as much again, in bytes.
 WORKER_BYTES = 3 << 30
 #: Workers of an own cluster are there after so long, in s, or never.
-_START_SECONDS = 60.0
+_START_SECONDS = 300.0
+_NOT_STARTED = "the workers die or hang as they start: see whether this machine has memory enough, or take fewer (--workers 1)"
+_GONE = "the workers have gone ({}): what was done is stored, start again to go on"
+#: Whether there are workers is looked at so often while one waits for them, in s.
+_LOOK_SECONDS = 5.0
 #: How many workers a foreign cluster has is asked after so long, in s.
 _ASK_SECONDS = 2.0
 
@@ -89,11 +93,13 @@ class Team:
         client: of the cluster.
         at_once: how many orders may be in work now; a foreign cluster grows and shrinks.
         second_try: whether an order over which a worker died is given out again; a foreign scheduler has done that by itself.
+        look_after: sees to it that there are workers; called every few seconds.
     """
 
     client: Client
     at_once: Callable[[], int]
     second_try: bool
+    look_after: Callable[[], None]
 
 
 @contextmanager
@@ -132,7 +138,8 @@ def _foreign(crew: Crew) -> Iterator[Team]:
         ) from error
     try:
         client.wait_for_workers(1, timeout=_START_SECONDS)
-        yield Team(client, _Threads(client), False)
+        threads = _Threads(client)
+        yield Team(client, threads, False, threads.look_after)
     except TimeoutError as error:
         raise ClusterError(f"the dask scheduler at {address} has no workers: start some (dask worker {address})") from error
     finally:
@@ -146,14 +153,27 @@ class _Threads:
         self._client = client
         self._count = 0
         self._asked = -_ASK_SECONDS
+        self._idle_since = 0.0
 
     def __call__(self) -> int:
         now = time.monotonic()
         if now - self._asked >= _ASK_SECONDS:
             self._asked = now
             # With no worker at the moment, one order waits for the next.
-            self._count = max(sum(self._client.nthreads().values()), 1)
+            threads = sum(self._client.nthreads().values())
+            self._count = max(threads, 1)
+            self._idle_since = (self._idle_since or now) if threads == 0 else 0.0
         return self._count
+
+    def look_after(self) -> None:
+        """Wait for workers of somebody else, but not for ever.
+
+        Raises:
+            RuntimeError: there have been none for minutes.
+        """
+        self()
+        if self._idle_since and time.monotonic() - self._idle_since > _START_SECONDS:
+            raise RuntimeError(f"none for {_START_SECONDS:g} s")
 
 
 @contextmanager
@@ -161,18 +181,24 @@ def _own(crew: Crew) -> Iterator[Team]:
     import dask
     from distributed import Client
 
-    from rtqc.nightly.cluster import private_cluster
+    from rtqc.nightly.cluster import Replacements, private_cluster
 
     count, memory = crew.sized()
     with (
         tempfile.TemporaryDirectory(prefix="rtqc-workers-", ignore_cleanup_errors=True) as scratch,
         dask.config.set({**_CONFIG, "temporary-directory": scratch}),
     ):
-        cluster = private_cluster(count, memory, Path(scratch))
+        try:
+            cluster = private_cluster(count, memory, Path(scratch))
+        except RuntimeError as error:
+            raise ClusterError(_NOT_STARTED) from error
         client = Client(cluster, set_as_default=False)
         try:
-            client.wait_for_workers(count, timeout=_START_SECONDS)
-            yield Team(client, lambda: count, True)
+            try:
+                client.wait_for_workers(count, timeout=_START_SECONDS)
+            except TimeoutError as error:
+                raise ClusterError(_NOT_STARTED) from error
+            yield Team(client, lambda: count, True, Replacements(cluster, count))
         finally:
             _quiet()
             client.close()
@@ -267,7 +293,7 @@ def carry_out(
         ClusterError: the scheduler has gone.
     """
     again: list[ATask] = []
-    for task, result in _one_round(tasks, terms, team.client, team.at_once, trade):
+    for task, result in _one_round(tasks, terms, team, team.at_once, trade):
         if result is not None:
             yield task, result
         elif team.second_try:
@@ -276,31 +302,27 @@ def carry_out(
             yield task, _died(task, terms, 0.0, trade)
     for task in again:
         began = time.monotonic()
-        for _, result in _one_round([task], terms, team.client, lambda: 1, trade):
+        for _, result in _one_round([task], terms, team, lambda: 1, trade):
             yield task, _died(task, terms, time.monotonic() - began, trade) if result is None else result
 
 
 def _one_round(
     tasks: Iterable[ATask],
     terms: SomeTerms,
-    client: Client,
+    team: Team,
     at_once: Callable[[], int],
     trade: Trade[ATask, SomeTerms, Result],
 ) -> Iterator[tuple[ATask, Result | None]]:
     """Each task once; None where its worker died."""
-    from distributed import as_completed
-
     waiting = iter(tasks)
     at_work: dict[Any, ATask] = {}
-    done = as_completed(loop=client.loop, raise_errors=False)
 
     def hand_out() -> bool:
         task = next(waiting, None)
         if task is None:
             return False
-        future = client.submit(trade.work, task, terms, pure=False, key=f"task-{time.monotonic_ns()}-{task.identity}")
+        future = team.client.submit(trade.work, task, terms, pure=False, key=f"task-{time.monotonic_ns()}-{task.identity}")
         at_work[future] = task
-        done.add(future)
         return True
 
     def fill() -> None:
@@ -308,12 +330,28 @@ def _one_round(
             pass
 
     fill()
-    for future in done:
-        task = at_work.pop(future)
-        result = _result_of(future, task, terms, trade)
-        future.release()
-        fill()
-        yield task, result
+    while at_work:
+        for future in _done(list(at_work), team):
+            task = at_work.pop(future)
+            result = _result_of(future, task, terms, trade)
+            future.release()
+            fill()
+            yield task, result
+
+
+def _done(futures: list[Any], team: Team) -> list[Any]:
+    """Those that are done or failed, once there are some."""
+    from distributed import wait
+
+    while True:
+        with suppress(TimeoutError, CancelledError), team.client.as_current():
+            wait(futures, timeout=_LOOK_SECONDS, return_when="FIRST_COMPLETED")  # type: ignore[no-untyped-call, unused-ignore]
+        if ready := [future for future in futures if future.done()]:
+            return ready
+        try:
+            team.look_after()
+        except (OSError, RuntimeError) as error:
+            raise ClusterError(_GONE.format(error)) from error
 
 
 def _result_of(future: Any, task: ATask, terms: SomeTerms, trade: Trade[ATask, SomeTerms, Result]) -> Result | None:
@@ -325,9 +363,7 @@ def _result_of(future: Any, task: ATask, terms: SomeTerms, trade: Trade[ATask, S
     except KilledWorker:
         return None
     except (CancelledError, OSError) as error:
-        raise ClusterError(
-            f"the workers have gone ({error or type(error).__name__}): what was done is stored, start again to go on"
-        ) from error
+        raise ClusterError(_GONE.format(error or type(error).__name__)) from error
     except Exception as error:  # what came back cannot be unpacked here: another rtqc on the workers
         return trade.give_up(task, terms, "run.failed", f"The check could not go on ({type(error).__name__}: {error}).")
 

@@ -69,7 +69,7 @@ def test_an_interrupted_check_ends_with_130_and_leaves_nothing_half_written(fold
     ) as process:
         _wait_until_at_work(process)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=240)
     assert process.returncode == 130
     assert b"Traceback" not in errors
     assert b"stopped" in errors
@@ -85,7 +85,7 @@ def test_a_watcher_that_is_told_to_stop_has_ended_well_and_an_interrupted_one_ha
         assert process.stderr is not None
         first = process.stderr.readline()
         process.send_signal(number)
-        process.communicate(timeout=60)
+        process.communicate(timeout=240)
     assert first
     assert process.returncode == status
 

@@ -40,7 +40,7 @@ def night() -> Iterator[psutil.Process]:
     assert process.stdout is not None
     assert process.stdout.readline() == "42\n"
     yield psutil.Process(process.pid)
-    process.communicate("\n", timeout=60)
+    process.communicate("\n", timeout=240)
 
 
 def listening(root: psutil.Process) -> list[tuple[str, int]]:

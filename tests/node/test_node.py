@@ -59,7 +59,7 @@ class Running:
     def kill(self, how: signal.Signals = signal.SIGKILL) -> int:
         assert self.process is not None
         self.process.send_signal(how)
-        return self.process.wait(timeout=40)
+        return self.process.wait(timeout=240)
 
     @property
     def peer(self) -> Peer:

@@ -101,7 +101,7 @@ def test_one_that_was_killed_goes_on_with_what_it_had_claimed(tmp_path: Path, cl
             wait_for((tmp_path / "in" / "done" / "E").exists, 60)
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=30) == 0
+            assert process.wait(timeout=240) == 0
     assert json.loads((tmp_path / "out" / "E" / "assessment.json").read_text())["verdict"] == "pass"
     assert "Traceback" not in (tmp_path / "log").read_text()
 
