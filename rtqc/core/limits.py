@@ -29,8 +29,9 @@ MOST_PLANES = 10_000
 MOST_VOXELS = 1 << 29
 #: Dose in Gy. The dose in a voxel that holds a brachytherapy source reaches some 10,000 Gy (from knowledge).
 MOST_DOSE_GY = 100_000.0
-#: Times that one contour crosses itself: a slipped hand crosses it once or twice, a scribble ten times. Each crossing costs memory and time.
-MOST_CROSSINGS = 1_000
+#: Times that one contour crosses itself: a slipped hand crosses it once or twice, a scribble ten times. Each crossing costs memory and time: a second
+#: for a thousand, and a structure set has thousands of contours.
+MOST_CROSSINGS = 100
 #: Bytes of a file that is opened as an object: an Enhanced CT of 1,000 slices has 0.5 GiB, an element ends at 4 GiB (PS3.5 7.1).
 MOST_OBJECT_BYTES = 2 << 30
 #: Bytes that a deflated object may have inflated, as the node takes of one that is not deflated (``most_object_mib``).

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.charset import default_encoding
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from rtqc.core.case import Provenance
@@ -14,6 +19,8 @@ from rtqc.core.whole_file import whole_file
 
 #: rtqc's implementation class UID: a UUID-derived UID (PS3.5 B.2), fixed for all versions.
 IMPLEMENTATION_UID = UID("2.25.229851234816049325148170336925174015893")
+
+_CONTOUR_DATA = Tag("ContourData")
 
 
 class AlreadyThereError(FileExistsError):
@@ -51,6 +58,21 @@ class DrawnBy:
     training: str = ""
     device: str = ""
     converted_from: str = ""
+
+
+def set_contour_data(contour: Dataset, points_mm: NDArray[np.float64], decimals: int) -> None:
+    """Set the ContourData of a contour's item, as the bytes that go into the file: pydicom checks every number by itself, which takes seconds a plan.
+
+    Args:
+        contour: an item of a ContourSequence.
+        points_mm: (n, 3) in patient coordinates.
+        decimals: of each number; with the extents that any structure has, 16 characters are not reached (PS3.5 6.2, DS).
+    """
+    value = "\\".join([f"{v:.{decimals}f}" for v in points_mm.ravel().tolist()]).encode("ascii")
+    value += b" " * (len(value) % 2)
+    contour[_CONTOUR_DATA] = RawDataElement(_CONTOUR_DATA, "DS", len(value), value, 0, False, True)
+    # Explicit VR, little endian, which is what rtqc writes: in it the bytes are taken as they are.
+    contour.set_original_encoding(False, True, default_encoding)
 
 
 def new_object(sop_class: UID, provenance: Provenance) -> FileDataset:

@@ -17,8 +17,8 @@ from rtqc.core.case import Case, Provenance
 from rtqc.core.names import words
 from rtqc.core.structure import Structure
 from rtqc.dicom.contour_hash import contour_hash
-from rtqc.dicom.elements import numbers
-from rtqc.dicom.objects import DrawnBy, ascii_text, image_reference
+from rtqc.dicom.elements import decimal_string, numbers
+from rtqc.dicom.objects import DrawnBy, ascii_text, image_reference, set_contour_data
 
 #: Coordinates are written to 0.01 mm, as planning systems do; far within DS's 16 characters.
 COORDINATE_DECIMALS = 2
@@ -102,7 +102,7 @@ def _roi(placed: Placed, contours: Dataset, provenance: Provenance, drawn_by: Dr
         return roi
     roi.ROIGenerationAlgorithm = "AUTOMATIC"
     roi.ROIGenerationDescription = ascii_text(f"{drawn_by.name} {drawn_by.version} {drawn_by.digest[:12]}", 64)
-    points = [np.array(c.ContourData, float).reshape(-1, 3) for c in contours.ContourSequence]
+    points = [decimal_string(c, "ContourData").values.reshape(-1, 3) for c in contours.ContourSequence]
     told = [
         f"Draft by {drawn_by.software}, not approved",
         f"model {drawn_by.name} {drawn_by.version} sha256:{drawn_by.digest}",
@@ -145,7 +145,7 @@ def _contours(placed: Placed, case: Case, holes: Literal["keyhole", "xor"]) -> D
             contour.ContourImageSequence = DicomSequence([_slice_reference(case.provenance, nearest)])
             contour.ContourGeometricType = kind
             contour.NumberOfContourPoints = len(points)
-            contour.ContourData = [f"{v:.{COORDINATE_DECIMALS}f}" for v in points.ravel()]
+            set_contour_data(contour, points, COORDINATE_DECIMALS)
             drawn.append(contour)
     result = Dataset()
     result.ROIDisplayColor = list(placed.colour)

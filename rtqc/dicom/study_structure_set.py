@@ -6,7 +6,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import CTImageStorage, RTStructureSetStorage
 
-from rtqc.dicom.objects import image_reference
+from rtqc.dicom.objects import image_reference, set_contour_data
 from rtqc.dicom.study import DrawnRoi, Study
 from rtqc.dicom.study_object import date_and_time, new_object, set_approval
 
@@ -70,7 +70,7 @@ def _contours(study: Study, number: int, roi: DrawnRoi) -> Dataset:
             entry.ContourImageSequence = [image_reference(CTImageStorage, uid)]
         entry.ContourGeometricType = contour.kind
         entry.NumberOfContourPoints = len(contour.points_mm)
-        entry.ContourData = [f"{v:.2f}" for v in contour.points_mm.ravel()]
+        set_contour_data(entry, contour.points_mm, 2)
         entries.append(entry)
     result = Dataset()
     result.ROIDisplayColor = [int(v) for v in _COLOURS[number % len(_COLOURS)]]
