@@ -8,6 +8,7 @@ Patient coordinates (LPS, mm); the heart's middle is near the origin.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -86,61 +87,119 @@ class Anatomy:
         )
 
 
-@dataclass(frozen=True)
 class Organs:
-    """Signed distances of every organ at the same points, in mm, negative inside; same broadcast shape."""
+    """Signed distances of every organ at the same points, in mm, negative inside; same broadcast shape.
 
-    body: Field
-    wall: Field
-    cavity: Field
-    heart: Field
-    chambers: Field
-    lung_left: Field
-    lung_right: Field
-    spine: Field
-    cord: Field
-    breast_left: Field
-    breast_right: Field
-    below_diaphragm: Field
-    vessels: Field
-    airway: Field
-    oesophagus: Field
-    bone: Field
+    Each is computed when it is asked for: the outline of a lung needs no vessels.
+    """
+
+    def __init__(self, anatomy: Anatomy, points: Points) -> None:
+        self._anatomy, self._p = anatomy, points
+
+    @cached_property
+    def _trunk(self) -> tuple[Field, Field, Field, Field]:
+        return _body(self._anatomy, self._p)
+
+    @property
+    def body(self) -> Field:
+        """All within the skin."""
+        return self._trunk[0]
+
+    @property
+    def breast_left(self) -> Field:
+        """The left breast."""
+        return self._trunk[2]
+
+    @property
+    def breast_right(self) -> Field:
+        """The right breast."""
+        return self._trunk[3]
+
+    @cached_property
+    def wall(self) -> Field:
+        """The chest wall and what it encloses."""
+        return self._trunk[1] + np.float32(self._anatomy.fat_mm)
+
+    @cached_property
+    def cavity(self) -> Field:
+        """What the ribs enclose."""
+        return _cavity(self._anatomy, self._p)
+
+    @cached_property
+    def heart(self) -> Field:
+        """The heart."""
+        return _heart(self._anatomy, self._p, 1.0)
+
+    @cached_property
+    def chambers(self) -> Field:
+        """The blood in the heart."""
+        return _heart(self._anatomy, self._p, 0.72)
+
+    @cached_property
+    def _under_diaphragm(self) -> Field:
+        return _diaphragm(self._anatomy, self._p)
+
+    @cached_property
+    def spine(self) -> Field:
+        """The vertebral column."""
+        p = self._p
+        column = np.hypot(p.x, p.y - np.float32(_spine_y(self._anatomy))) - 17
+        return np.asarray(np.maximum(column, -np.float32(1e3) + 0 * p.z), np.float32)
+
+    @cached_property
+    def cord(self) -> Field:
+        """The spinal cord."""
+        p = self._p
+        return np.asarray(np.hypot(p.x, p.y - np.float32(_spine_y(self._anatomy) + 25)) - 6 + 0 * p.z, np.float32)
+
+    @cached_property
+    def _lungs(self) -> Field:
+        p = self._p
+        mediastinum = np.abs(p.x - np.float32(4)) - (np.float32(20) + np.clip(p.y, 0, 40) * np.float32(0.15)) + 0 * p.z
+        # 3 mm of fat lie between heart and lung: the pericardial layer that makes the outline visible.
+        parts = (self.cavity, -mediastinum, self._under_diaphragm, 3 - self.heart, 8 - self.spine)
+        return np.asarray(np.maximum.reduce(np.broadcast_arrays(*parts)), np.float32)
+
+    @cached_property
+    def lung_left(self) -> Field:
+        """The left lung."""
+        return np.asarray(np.maximum(self._lungs, -(self._p.x - np.float32(4))), np.float32)
+
+    @cached_property
+    def lung_right(self) -> Field:
+        """The right lung."""
+        return np.asarray(np.maximum(self._lungs, self._p.x - np.float32(4)), np.float32)
+
+    @cached_property
+    def below_diaphragm(self) -> Field:
+        """Everything below the diaphragm."""
+        return np.asarray(np.maximum(np.maximum(-self._under_diaphragm, self.cavity), 2 - self.heart), np.float32)
+
+    @cached_property
+    def vessels(self) -> Field:
+        """The great vessels."""
+        return _vessels(self._anatomy, self._p)
+
+    @cached_property
+    def airway(self) -> Field:
+        """Windpipe and main bronchi."""
+        return _airway(self._p)
+
+    @cached_property
+    def oesophagus(self) -> Field:
+        """The oesophagus."""
+        p = self._p
+        return np.asarray(np.hypot(p.x - 6, p.y - np.float32(_spine_y(self._anatomy) - 26)) - 8 + 0 * p.z, np.float32)
+
+    @cached_property
+    def bone(self) -> Field:
+        """Vertebrae, ribs and breast bone."""
+        return _bone(self._anatomy, self._p, self._trunk[1])
 
 
 def organs_at(anatomy: Anatomy, p: Points) -> Organs:
     """Evaluate the anatomy at points."""
-    body, torso, breast_left, breast_right = _body(anatomy, p)
-    wall = torso + np.float32(anatomy.fat_mm)
-    cavity = _cavity(anatomy, p)
-    heart = _heart(anatomy, p, 1.0)
-    chambers = _heart(anatomy, p, 0.72)
-    diaphragm = _diaphragm(anatomy, p)
-    spine_y = _spine_y(anatomy)
-    spine = np.maximum(np.hypot(p.x, p.y - np.float32(spine_y)) - 17, -np.float32(1e3) + 0 * p.z)
-    cord = np.hypot(p.x, p.y - np.float32(spine_y + 25)) - 6 + 0 * p.z
-    mediastinum = np.abs(p.x - np.float32(4)) - (np.float32(20) + np.clip(p.y, 0, 40) * np.float32(0.15)) + 0 * p.z
-    # 3 mm of fat lie between heart and lung: the pericardial layer that makes the outline visible.
-    lungs = np.maximum.reduce(np.broadcast_arrays(cavity, -mediastinum, diaphragm, 3 - heart, 8 - spine))
-    right_half = p.x - np.float32(4)
-    return Organs(
-        body=body,
-        wall=wall,
-        cavity=cavity,
-        heart=heart,
-        chambers=chambers,
-        lung_left=np.maximum(lungs, -right_half),
-        lung_right=np.maximum(lungs, right_half),
-        spine=spine,
-        cord=cord,
-        breast_left=breast_left,
-        breast_right=breast_right,
-        below_diaphragm=np.maximum(np.maximum(-diaphragm, cavity), 2 - heart),
-        vessels=_vessels(anatomy, p),
-        airway=_airway(p),
-        oesophagus=np.hypot(p.x - 6, p.y - np.float32(spine_y - 26)) - 8 + 0 * p.z,
-        bone=_bone(anatomy, p, torso),
-    )
+    return Organs(anatomy, p)
 
 
 def body_at(anatomy: Anatomy, p: Points) -> Field:
