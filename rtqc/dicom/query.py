@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pydicom
 from pydicom.dataset import Dataset
 
 from rtqc.core.file_names import UidError, uid_name
@@ -36,12 +38,12 @@ class DimseArchive:
     Attributes:
         peer: the archive.
         move_to: None: objects are had by C-GET. Else by C-MOVE to ourselves: the port that the archive knows for ``peer.calling``.
-        move_host: the address to listen on for C-MOVE.
+        move_host: the address to listen on for C-MOVE; empty: the one of this machine that the archive is reached from, and no other.
     """
 
     peer: Peer
     move_to: int | None = None
-    move_host: str = "0.0.0.0"
+    move_host: str = ""
 
     def find(self, patient_id: str, study_date: str = "", modality: str = "") -> list[FoundSeries]:
         """See :class:`rtqc.dicom.archive.Archive`."""
@@ -125,7 +127,8 @@ class DimseArchive:
         return len(written)
 
     def _move(self, query: Dataset, folder: Path, port: int) -> int:
-        door = Door(self.peer.calling, self.move_host, port, (), self.peer.tls, least_free_bytes=0)
+        host = self.move_host or _facing(self.peer)
+        door = Door(self.peer.calling, host, port, (), self.peer.tls, least_free_bytes=0)
         receiver = Receiver(door, folder, lambda _: "")
         before = {f.name for f in folder.glob("*.dcm")}
         receiver.start()
@@ -140,6 +143,7 @@ class DimseArchive:
                 time.sleep(0.1)
         finally:
             receiver.stop()
+        came = {name for name in came if _is_of(folder / name, query.SeriesInstanceUID)}
         if len(came) < sent:
             raise PeerError(
                 f"{self.peer} sent {sent} objects, but only {len(came)} came to '{self.peer.calling}' on port {port}"
@@ -160,3 +164,30 @@ class DimseArchive:
                     f"{self.peer} could not send everything (status {status.Status:04X}, {failed} objects failed){hint}"
                 )
         return done
+
+
+def _facing(peer: Peer) -> str:
+    """The address of this machine that a peer is reached from; nothing is sent to find it.
+
+    Raises:
+        PeerError: its name is not known, or no network leads to it.
+    """
+    try:
+        kind, _, _, _, address = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(kind, socket.SOCK_DGRAM) as probe:
+            probe.connect(address)
+            return str(probe.getsockname()[0])
+    except OSError as error:
+        raise PeerError(f"{peer} cannot be reached ({error})") from error
+
+
+def _is_of(path: Path, series_uid: str) -> bool:
+    """Whether an object that came is of the series that was asked for; another, which anybody may have sent, is taken out again."""
+    try:
+        own = text(pydicom.dcmread(path, specific_tags=["SeriesInstanceUID"], stop_before_pixels=True), "SeriesInstanceUID")
+    except Exception:  # whatever pydicom stumbles over
+        own = ""
+    if own == series_uid:
+        return True
+    path.unlink(missing_ok=True)
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import socket
 import struct
 import subprocess
@@ -17,7 +18,21 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from rtqc.dicom import Caller, DimseArchive, Door, Peer, PeerError, Receiver, Tls, WebPeer, echo, fetch_plans, read_case, store
+from rtqc.dicom import (
+    Caller,
+    DimseArchive,
+    Door,
+    Peer,
+    PeerError,
+    Receiver,
+    Tls,
+    WebPeer,
+    echo,
+    fetch_plans,
+    query,
+    read_case,
+    store,
+)
 from rtqc.phantom import SyntheticPlan, write_plan
 from tests.cli.run import rtqc
 from tests.conftest import tool
@@ -303,6 +318,22 @@ def archive(
         yield running, move_port
 
 
+def test_what_others_send_while_a_series_is_moved_is_not_kept(clean_folder: Path, tmp_path: Path) -> None:
+    asked, other, damaged = (tmp_path / name for name in ("asked.dcm", "other.dcm", "damaged.dcm"))
+    shutil.copy(next(clean_folder.glob("CT*.dcm")), asked)
+    shutil.copy(clean_folder / "RTDOSE.dcm", other)
+    damaged.write_bytes(b"no DICOM")
+    series_uid = pydicom.dcmread(asked, stop_before_pixels=True).SeriesInstanceUID
+    assert [query._is_of(path, series_uid) for path in (asked, other, damaged)] == [True, False, False]
+    assert [path.exists() for path in (asked, other, damaged)] == [True, False, False]
+
+
+def test_for_c_move_rtqc_listens_where_the_archive_reaches_it() -> None:
+    assert query._facing(Peer("PACS", "127.0.0.1", 104)) == "127.0.0.1"
+    with pytest.raises(PeerError, match="cannot be reached"):
+        query._facing(Peer("PACS", "no.such.host.invalid", 104))
+
+
 @pytest.mark.parametrize("how", ["get", "move", "web"])
 def test_plans_are_fetched_from_orthanc_with_all_they_refer_to(
     archive: tuple[Orthanc, int], how: str, clean_folder: Path, tmp_path: Path
@@ -311,7 +342,7 @@ def test_plans_are_fetched_from_orthanc_with_all_they_refer_to(
     peer = Peer("ORTHANC", "127.0.0.1", running.dicom)
     source = {
         "get": DimseArchive(peer),
-        "move": DimseArchive(peer, move_port, "127.0.0.1"),
+        "move": DimseArchive(peer, move_port),
         "web": WebPeer(running.web),
     }[how]
     fetched = fetch_plans(source, tmp_path / "out", "RTQC-TEST")

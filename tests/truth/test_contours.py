@@ -15,12 +15,13 @@ from rtqc.comparison import compare
 from rtqc.core import Agreement, Orientation, Structure
 from tests.shapes import circle, cylinder, planes_of, sphere
 
-SPACINGS = (1.0, 2.0, 3.0, 5.0)
+#: The finest that planning CTs have and the coarsest: between them lies nothing of its own (docs/tests.md).
+SPACINGS = (1.0, 5.0)
 #: Of Hausdorff distances, in mm: at the poles, where one sees least of a shape between its slices.
 FURTHEST = {1.0: 0.1, 2.0: 0.15, 3.0: 0.2, 5.0: 0.5}
 
 
-def _draws(spacing: float, count: int = 4) -> list[np.random.Generator]:
+def _draws(spacing: float, count: int = 2) -> list[np.random.Generator]:
     return [np.random.default_rng([int(10 * spacing), n]) for n in range(count)]
 
 
@@ -76,7 +77,7 @@ def test_shifted_spheres(spacing: float) -> None:
 
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_an_ellipsoid_and_a_larger_one(spacing: float) -> None:
-    for rng in _draws(spacing, 2):
+    for rng in _draws(spacing, 1):
         axes, growth = np.array([rng.uniform(30, 40), rng.uniform(35, 50), rng.uniform(40, 60)]), rng.uniform(1.03, 1.1)
         offset = rng.uniform(0, spacing)
         a, b = (_ellipsoid(axes * k, spacing, offset) for k in (1.0, growth))
@@ -99,7 +100,7 @@ def _ellipsoid(axes: np.ndarray, spacing: float, offset: float) -> Structure:
     return Structure("Ellipsoid", planes, slice_spacing_mm=spacing)
 
 
-def _points_of_ellipsoid(axes: np.ndarray, count: int = 400_000) -> tuple[np.ndarray, np.ndarray]:
+def _points_of_ellipsoid(axes: np.ndarray, count: int = 200_000) -> tuple[np.ndarray, np.ndarray]:
     """Points on an ellipsoid (a Fibonacci sphere, stretched) and the area that each stands for."""
     n = np.arange(count) + 0.5
     z, angle = 1 - 2 * n / count, np.pi * (1 + np.sqrt(5)) * n
