@@ -11,7 +11,7 @@ from rtqc.cli.console import PathArgument, console, plain, stop
 from rtqc.cli.network import calling_option, is_url, tls_options, token_of, token_option
 
 if TYPE_CHECKING:
-    from rtqc.dicom import Tls
+    from rtqc.dicom import Fetched, Tls
 
 
 @click.command("fetch")
@@ -42,7 +42,7 @@ def command(
     SOURCE is a DICOM node (AE_TITLE@host:port; C-FIND and C-GET, or C-MOVE) or the URL of a DICOMweb service. Exit status: 0, or 2 where
     nothing was found or something could not be had.
     """
-    from rtqc.dicom import DimseArchive, Peer, PeerError, WebPeer, fetch_plans
+    from rtqc.dicom import DimseArchive, PartlyFetchedError, Peer, PeerError, WebPeer, fetch_plans
 
     if not (patient or date or approval):
         stop("say which plans: --patient, --date or --approval, or several of them")
@@ -53,12 +53,19 @@ def command(
             else DimseArchive(Peer.parse(source, calling, tls), move_port)
         )
         fetched = fetch_plans(archive, out, patient, date, approval)
+    except PartlyFetchedError as error:
+        _show(error.fetched)
+        stop(str(error))
     except (PeerError, FileExistsError) as error:
         stop(str(error))
     except OSError as error:
         stop(f"{error.filename or out}: {error.strerror or error}. Nothing half-written was left there.")
     if not fetched:
         stop("no plan was found: check --patient, --date and --approval")
+    _show(fetched)
+
+
+def _show(fetched: list[Fetched]) -> None:
     for plan in fetched:
         lacks = f"  [yellow]! not in the archive: {', '.join(plan.missing)}[/]" if plan.missing else ""
         console().print(

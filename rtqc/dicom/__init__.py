@@ -4,7 +4,7 @@
 structure back into a file that planning systems import.
 """
 
-from rtqc.dicom.archive import Archive, Fetched, fetch_plans
+from rtqc.dicom.archive import Archive, Fetched, PartlyFetchedError, fetch_plans
 from rtqc.dicom.belonging import findings_beside, findings_of_nobody, name_for, patient_key
 from rtqc.dicom.compatibility import has_absolute_offsets, pydicom_with_read_file
 from rtqc.dicom.completeness import fingerprint, is_complete
@@ -54,6 +54,7 @@ __all__ = [
     "Header",
     "Index",
     "Memory",
+    "PartlyFetchedError",
     "Parts",
     "Peer",
     "PeerError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,8 @@ from rtqc.dicom.peer import PeerError
 
 #: Of a plan's folder: characters of Patient ID and label, and digits of the UID.
 _READABLE, _UID_DIGITS = 32, 8
+#: After so many patients in a row whose objects could not be had, nobody else is asked for.
+_MOST_FAILURES = 3
 #: Modalities of the objects that a plan consists of, the CT apart.
 _RT = ("RTPLAN", "RTSTRUCT", "RTDOSE")
 
@@ -75,6 +78,14 @@ class Fetched:
     missing: tuple[str, ...] = ()
 
 
+class PartlyFetchedError(PeerError):
+    """Some patients' plans could not be had; ``fetched`` are those that could."""
+
+    def __init__(self, message: str, fetched: list[Fetched]) -> None:
+        super().__init__(message)
+        self.fetched = fetched
+
+
 def fetch_plans(
     archive: Archive, out: Path, patient_id: str = "", study_date: str = "", approval: str = "", *, only_new: bool = False
 ) -> list[Fetched]:
@@ -92,28 +103,50 @@ def fetch_plans(
 
     Raises:
         PeerError: the archive could not be asked, or did not give what it has.
+        PartlyFetchedError: it did not give what it has of some patients; the others' plans are there.
         FileExistsError: a plan's folder is there already; nothing was fetched for it.
         OSError: a file cannot be written.
     """
-    fetched = []
+    fetched: list[Fetched] = []
     asked_for: dict[str, set[str]] = {}
     for plan_series in archive.find(patient_id, study_date, "RTPLAN"):
         asked_for.setdefault(plan_series.patient_id, set()).add(plan_series.uid)
+    failed: list[PeerError] = []
+    in_a_row = 0
     for patient, wanted in asked_for.items():
-        with tempfile.TemporaryDirectory(prefix="rtqc-fetch-") as scratch:
-            folder = Path(scratch)
-            everything = archive.find(patient)
-            for series in everything:
-                if series.modality in _RT:
-                    archive.retrieve(series, folder)
-            index = index_folder(folder)
-            for plan in index.plans:
-                status = text(read_object(plan.path, header=True, tags=["ApprovalStatus"]), "ApprovalStatus")
-                if only_new and (out / _folder_name(plan)).exists():
-                    continue
-                if plan.series_uid in wanted and (not approval or status.upper() == approval.upper()):
-                    fetched.append(_fetch(archive, plan, index, everything, out, status))
+        try:
+            # One at a time: those before an error stay.
+            fetched.extend(_plans_of(archive, patient, wanted, out, approval, only_new))
+            in_a_row = 0
+        except PeerError as error:
+            failed.append(error)
+            in_a_row += 1
+            # An archive that has gone is not asked for everybody in turn.
+            if in_a_row == len(asked_for) or in_a_row == _MOST_FAILURES:
+                break
+    if failed and not fetched:
+        raise failed[0]
+    if failed:
+        who = "1 patient" if len(failed) == 1 else f"{len(failed)} patients"
+        raise PartlyFetchedError(f"the plans of {who} could not be had, those of the others are there: {failed[0]}", fetched)
     return fetched
+
+
+def _plans_of(archive: Archive, patient: str, wanted: set[str], out: Path, approval: str, only_new: bool) -> Iterator[Fetched]:
+    """A patient's plans, each as it is there."""
+    with tempfile.TemporaryDirectory(prefix="rtqc-fetch-") as scratch:
+        folder = Path(scratch)
+        everything = archive.find(patient)
+        for series in everything:
+            if series.modality in _RT:
+                archive.retrieve(series, folder)
+        index = index_folder(folder)
+        for plan in index.plans:
+            status = text(read_object(plan.path, header=True, tags=["ApprovalStatus"]), "ApprovalStatus")
+            if only_new and (out / _folder_name(plan)).exists():
+                continue
+            if plan.series_uid in wanted and (not approval or status.upper() == approval.upper()):
+                yield _fetch(archive, plan, index, everything, out, status)
 
 
 def _fetch(archive: Archive, plan: Header, index: Index, everything: list[FoundSeries], out: Path, status: str) -> Fetched:
