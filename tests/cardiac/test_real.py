@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import nrrd
 import numpy as np
 import pytest
@@ -17,6 +19,12 @@ from tests.heart.test_view import scanned as in_narrow_view
 
 #: A mark of the original resolution and a voxel of 3 mm belong together within this, in mm.
 _NEAR_MM = 6.0
+
+
+@cache
+def case_of(patient: str) -> Case:
+    """A patient as read; not to be changed."""
+    return read_case(real("heart-ct", patient))
 
 
 def marks_mm(patient: str) -> np.ndarray:  # type: ignore[type-arg]
@@ -36,7 +44,7 @@ def measured_of(case: Case, drafted: bool) -> Measured:
 @pytest.mark.parametrize("patient", HEARTS)
 @pytest.mark.parametrize("drafted", [True, False])
 def test_what_counts_was_marked_and_what_was_marked_and_is_dense_counts(patient: str, drafted: bool) -> None:
-    case = read_case(real("heart-ct", patient))
+    case = case_of(patient)
     assert case.image is not None
     marks = marks_mm(patient)
     calcium = measured_of(case, drafted).cardiac.calcium
@@ -59,7 +67,7 @@ def test_what_counts_was_marked_and_what_was_marked_and_is_dense_counts(patient:
 
 def as_marked(patient: str, density_hu: float) -> tuple[Image, float]:
     """The CT in the pixels of the radiologists' marks, with calcium of a density where they marked it instead of its own; and the score of the marks."""
-    case = read_case(real("heart-ct", patient))
+    case = case_of(patient)
     assert case.image is not None
     grid, values = read_volume(real("heart-masks", f"{patient}.nrrd"))
     low, high = case.image.grid.positions_mm[[0, -1]]
@@ -89,7 +97,7 @@ def test_marks_at_their_own_resolution_give_their_score(patient: str) -> None:
 @pytest.mark.parametrize("larger_mm", [-2.0, 0.0, 2.0])
 def test_another_hand_gives_the_same_class(patient: str, larger_mm: float) -> None:
     """Outlines 3 mm off (Dice 0.93 to 0.97 with the radiologists'), cut into the coronaries' fat or reaching into the lung."""
-    case = read_case(real("heart-ct", patient))
+    case = case_of(patient)
     assert case.image is not None
     heart = case.structures["Heart"]
     classes = {
@@ -103,7 +111,7 @@ def test_another_hand_gives_the_same_class(patient: str, larger_mm: float) -> No
 @pytest.mark.parametrize(("kernel_mm", "within"), [(0.0, 0.25), (1.0, 0.5)])
 def test_noise_changes_a_score_little_and_never_makes_one(patient: str, kernel_mm: float, within: float) -> None:
     """30 HU more, white as of a sharp kernel or smooth as of a soft one: half as much again as calcium scans may have."""
-    case = read_case(real("heart-ct", patient))
+    case = case_of(patient)
     assert case.image is not None
     scan, _ = in_narrow_view(case.image, case.structures["Heart"], 300, False)
     heart = Heart(case.structures["Heart"])
@@ -118,7 +126,7 @@ def test_noise_changes_a_score_little_and_never_makes_one(patient: str, kernel_m
 @pytest.mark.parametrize("patient", HEARTS)
 def test_a_narrow_view_gives_the_same_class(patient: str) -> None:
     """The same patient as a cardiac scan of 220 mm: the draft is another one, the class is not."""
-    case = read_case(real("heart-ct", patient))
+    case = case_of(patient)
     assert case.image is not None
     image, _ = in_narrow_view(case.image, case.structures["Heart"], 220, True)
     whole, _ = in_narrow_view(case.image, case.structures["Heart"], 336, False)
