@@ -14,11 +14,11 @@ demo: $(VENV)/.installed
 # Files of tests side by side, one a core. A number of processes: make test JOBS=1; one after the other in this process: JOBS=0.
 JOBS ?= auto
 test: $(VENV)/.installed-test lint types layers
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=10
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=10
 
 # What is heard of in minutes: everything but whole nights, nodes, trainings and installations.
 test-fast: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=10 -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=10 -m "not slow"
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
