@@ -122,7 +122,7 @@ def fetch_plans(
             failed.append(error)
             in_a_row += 1
             # An archive that has gone is not asked for everybody in turn.
-            if in_a_row == len(asked_for) or in_a_row == _MOST_FAILURES:
+            if in_a_row == _MOST_FAILURES:
                 break
     if failed and not fetched:
         raise failed[0]

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pydicom
 from pydicom.dataset import Dataset
 
 from rtqc.core.file_names import UidError, uid_name
 from rtqc.core.whole_file import whole_file
 from rtqc.dicom.archive import FoundSeries
+from rtqc.dicom.bounded import read_object
 from rtqc.dicom.elements import text
 from rtqc.dicom.peer import Peer, PeerError
 from rtqc.dicom.receive import SOP_CLASSES, TRANSFER_SYNTAXES, Door, Receiver
@@ -184,7 +184,7 @@ def _facing(peer: Peer) -> str:
 def _is_of(path: Path, series_uid: str) -> bool:
     """Whether an object that came is of the series that was asked for; another, which anybody may have sent, is taken out again."""
     try:
-        own = text(pydicom.dcmread(path, specific_tags=["SeriesInstanceUID"], stop_before_pixels=True), "SeriesInstanceUID")
+        own = text(read_object(path, header=True, tags=["SeriesInstanceUID"]), "SeriesInstanceUID")
     except Exception:  # whatever pydicom stumbles over
         own = ""
     if own == series_uid:

@@ -25,21 +25,14 @@ class Points(NamedTuple):
 def ellipsoid(p: Points, centre: tuple[float, float, float], radii: tuple[float, float, float], axes: Field) -> Field:
     """An ellipsoid; ``axes`` (3, 3) has its axes as rows."""
     dx, dy, dz = p.x - np.float32(centre[0]), p.y - np.float32(centre[1]), p.z - np.float32(centre[2])
-    first: Field | None = None
-    second: Field | None = None
+    first: Field = np.zeros(1, np.float32)
+    second: Field = np.zeros(1, np.float32)
     for axis, radius in zip(axes.astype(np.float32), radii, strict=True):
-        along = axis[0] * dx + axis[1] * dy + axis[2] * dz
-        along /= np.float32(radius)
-        squared = along * along
-        first = squared if first is None else np.add(first, squared, out=first)
-        along /= np.float32(radius)
-        along *= along
-        second = along if second is None else np.add(second, along, out=second)
-    assert first is not None
-    assert second is not None
-    k = np.sqrt(first, out=first)
-    slope = np.maximum(np.sqrt(second, out=second), 1e-6, out=second)
-    return np.asarray(k * (k - 1) / slope, np.float32)
+        along = (axis[0] * dx + axis[1] * dy + axis[2] * dz) / np.float32(radius)
+        first = first + along * along
+        second = second + (along / np.float32(radius)) ** 2
+    k = np.sqrt(first)
+    return np.asarray(k * (k - 1) / np.maximum(np.sqrt(second), 1e-6), np.float32)
 
 
 def superellipse(x: Field, y: Field, half_x: Field | float, half_y: Field | float, power: float) -> Field:
@@ -54,9 +47,7 @@ def tube(p: Points, start: tuple[float, float, float], end: tuple[float, float, 
     a, d = np.array(start, np.float32), np.array(end, np.float32) - np.array(start, np.float32)
     dx, dy, dz = p.x - a[0], p.y - a[1], p.z - a[2]
     t = np.clip((dx * d[0] + dy * d[1] + dz * d[2]) / np.float32(d @ d), 0, 1)
-    gap = np.square(dx - t * d[0])
-    gap += np.square(dy - t * d[1])
-    gap += np.square(dz - t * d[2])
+    gap = (dx - t * d[0]) ** 2 + (dy - t * d[1]) ** 2 + (dz - t * d[2]) ** 2
     return np.asarray(np.sqrt(gap) - np.float32(radius), np.float32)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from rtqc.qc.ends import judged_end
 from rtqc.qc.measurements import Measurements
+from rtqc.qc.population import shipped_population
 from rtqc.qc.protocol import Limits
 from rtqc.qc.rule import Hit, rule
 
@@ -43,7 +44,8 @@ _OF_THE_REST = tuple(n for n in _WORDS if n.startswith("agreement") and not n.en
 _NOT_OF_ENDS = tuple(
     f"agreement_{n}_mm" for n in ("shift_left", "right", "left", "anterior", "posterior", "inferior", "lower_end")
 )
-_OF_NO_END = tuple(n for n in _NOT_OF_ENDS if "inferior" not in n and "end" not in n)
+#: Those that neither end changes much.
+_OF_NO_END = tuple(n for n in _NOT_OF_ENDS if n not in ("agreement_inferior_mm", "agreement_lower_end_mm"))
 
 
 def _hits(m: Measurements, limits: Limits, names: tuple[str, ...], low_only: bool = False) -> Iterable[Hit]:
@@ -107,6 +109,8 @@ def agreement(m: Measurements, limits: Limits) -> Iterable[Hit]:
     Nor is what follows from the clinic's habit, where the hearts at hand are not the clinic's own.
     """
     end = judged_end(m, limits, "upper")
+    if end is not None and end.is_another_school:
+        return _hits(m, limits, _NOT_OF_ENDS)
     if m.commissioned is not None:
-        return _hits(m, limits, _OF_THE_REST if m.commissioned.population is not None else _OF_NO_END)
-    return _hits(m, limits, _NOT_OF_ENDS if end is not None and end.is_another_school else ("agreement",))
+        return _hits(m, limits, _OF_NO_END if m.population == shipped_population() else _OF_THE_REST)
+    return _hits(m, limits, ("agreement",))

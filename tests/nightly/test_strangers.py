@@ -136,7 +136,7 @@ def scheduler(certificates: Certificates) -> Iterator[str]:
 
         try:
             start("distributed.cli.dask_scheduler", "--port", "0", "--host", "127.0.0.1", "--protocol", "tls")
-            wait_for(address, 240)
+            wait_for(address, 60)
             start("distributed.cli.dask_worker", found[0], "--nthreads", "1")
             yield found[0]
         finally:

@@ -12,7 +12,7 @@ from rtqc.core.finding import Finding
 from rtqc.core.structure import Structure
 from rtqc.heart import Draft
 from rtqc.pipeline import Options, assess
-from rtqc.qc import Protocol, ProtocolError, load_protocol
+from rtqc.qc import Population, Protocol, ProtocolError, load_protocol, shipped_population
 from rtqc.qc.commissioned import Commissioned, Habit
 from rtqc.report.view import tiles
 
@@ -35,10 +35,13 @@ def moved_ends(of: Structure, upper_mm: float = 0.0, lower_mm: float = 0.0) -> S
 def judge(clean_case: Case, clean_draft: Draft):  # type: ignore[no-untyped-def]
     """Findings about agreement and population of a contour that is the draft itself but for its ends."""
 
-    def run(protocol: Protocol | None = None, upper_mm: float = 0.0, lower_mm: float = 0.0) -> dict[str, Finding]:
+    def run(
+        protocol: Protocol | None = None, upper_mm: float = 0.0, lower_mm: float = 0.0, own: Population | None = None
+    ) -> dict[str, Finding]:
         heart = replace(moved_ends(clean_draft.structure, upper_mm, lower_mm), name="Heart")
         rois = tuple(replace(r, structure=heart) if r.structure.name == "Heart" else r for r in clean_case.rois)
-        options = Options(protocol or load_protocol("breast"), device="cpu", second_check=False)
+        populations = {"breast": own} if own is not None else {}
+        options = Options(protocol or load_protocol("breast"), device="cpu", second_check=False, populations=populations)
         found = assess(replace(clean_case, rois=rois), options, clean_draft).findings
         return {f.rule: f for f in found if f.rule.startswith(("agreement.", "population.agreement", "protocol.other_model"))}
 
@@ -97,6 +100,16 @@ def test_a_clinics_own_habit_is_no_error_and_what_departs_from_it_is(judge, clea
     assert "rtqc commission" in found["agreement.upper_end"].evidence.source
     assert "agreement.upper_end" in judge(habit, upper_mm=-36)
     assert "agreement.lower_end" in judge(habit, upper_mm=-21, lower_mm=15)
+
+
+def test_beside_the_clinics_own_hearts_nothing_is_excused_by_its_habit(judge, clean_draft: Draft) -> None:  # type: ignore[no-untyped-def]
+    """Its own hearts have the habit: one that lies otherwise than they do is an outlier, whoever keeps them (the store or the protocol)."""
+    shipped = shipped_population()
+    own = shipped.model_copy(update={"name": "this clinic"})
+    habit = commissioned(clean_draft, upper_mm=-20)
+    assert set(judge(habit, upper_mm=-21, own=own)) == {"population.agreement"}
+    assert "of this clinic" in judge(habit, upper_mm=-21, own=own)["population.agreement"].message
+    assert judge(habit, upper_mm=-21, own=shipped) == {}
 
 
 def test_a_habit_of_another_models_drafts_is_not_used_and_said(judge, clean_draft: Draft) -> None:  # type: ignore[no-untyped-def]

@@ -15,13 +15,12 @@ from rtqc.comparison import compare
 from rtqc.core import Agreement, Orientation, Structure
 from tests.shapes import circle, cylinder, planes_of, sphere
 
-#: The finest that planning CTs have and the coarsest: between them lies nothing of its own (docs/tests.md).
-SPACINGS = (1.0, 5.0)
+SPACINGS = (1.0, 2.0, 3.0, 5.0)
 #: Of Hausdorff distances, in mm: at the poles, where one sees least of a shape between its slices.
 FURTHEST = {1.0: 0.1, 2.0: 0.15, 3.0: 0.2, 5.0: 0.5}
 
 
-def _draws(spacing: float, count: int = 2) -> list[np.random.Generator]:
+def _draws(spacing: float, count: int = 4) -> list[np.random.Generator]:
     return [np.random.default_rng([int(10 * spacing), n]) for n in range(count)]
 
 
@@ -77,7 +76,7 @@ def test_shifted_spheres(spacing: float) -> None:
 
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_an_ellipsoid_and_a_larger_one(spacing: float) -> None:
-    for rng in _draws(spacing, 1):
+    for rng in _draws(spacing, 2):
         axes, growth = np.array([rng.uniform(30, 40), rng.uniform(35, 50), rng.uniform(40, 60)]), rng.uniform(1.03, 1.1)
         offset = rng.uniform(0, spacing)
         a, b = (_ellipsoid(axes * k, spacing, offset) for k in (1.0, growth))

@@ -22,8 +22,8 @@ def _percent(value: float, truth: float, exact: Truth) -> float:
 
 
 @pytest.mark.parametrize("direction", ["x", "y", "z"])
-@pytest.mark.parametrize("spacing", [1.0, 3.0])
-@pytest.mark.parametrize("offset", [0.13, 0.81])
+@pytest.mark.parametrize("spacing", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("offset", [0.13, 0.5, 0.81])
 def test_a_heart_sized_ball(spacing: float, offset: float, direction: str) -> None:
     exact = Truth(sphere(48.5), direction, 0.2, 20.0)
     h = dvh(exact.shape.drawn(spacing, offset * spacing), exact.dose(spacing))
